@@ -1,0 +1,23 @@
+//! Reprise turns what an agent did once into something that runs by itself, safely, forever after.
+//!
+//! The modules stand in the order in which a newcomer should read them; an arrow of `use` only ever
+//! points down the list. See `docs/ARCHITECTURE.md` for the bird's eye view.
+
+pub mod cli;
+pub mod http;
+pub mod engine;
+pub mod lifecycle;
+pub mod jobs;
+pub mod compiler;
+pub mod tools;
+pub mod sandbox;
+pub mod runs;
+pub mod journal;
+pub mod store;
+
+pub mod clock;
+pub mod contract;
+pub mod error;
+pub mod ids;
+pub mod json;
+pub mod limits;

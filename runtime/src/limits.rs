@@ -1,0 +1,119 @@
+//! Every bound, with the reason for its value. Nothing in this program is unbounded.
+
+use std::time::Duration;
+
+/// Visible characters in an id that a client chooses. Aionis uses UUIDs (36); 128 leaves room for readable ones.
+pub const ID_CHARS_MAX: usize = 128;
+/// Characters in a `scope`.
+pub const SCOPE_CHARS_MAX: usize = 256;
+/// Characters in a goal, a note or another line of text that people read.
+pub const TEXT_CHARS_MAX: usize = 10_000;
+
+/// Nesting of JSON that is accepted anywhere. serde_json stops at 128; agents' tool calls stay below 20,
+/// and 64 leaves room for the levels that a request and the journal put around a value.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Bytes of one JSON value handed to or from a tool or a playbook: 1 MiB, the size up to which
+/// copying it between host and guest stays well below the cost of one flush.
+pub const JSON_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of an HTTP JSON body: one value of the largest size, escaped, and the fields around it.
+pub const HTTP_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of an uploaded component. Python and JavaScript guests take 12 to 20 MB.
+pub const COMPONENT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Time a client may take to send its whole request; a slower one holds a connection for nothing.
+pub const HTTP_REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+/// The longest `wait_ms` that `POST /v1/jobs` honours: proxies in between give up at 60 s.
+pub const WAIT_MS_MAX: u64 = 50_000;
+/// Time that requests under way get when the server is told to stop.
+pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
+/// Rows on one page of a list.
+pub const PAGE_ROWS_MAX: usize = 500;
+/// Rows on a page when the client does not say.
+pub const PAGE_ROWS_DEFAULT: usize = 50;
+
+/// Steps in one run. Aionis stops at 500; a day of agent work is below 2,000.
+pub const RUN_STEPS_MAX: usize = 2_000;
+/// Bytes of one step row's fields beside input and output (conditions, metadata, error).
+pub const STEP_META_BYTES_MAX: usize = 64 * 1024;
+/// Elements of `preconditions`, `postconditions` and `artifact_refs`, as Aionis has it.
+pub const STEP_LIST_MAX: usize = 200;
+/// Bytes of a recording file read by `reprise record`.
+pub const RECORDING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of one line of a recording file.
+pub const RECORDING_LINE_BYTES_MAX: usize = HTTP_BODY_BYTES_MAX;
+
+/// Nodes of one plan; the emitter writes one function each.
+pub const PLAN_STEPS_MAX: usize = RUN_STEPS_MAX;
+/// Bytes of a plan as JSON in a component's custom section.
+pub const PLAN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of a configuration file.
+pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Values larger than this go to a blob file and leave a digest in the row, so that the log-structured
+/// store is not made to carry (and later move) them. 32 KiB holds nearly every tool call inline.
+pub const INLINE_BYTES_MAX: usize = 32 * 1024;
+/// Batches that may wait for the committer; beyond that, writers wait. 4 x the connections we expect.
+pub const COMMIT_QUEUE: usize = 1024;
+/// Batches that share one flush. More adds latency without saving flushes.
+pub const COMMIT_GROUP_MAX: usize = 256;
+/// Times a guarded write is tried again when another writer came first. 64 writers of one run
+/// finish within 64 rounds, since each round lets at least one through.
+pub const CONTENDED_TRIES_MAX: usize = 256;
+/// Page cache of the store. Bounded, since sled's default grows with the machine.
+pub const STORE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Fuel (WebAssembly operations, roughly) of one job. A compiled 20-step playbook takes about 20,000;
+/// 2 billion is about a second of pure computing.
+pub const JOB_FUEL: u64 = 2_000_000_000;
+/// Fuel between two points at which a guest lets other jobs run: about 100 us.
+pub const FUEL_YIELD_INTERVAL: u64 = 200_000;
+/// Bytes that a guest may hand to the host in one call: a JSON value and its pointer or schema.
+pub const HOSTCALL_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Linear memory of one guest.
+pub const GUEST_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Elements of one guest table. JavaScript engines use a few thousand.
+pub const GUEST_TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Core instances inside one component. wasm32-wasip2 guests have 4 or 5.
+pub const GUEST_CORE_INSTANCES_MAX: u32 = 20;
+/// Memories inside one component.
+pub const GUEST_MEMORIES_MAX: u32 = 4;
+/// Tables inside one component.
+pub const GUEST_TABLES_MAX: u32 = 8;
+/// Stack of one guest in bytes; recursion beyond it is a trap.
+pub const GUEST_STACK_BYTES_MAX: usize = 512 * 1024;
+/// Jobs that hold a guest instance at the same time; the rest wait as `ready`.
+pub const JOBS_RUNNING_MAX: usize = 64;
+/// Slots of the instance pool: running jobs, proofs and uploads being checked.
+pub const INSTANCES_MAX: u32 = 128;
+/// The epoch's tick. The kill switch is as fine as this.
+pub const EPOCH_TICK: Duration = Duration::from_millis(10);
+/// Time a guest may compute without coming back to the host, before the kill switch stops it:
+/// a backstop far above what its fuel can take.
+pub const GUEST_BUSY_TIME_MAX: Duration = Duration::from_secs(30);
+/// Components kept ready in memory.
+pub const COMPONENTS_IN_MEMORY_MAX: usize = 512;
+/// Imports of one component.
+pub const IMPORTS_MAX: usize = 256;
+/// Characters of one guest log line; the rest is cut.
+pub const LOG_LINE_CHARS_MAX: usize = 4_096;
+/// Log lines of one job that are passed on; the rest is counted and dropped.
+pub const LOG_LINES_MAX: usize = 1_000;
+/// Characters of an error message that a guest made.
+pub const GUEST_MESSAGE_CHARS_MAX: usize = 4_096;
+
+/// Entries in one job's journal. 10,000-step jobs fit; a guest in a loop does not fill the disk.
+pub const JOURNAL_ENTRIES_MAX: u64 = 100_000;
+/// Entries that may wait in memory for the next flush (reads, clock, randomness).
+pub const JOURNAL_PENDING_MAX: usize = 256;
+/// Bytes that may wait in memory for the next flush.
+pub const JOURNAL_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Jobs that may stand in `ready`; more are refused, so that a client learns it early.
+pub const JOBS_READY_MAX: usize = 100_000;
+
+/// Wall time of one built-in tool call.
+pub const TOOL_CALL_TIME_MAX: Duration = Duration::from_secs(30);
+/// Bytes of a file that `fs/read` or `fs/replace` takes: what fits into one JSON value after escaping.
+pub const FS_FILE_BYTES_MAX: u64 = 512 * 1024;
+/// Entries that `fs/list` returns.
+pub const FS_LIST_ENTRIES_MAX: usize = 5_000;
+/// Bytes of a path inside a grant.
+pub const FS_PATH_BYTES_MAX: usize = 4_096;
