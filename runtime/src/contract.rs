@@ -161,15 +161,15 @@ impl ToolId {
             let starts_well = word.starts_with(|c: char| c.is_ascii_alphabetic());
             words.push(if starts_well { word.to_ascii_lowercase() } else { format!("n{}", word.to_ascii_lowercase()) });
         }
-        let plain = words.join("-");
-        let name = if plain == recorded {
-            plain
-        } else {
-            let digest = crate::ids::Digest::of(recorded.as_bytes()).to_string();
-            words.push(format!("x{}", &digest[..6]));
-            words.join("-")
+        let plain: String = words.join("-").chars().take(100).collect();
+        let plain = plain.trim_end_matches('-');
+        let digest = crate::ids::Digest::of(recorded.as_bytes()).to_string();
+        let name = match (plain == recorded, plain.is_empty()) {
+            (_, true) => format!("x{}", &digest[..6]),
+            (true, false) => plain.to_owned(),
+            (false, false) => format!("{plain}-x{}", &digest[..6]),
         };
-        ToolId { namespace: ToolId::AGENT.to_owned(), name: name.chars().take(100).collect::<String>().trim_end_matches('-').to_owned() }
+        ToolId { namespace: ToolId::AGENT.to_owned(), name }
     }
 
     /// `fs` of `fs/read`.
