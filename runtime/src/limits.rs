@@ -117,3 +117,10 @@ pub const FS_FILE_BYTES_MAX: u64 = 512 * 1024;
 pub const FS_LIST_ENTRIES_MAX: usize = 5_000;
 /// Bytes of a path inside a grant.
 pub const FS_PATH_BYTES_MAX: usize = 4_096;
+
+/// Levels of a step's input in which data flow is looked for; deeper values stay as recorded. Each level
+/// takes two in the plan's JSON, and [`PLAN_DEPTH_MAX`] must hold them.
+pub const LIFT_DEPTH_MAX: usize = 24;
+/// Nesting of a plan's JSON: two for each lifted level, the rest for a constant and the plan around it.
+/// serde_json stops at 128.
+pub const PLAN_DEPTH_MAX: usize = 124;
