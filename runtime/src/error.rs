@@ -133,6 +133,8 @@ codes! {
     ImportsUnsatisfied = "imports_unsatisfied", Unprocessable;
     /// The component asks for more memory, tables or instances than the sandbox gives.
     ComponentTooDemanding = "component_too_demanding", Unprocessable;
+    /// The component's start functions trap or do not come to an end.
+    ComponentDoesNotStart = "component_does_not_start", Unprocessable;
     /// The input does not fit the playbook's input schema; `issues` lists each place.
     InputDoesNotFit = "input_does_not_fit", Unprocessable;
     /// The recorded run cannot become a component; the message says at which step.

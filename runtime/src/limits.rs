@@ -64,6 +64,8 @@ pub const STORE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Fuel (WebAssembly operations, roughly) of one job. A compiled 20-step playbook takes about 20,000;
 /// 2 billion is about a second of pure computing.
 pub const JOB_FUEL: u64 = 2_000_000_000;
+/// Fuel of a component's start functions when it is uploaded. Language runtimes set up in about 10 million.
+pub const START_FUEL: u64 = 200_000_000;
 /// Fuel between two points at which a guest lets other jobs run: about 100 us.
 pub const FUEL_YIELD_INTERVAL: u64 = 200_000;
 /// Bytes that a guest may hand to the host in one call: a JSON value and its pointer or schema.

@@ -4,7 +4,7 @@
 //! telling (long or odd enough not to coincide), where it was not known before the answer it is found in, and
 //! where it stands in a place that does not depend on the order of a list. Everything else stays literal.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde_json::Value;
 
@@ -16,6 +16,8 @@ use crate::limits;
 const SEARCHED_CHARS_MAX: usize = 64 * 1024;
 /// Values taken from one answer at the most; a listing of thousands of files explains nothing.
 const VALUES_PER_ANSWER_MAX: usize = 512;
+/// Earlier values that are looked for inside text: the latest ones, so that a long run stays fast.
+const SEARCHED_VALUES_MAX: usize = 4096;
 /// Characters of a value that a reason shows.
 const SHOWN_CHARS: usize = 40;
 
@@ -33,10 +35,14 @@ struct Known {
 pub struct Origins {
     parameters: Vec<Known>,
     outputs: Vec<Known>,
+    /// Places in `outputs` by the value's text, earliest first.
+    by_text: HashMap<String, Vec<usize>>,
+    /// Places in `outputs` of values that tell inside longer text, latest last.
+    inside: VecDeque<usize>,
     /// Values that stood in a list of several: seen, but not usable as an origin.
-    listed: Vec<Known>,
+    listed: HashMap<String, Source>,
     /// Texts that stood in the inputs of steps so far: an answer that repeats one is an echo.
-    given: BTreeSet<String>,
+    given: HashSet<String>,
 }
 
 impl Origins {
@@ -66,8 +72,24 @@ impl Origins {
             taken += 1;
             let source = Source::Output { step: id.to_owned(), pointer: pointer.to_owned() };
             let known = Known { source, name: last_word(pointer).unwrap_or_default().to_owned(), value: value.clone() };
-            if in_a_list_of_several(output, pointer) { self.listed.push(known) } else { self.outputs.push(known) }
+            if in_a_list_of_several(output, pointer) {
+                self.listed.entry(value.to_string()).or_insert(known.source);
+            } else {
+                self.add_output(known);
+            }
         });
+    }
+
+    fn add_output(&mut self, known: Known) {
+        let place = self.outputs.len();
+        self.by_text.entry(known.value.to_string()).or_default().push(place);
+        if telling_inside(&known.value) {
+            self.inside.push_back(place);
+            if self.inside.len() > SEARCHED_VALUES_MAX {
+                self.inside.pop_front();
+            }
+        }
+        self.outputs.push(known);
     }
 
     /// The template for `value` at `pointer` of a step's input, with a decision for each leaf.
@@ -95,9 +117,9 @@ impl Origins {
     }
 
     fn constant(&self, pointer: &str, value: &Value, decisions: &mut Vec<Decision>) -> Template {
-        let listed = self.listed.iter().find(|known| telling_alone(value) && known.value == *value);
+        let listed = self.listed.get(&value.to_string()).filter(|_| telling_alone(value));
         let reason = match listed {
-            Some(known) => format!("stands in a list as {}; one run cannot say whether its place matters, so it stays literal", known.source),
+            Some(source) => format!("stands in a list as {source}; one run cannot say whether its place matters, so it stays literal"),
             None => "no input and no earlier answer explains it".to_owned(),
         };
         decisions.push(Decision { at: pointer.to_owned(), kind: DecisionKind::Constant, reason });
@@ -106,10 +128,11 @@ impl Origins {
 
     /// A known value that equals all of `value`: inputs first, then the earliest answer.
     fn whole(&self, name: &str, value: &Value) -> Option<(&Known, DecisionKind)> {
-        let named = |known: &&Known| known.value == *value && (telling_alone(value) || (known.name == name && telling_with_name(value)));
+        let named = |known: &&Known| telling_alone(value) || (known.name == name && telling_with_name(value));
         let parameter = |known: &&Known| known.value == *value && (telling_parameter(value) || known.name == name);
         let from_input = self.parameters.iter().find(parameter).map(|known| (known, DecisionKind::Parameter));
-        from_input.or_else(|| self.outputs.iter().find(named).map(|known| (known, DecisionKind::Reference)))
+        let places = || self.by_text.get(&value.to_string()).into_iter().flatten();
+        from_input.or_else(|| places().map(|at| &self.outputs[*at]).find(named).map(|known| (known, DecisionKind::Reference)))
     }
 
     fn explain_text(&self, pointer: &str, text: &str, decisions: &mut Vec<Decision>) -> Template {
@@ -148,7 +171,7 @@ impl Origins {
         }
         let path_like = !text.contains(char::is_whitespace);
         let parameters = self.parameters.iter().filter(|known| telling_inside_parameter(&known.value, path_like));
-        let outputs = self.outputs.iter().filter(|known| telling_inside(&known.value));
+        let outputs = self.inside.iter().map(|at| &self.outputs[*at]);
         let mut found: Vec<(usize, usize, &Known)> = Vec::new();
         for known in parameters.chain(outputs) {
             let needle = crate::json::text_of(&known.value);

@@ -117,34 +117,39 @@ fn repeats(attempt: &Attempt, before: &Attempt) -> bool {
     same && attempt.bound.effect != Effect::Once && !attempt.repaired && !before.repaired
 }
 
-/// Drops reads whose answers went into dropped steps and nowhere else.
+/// Drops reads whose answers went into dropped steps and nowhere else. From the back, so that a read that
+/// only a dropped read used goes too.
 fn only_for_dropped(trace: &Trace, why: &mut [Option<(String, bool)>]) {
+    let users = users(trace);
     for at in (0..trace.attempts.len()).rev() {
-        let attempt = &trace.attempts[at];
-        if why[at].is_some() || !attempt.bound.effect.touches_nothing() {
-            continue;
-        }
-        let mut into_dropped = None;
-        let mut into_kept = trace.output.as_ref().is_some_and(|output| feeds(trace, at, output));
-        for later in at + 1..trace.attempts.len() {
-            if feeds(trace, at, &trace.attempts[later].bound.input) {
-                if why[later].is_some() { into_dropped = Some(later) } else { into_kept = true }
-            }
-        }
-        if let (Some(later), false) = (into_dropped, into_kept) {
-            why[at] = Some((format!("only {} used its answer", trace.attempts[later].id), false));
+        let reads = trace.attempts[at].bound.effect.touches_nothing();
+        let Some(first) = users[at].first().filter(|_| reads && why[at].is_none()) else { continue };
+        if users[at].iter().all(|user| why.get(*user).is_some_and(Option::is_some)) {
+            why[at] = Some((format!("only {} used its answer", trace.attempts[*first].id), false));
         }
     }
 }
 
-/// True where data flow leads from the answer of the step at `from` into `value`.
-fn feeds(trace: &Trace, from: usize, value: &Value) -> bool {
-    let attempt = &trace.attempts[from];
+/// For each step, the places of the later steps whose inputs its answer flows into; the run's own output is
+/// the place after the last.
+fn users(trace: &Trace) -> Vec<Vec<usize>> {
+    let mut users = vec![Vec::new(); trace.attempts.len()];
     let mut origins = Origins::of_inputs(&trace.inputs);
-    origins.learn(&attempt.id, &attempt.bound.input, &attempt.output);
-    let mut flows = false;
-    origins.explain("", value, &mut Vec::new()).for_each_source(&mut |source| flows |= matches!(source, Source::Output { .. }));
-    flows
+    let inputs = trace.attempts.iter().map(|a| &a.bound.input).chain(&trace.output);
+    for (at, input) in inputs.enumerate() {
+        origins.explain("", input, &mut Vec::new()).for_each_source(&mut |source| {
+            if let Source::Output { step, .. } = source
+                && let Some(from) = trace.attempts.iter().position(|a| a.id == *step)
+                && users[from].last() != Some(&at)
+            {
+                users[from].push(at);
+            }
+        });
+        if let Some(attempt) = trace.attempts.get(at) {
+            origins.learn(&attempt.id, &attempt.bound.input, &attempt.output);
+        }
+    }
+    users
 }
 
 /// A parameter for each input that the plan uses.

@@ -165,3 +165,63 @@ fn depth_of(value: &Value) -> usize {
         _ => 0,
     }
 }
+
+impl Template {
+    /// The template of an object's field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<Template> {
+        match self {
+            Template::Object(fields) => fields.get(name).cloned(),
+            Template::Constant(json) => json.value().get(name).map(|value| Template::Constant(value.into())),
+            _ => None,
+        }
+    }
+
+    /// The text with which the made string begins in every job; none where that depends on the job.
+    #[must_use]
+    pub fn leading_text(self) -> Option<String> {
+        match self {
+            Template::Constant(json) => json.value().as_str().map(str::to_owned),
+            Template::Text(parts) => match parts.first() {
+                Some(Part::Literal(text)) => Some(text.clone()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// As a person reads it: JSON with `input.version` and `s1/json/version` where values come from, and `+`
+/// between the parts of a text.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Template::Constant(json) => write!(f, "{json}"),
+            Template::Value(source) => write!(f, "{source}"),
+            Template::Text(parts) => {
+                for (at, part) in parts.iter().enumerate() {
+                    let plus = if at == 0 { "" } else { " + " };
+                    match part {
+                        Part::Literal(text) => write!(f, "{plus}{}", Value::from(text.as_str()))?,
+                        Part::Value(source) => write!(f, "{plus}{source}")?,
+                    }
+                }
+                Ok(())
+            }
+            Template::Object(fields) => {
+                f.write_str("{")?;
+                for (at, (key, template)) in fields.iter().enumerate() {
+                    write!(f, "{}{key}: {template}", if at == 0 { "" } else { ", " })?;
+                }
+                f.write_str("}")
+            }
+            Template::Array(items) => {
+                f.write_str("[")?;
+                for (at, template) in items.iter().enumerate() {
+                    write!(f, "{}{template}", if at == 0 { "" } else { ", " })?;
+                }
+                f.write_str("]")
+            }
+        }
+    }
+}

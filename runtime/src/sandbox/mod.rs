@@ -102,6 +102,12 @@ impl Sandbox {
         Ok(playbook)
     }
 
+    /// The playbook of this digest, if it is in memory.
+    #[must_use]
+    pub fn ready(&self, digest: &Digest) -> Option<Playbook> {
+        self.shared.cache.ready(digest)
+    }
+
     fn compile(&self, bytes: &[u8]) -> Result<Component> {
         let refused = |message: String| Error::new(Code::NotAComponent, message);
         if wasmparser::Parser::is_core_wasm(bytes) {
@@ -133,7 +139,7 @@ impl Sandbox {
         let pre = linker.instantiate_pre(component).map_err(|e| unsatisfied(format!("an import has another type than wit/ gives it: {e:#}"), Vec::new()))?;
         let interface = component.get_export_index(None, PLAYBOOK).expect("looked at above");
         let run = component.get_export_index(Some(&interface), "run").expect("looked at above");
-        run::check_type(component, &run)?;
+        run::check_type(component)?;
         Ok(Playbook { ready: Arc::new(Ready { pre, run, imports }) })
     }
 }

@@ -1,7 +1,7 @@
 //! One run of one playbook: a fresh store, its limits, one call, and what came of it.
 
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex};
+use wasmtime::component::types::{ComponentItem, Type};
+use wasmtime::component::Component;
 use wasmtime::{AsContextMut, Store, StoreLimitsBuilder, Trap};
 
 use super::effects::{Effects, Stop};
@@ -29,7 +29,9 @@ pub enum Ending {
     Broke(String),
     /// It used up its fuel.
     OutOfFuel,
-    /// It reached a limit of memory, stack or time on the processor.
+    /// It computed for too long without coming back to the host.
+    OverTime(String),
+    /// It reached a limit of memory or stack.
     OverLimit(String),
     /// The host stopped it.
     Stopped(Stop),
@@ -74,6 +76,30 @@ impl Sandbox {
     }
 }
 
+impl Sandbox {
+    /// Instantiates a playbook once, with little fuel and without effects: its start functions must come to an end.
+    ///
+    /// # Errors
+    /// `component_does_not_start` that says how it broke.
+    pub async fn try_start(&self, playbook: &Playbook) -> Result<()> {
+        let guest = Guest { effects: Box::new(super::Scripted::default()), limits: store_limits(), stop: None, log_lines: 0 };
+        let mut store = Store::new(&self.shared.engine, guest);
+        store.limiter(|guest| &mut guest.limits);
+        store.set_fuel(limits::START_FUEL).expect("the engine consumes fuel");
+        store.fuel_async_yield_interval(Some(limits::FUEL_YIELD_INTERVAL)).expect("the interval is not zero");
+        rewind_kill_switch(&mut store.as_context_mut());
+        let started = playbook.ready.pre.instantiate_async(&mut store).await;
+        started.map(drop).map_err(|e| {
+            let how = match broken(&e) {
+                Ending::OutOfFuel => format!("its start functions do not end within {} units of fuel", limits::START_FUEL),
+                Ending::OverLimit(how) | Ending::OverTime(how) | Ending::Broke(how) => how,
+                other => format!("{other:?}"),
+            };
+            Error::new(Code::ComponentDoesNotStart, format!("the component does not start: {how}"))
+        })
+    }
+}
+
 async fn call(playbook: &Playbook, store: &mut Store<Guest>, input: &Json) -> wasmtime::Result<Result<String, WitFailure>> {
     let instance = playbook.ready.pre.instantiate_async(&mut *store).await?;
     let run = instance.get_typed_func::<(&str,), (Result<String, WitFailure>,)>(&mut *store, playbook.ready.run)?;
@@ -82,17 +108,14 @@ async fn call(playbook: &Playbook, store: &mut Store<Guest>, input: &Json) -> wa
 }
 
 /// `run` must have the type that `wit/` gives it; found at upload, not at the first job.
-pub(super) fn check_type(component: &Component, run: &ComponentExportIndex) -> Result<()> {
-    let engine = component.engine();
+pub(super) fn check_type(component: &Component) -> Result<()> {
     let wrong = |found: String| Error::new(Code::NotAComponent, format!("its run is not func(input: json) -> result<json, failure>: {found}"));
     let Some((ComponentItem::ComponentFunc(ty), _)) = component.get_export(None, super::PLAYBOOK).and_then(|(_, interface)| component.get_export(Some(&interface), "run"))
     else {
         return Err(wrong("it is not a function".to_owned()));
     };
-    let _ = (engine, run);
     let params: Vec<_> = ty.params().map(|(_, t)| t).collect();
     let results: Vec<_> = ty.results().collect();
-    use wasmtime::component::types::Type;
     match (params.as_slice(), results.as_slice()) {
         ([Type::String], [Type::Result(result)]) if matches!(result.ok(), Some(Type::String)) && matches!(result.err(), Some(Type::Record(_))) => Ok(()),
         _ => Err(wrong(format!("it takes {} values and gives {}", params.len(), results.len()))),
@@ -119,7 +142,7 @@ fn readable(text: &str) -> Result<Json, String> {
 fn broken(error: &wasmtime::Error) -> Ending {
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => Ending::OutOfFuel,
-        Some(Trap::Interrupt) => Ending::OverLimit(format!("computed for {} s without coming back", limits::GUEST_BUSY_TIME_MAX.as_secs())),
+        Some(Trap::Interrupt) => Ending::OverTime(format!("computed for {} s without coming back", limits::GUEST_BUSY_TIME_MAX.as_secs())),
         Some(Trap::StackOverflow) => Ending::OverLimit(format!("its stack grew beyond {} bytes", limits::GUEST_STACK_BYTES_MAX)),
         Some(trap) => Ending::Broke(trap.to_string()),
         // The chain's last link says what happened; the ones before it are the guest's own frames.

@@ -71,6 +71,14 @@ pub fn read_plan(component: &[u8]) -> Explained {
     }
 }
 
+/// A component's world as WIT text.
+///
+/// # Errors
+/// `not_a_component` where the bytes do not decode.
+pub fn wit_text(component: &[u8]) -> Result<String> {
+    world::text_of(component).map_err(|e| Error::new(Code::NotAComponent, format!("its types do not decode: {e:#}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

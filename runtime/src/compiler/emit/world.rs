@@ -44,3 +44,11 @@ pub(super) fn of(plan: &Plan) -> anyhow::Result<(Resolve, WorldId)> {
     let world = resolve.select_world(&[package], Some("generated"))?;
     Ok((resolve, world))
 }
+
+/// A component's world as WIT text.
+pub(super) fn text_of(component: &[u8]) -> anyhow::Result<String> {
+    let decoded = wit_component::decode(component)?;
+    let mut printer = wit_component::WitPrinter::default();
+    printer.print(decoded.resolve(), decoded.package(), &[])?;
+    Ok(printer.output.to_string())
+}

@@ -1,0 +1,188 @@
+//! Jobs: start, read, list, follow, resume.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Engine;
+use crate::clock::rfc3339;
+use crate::error::{Code, Error, Issue, Result};
+use crate::ids::{JobId, PlaybookId, Space};
+use crate::jobs::{Manner, Order, Target};
+use crate::journal::{self, Entry, Filter, State, Status};
+use crate::json::Json;
+use crate::tools::Grant;
+use crate::{blocking, limits};
+
+/// What is asked for when a job is started.
+#[derive(Debug, Clone)]
+pub struct JobRequest {
+    /// The playbook.
+    pub playbook_id: PlaybookId,
+    /// Its version; the newest where none is named.
+    pub version: Option<u32>,
+    /// The input that the playbook's schema describes.
+    pub input: Json,
+    /// The client's name for this request.
+    pub idempotency_key: Option<String>,
+    /// Permissions for this job alone; only an operator's own hand gives any.
+    pub grants: Vec<Grant>,
+}
+
+/// A job as its journal tells it.
+#[derive(Debug, Clone)]
+pub struct JobView {
+    /// The job.
+    pub job_id: JobId,
+    /// The fold of its journal.
+    pub state: State,
+    /// What it returned, where it completed.
+    pub output: Option<Json>,
+}
+
+/// One page of a list of jobs, newest first.
+#[derive(Debug, Clone)]
+pub struct JobPage {
+    /// The jobs' rows.
+    pub jobs: Vec<(JobId, journal::Head)>,
+    /// Where the next page begins; none where this is the last.
+    pub next: Option<JobId>,
+}
+
+impl Engine {
+    /// Checks the input against the playbook's schema and starts a job. It is on disk when this returns.
+    ///
+    /// # Errors
+    /// `replay_playbook_not_found`, `input_does_not_fit` with each place, `id_conflict` for the idempotency key,
+    /// `too_large`, `too_busy`, `shutting_down`.
+    pub async fn start_job(&self, space: &Space, request: JobRequest, manner: Manner) -> Result<JobId> {
+        let version = self.playbook(space, &request.playbook_id, request.version)?;
+        if request.input.as_str().len() > limits::JSON_BYTES_MAX {
+            let bytes = request.input.as_str().len();
+            return Err(Error::new(Code::TooLarge, format!("the input has {bytes} bytes; at most {}", limits::JSON_BYTES_MAX)));
+        }
+        self.check_input(&version.component, &request.input).await?;
+        let target = Target { playbook_id: version.playbook_id, version: version.version };
+        let JobRequest { input, idempotency_key, grants, .. } = request;
+        self.scheduler.start(space, Order { target, component: version.component, input, grants, idempotency_key }, manner).await
+    }
+
+    /// A compiled playbook says what it takes; one written by hand checks for itself.
+    async fn check_input(&self, component: &crate::ids::Digest, input: &Json) -> Result<()> {
+        let Some(schema) = self.input_schema(component).await? else { return Ok(()) };
+        let validator = jsonschema::validator_for(&schema).map_err(|e| Error::new(Code::InternalError, format!("the playbook's input schema: {e}")))?;
+        let value = input.value();
+        let issues: Vec<Issue> = validator.iter_errors(&value).take(50).map(|e| Issue { path: e.instance_path().to_string(), message: e.to_string() }).collect();
+        let Some(first) = issues.first() else { return Ok(()) };
+        let message = format!("the input does not fit the playbook: {}", first.message);
+        Err(Error::new(Code::InputDoesNotFit, message).with_details(json!({"input_schema": schema})).with_issues(issues))
+    }
+
+    /// A job, folded from its journal.
+    ///
+    /// # Errors
+    /// `job_not_found`, `data_corrupt` that names the entry.
+    pub async fn job(&self, space: &Space, job_id: &JobId) -> Result<JobView> {
+        let (store, space, job_id) = (self.store.clone(), space.clone(), *job_id);
+        blocking::run(move || {
+            let state = journal::fold(&store, &space, &job_id)?;
+            let output = state.output.as_ref().map(|payload| store.load(payload)).transpose()?;
+            Ok(JobView { job_id, state, output })
+        })
+        .await
+    }
+
+    /// A page of jobs, newest first.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn jobs(&self, space: &Space, filter: &Filter, before: Option<JobId>, limit: usize) -> Result<JobPage> {
+        let page = journal::list(&self.store, space, filter, before, limit)?;
+        Ok(JobPage { jobs: page.jobs, next: page.next })
+    }
+
+    /// Entries of a job's journal behind `after`.
+    ///
+    /// # Errors
+    /// `job_not_found`, `data_corrupt`.
+    pub fn journal(&self, space: &Space, job_id: &JobId, after: Option<u64>, limit: usize) -> Result<Vec<Entry>> {
+        journal::read(&self.store, space, job_id, after, limit)
+    }
+
+    /// An entry as people and programs see it, with values that lie in blobs filled in.
+    #[must_use]
+    pub fn entry_view(&self, entry: &Entry) -> Value {
+        journal::view::object(entry)
+    }
+
+    /// Waits until the job has ended or stands, at most for `time`.
+    ///
+    /// # Errors
+    /// `job_not_found`, what the store says.
+    pub async fn wait(&self, space: &Space, job_id: &JobId, time: Duration) -> Result<Status> {
+        self.scheduler.wait(space, job_id, time).await.map(|head| head.status)
+    }
+
+    /// Calls `each` for every entry of the job, in order and once it is on disk, until the job ends or stands.
+    ///
+    /// # Errors
+    /// `job_not_found`, `data_corrupt`, what `each` fails with.
+    pub async fn follow(&self, space: &Space, job_id: &JobId, mut each: impl FnMut(&Entry) -> Result<()>) -> Result<Status> {
+        let mut progress = self.scheduler.follow(job_id);
+        let mut after = None;
+        loop {
+            let status = journal::head_of(&self.store, space, job_id)?.map(|head| head.status);
+            loop {
+                let entries = self.journal(space, job_id, after, limits::PAGE_ROWS_MAX)?;
+                let Some(last) = entries.last() else { break };
+                after = Some(last.seq);
+                entries.iter().try_for_each(&mut each)?;
+            }
+            match (status, progress.as_mut()) {
+                (Some(Status::Ready | Status::Running), Some(watcher)) if watcher.changed().await.is_err() => progress = None,
+                (Some(Status::Ready | Status::Running), Some(_)) => {}
+                (Some(status), _) => return Ok(status),
+                (None, _) => return Err(Error::new(Code::JobNotFound, format!("no job {job_id}"))),
+            }
+        }
+    }
+
+    /// Takes up one job where an earlier process left it.
+    ///
+    /// # Errors
+    /// `job_not_found`, `job_state_conflict`.
+    pub async fn resume_job(&self, space: &Space, job_id: &JobId, manner: Manner) -> Result<()> {
+        self.scheduler.resume(space, *job_id, manner).await
+    }
+}
+
+impl JobView {
+    /// The fields that HTTP and `--json` show.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let state = &self.state;
+        let mut view = json!({
+            "job_id": self.job_id, "status": state.status().as_str(), "playbook_id": state.playbook_id, "version": state.version,
+            "component_digest": state.component, "created_at": rfc3339(state.created_at_ms), "updated_at": rfc3339(state.updated_at_ms),
+            "usage": {"calls": state.calls.len(), "journal_entries": state.next_seq() - 1, "attempts": state.attempts, "fuel": state.fuel_used, "fuel_limit": state.fuel},
+        });
+        let fields = view.as_object_mut().expect("an object was written above");
+        if let Some(output) = &self.output {
+            fields.insert("output".to_owned(), output.value());
+        }
+        if let Some(failure) = &state.failure {
+            fields.insert("failure".to_owned(), journal::view::failure(failure));
+        }
+        if let Some(uncertain) = &state.uncertain {
+            let row = state.calls.iter().find(|row| row.call == uncertain.call);
+            fields.insert(
+                "uncertain".to_owned(),
+                json!({
+                    "call": uncertain.call, "seq": uncertain.seq, "reason": uncertain.reason,
+                    "tool": row.map(|row| row.tool.to_string()), "step": row.and_then(|row| row.step.clone()), "key": row.map(|row| row.key.clone()),
+                }),
+            );
+        }
+        view
+    }
+}
