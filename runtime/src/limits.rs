@@ -128,3 +128,10 @@ pub const FS_PATH_BYTES_MAX: usize = 4_096;
 /// Names looked up or waiting to be for one path, those in symbolic links included. A path has at most 2,048;
 /// a tree of links made to be costly ends here, after some 20 ms and a megabyte.
 pub const FS_LOOKUPS_MAX: usize = 8_192;
+
+/// Levels of a step's input in which data flow is looked for; deeper values stay as recorded. Each level
+/// takes two in the plan's JSON, and [`PLAN_DEPTH_MAX`] must hold them.
+pub const LIFT_DEPTH_MAX: usize = 24;
+/// Nesting of a plan's JSON: two for each lifted level, the rest for a constant and the plan around it.
+/// serde_json stops at 128.
+pub const PLAN_DEPTH_MAX: usize = 124;
