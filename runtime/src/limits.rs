@@ -113,12 +113,23 @@ pub const JOBS_READY_MAX: usize = 100_000;
 
 /// Wall time of one built-in tool call.
 pub const TOOL_CALL_TIME_MAX: Duration = Duration::from_secs(30);
-/// Bytes of a file that `fs/read` or `fs/replace` takes: what fits into one JSON value after escaping.
+/// Time within which a built-in tool must begin to change something. What is left of
+/// [`TOOL_CALL_TIME_MAX`] is for the flush, so that "out of time, nothing was changed" stays true.
+pub const TOOL_BEGIN_TIME_MAX: Duration = Duration::from_secs(25);
+/// The longest pause between two tries for a file that another call holds; the first is a millisecond.
+/// Such calls take a few flushes each, so that a longer pause would only add latency.
+pub const TOOL_PAUSE_MAX: Duration = Duration::from_millis(20);
+/// Issues that are listed when an input does not fit its schema; the first ones say enough.
+pub const TOOL_ISSUES_MAX: usize = 16;
+/// Bytes of a file that the `fs` tools read or write: what fits into one JSON value after escaping.
 pub const FS_FILE_BYTES_MAX: u64 = 512 * 1024;
 /// Entries that `fs/list` returns.
 pub const FS_LIST_ENTRIES_MAX: usize = 5_000;
 /// Bytes of a path inside a grant.
 pub const FS_PATH_BYTES_MAX: usize = 4_096;
+/// Names looked up or waiting to be for one path, those in symbolic links included. A path has at most 2,048;
+/// a tree of links made to be costly ends here, after some 20 ms and a megabyte.
+pub const FS_LOOKUPS_MAX: usize = 8_192;
 
 /// Levels of a step's input in which data flow is looked for; deeper values stay as recorded. Each level
 /// takes two in the plan's JSON, and [`PLAN_DEPTH_MAX`] must hold them.
