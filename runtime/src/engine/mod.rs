@@ -10,7 +10,7 @@ mod playbooks;
 
 use std::path::{Path, PathBuf};
 
-pub use inspect::{ImportLine, Inspection, StepLine};
+pub use inspect::{ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload};
 
