@@ -36,7 +36,10 @@ pub(super) async fn runs(global: &Global, args: RunsList, output: &Output) -> Re
 pub(super) async fn run(global: &Global, args: RunArg, output: &Output) -> Result<u8> {
     let run = global.existing().await?.runs().get(&global.space()?, &args.run)?;
     output.show(
-        || view::run(&run),
+        || {
+            let include = view::Include { steps: true, artifacts: true };
+            serde_json::to_value(view::run(&run, include)).expect("a run's view has string keys")
+        },
         || {
             let rows = run.steps.iter().map(|step| {
                 let status = step.after.as_ref().map_or("pending", |after| after.status.as_str());
