@@ -37,8 +37,7 @@ pub(super) async fn run(global: &Global, args: RunArg, output: &Output) -> Resul
     let run = global.existing().await?.runs().get(&global.space()?, &args.run)?;
     output.show(
         || {
-            let include = view::Include { steps: true, artifacts: true };
-            serde_json::to_value(view::run(&run, include)).expect("a run's view has string keys")
+            serde_json::to_value(view::run(&run, view::Include::ALL)).expect("a run's view has string keys")
         },
         || {
             let rows = run.steps.iter().map(|step| {
