@@ -10,13 +10,17 @@
 //! replay   what a resumed guest is answered from  │
 //! stored   the bytes of an entry                  │
 //! chain    the hash chain over those bytes        ┘
+//! head     the row that stands for a job
+//! room     how much a journal may hold
+//! log      writing: push, flush, reopen           ┐ on top of `store`
+//! read     reading: entries, folds, lists         ┘
 //! view     entries as people and programs see them
 //! ```
 //!
 //! It deliberately knows no tool, no guest and no schedule: what an entry is written *for* is the caller's. Leases,
 //! waits, signals and control will be entries and a renewal of the row's epoch; there is no other place for them.
 //! The rule that must stay true: entries are only appended, each in one atomic batch that is refused to whoever does
-//! not hold the newest row.
+//! not hold the newest row. See `docs/JOURNAL.md`.
 
 pub mod entry;
 pub mod status;
@@ -24,6 +28,10 @@ pub mod state;
 pub mod replay;
 pub mod stored;
 pub mod chain;
+pub mod head;
+mod room;
+pub mod log;
+pub mod read;
 pub mod view;
 
 #[cfg(test)]
@@ -31,6 +39,9 @@ mod samples;
 
 pub use chain::{Broken, Tip};
 pub use entry::{Answer, Body, Cause, Entry, Failure, Recorded, RecordedKind};
+pub use head::Head;
+pub use log::{CreateError, Log};
+pub use read::{Filter, Page, fold, head as head_of, list, read, runnable};
 pub use replay::{Cursor, Diverged, Next, NextRecorded};
 pub use state::{CallState, Illegal, LedgerRow, State, UncertainCall};
 pub use status::Status;

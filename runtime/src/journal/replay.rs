@@ -81,7 +81,7 @@ enum Move {
 }
 
 impl Cursor {
-    /// Over a journal that the fold has accepted, as a reopened journal gives it.
+    /// Over a journal that the fold has accepted, as [`Log::reopen`](super::Log::reopen) gives it.
     #[must_use]
     pub fn new(entries: Vec<Entry>) -> Cursor {
         let mut moves = VecDeque::new();
