@@ -1,1 +1,8 @@
 //! Black-box tests through the CLI, HTTP and the engine: one binary, a module per behaviour.
+
+mod store_survives_kill;
+mod store_stops_after_a_refused_write;
+mod journal_has_one_writer;
+mod journal_is_read_by_anyone;
+mod journal_v1_reads_forever;
+mod worker;
