@@ -23,9 +23,9 @@ pub(super) struct Arguments {
 
 #[derive(Args)]
 pub(super) struct Global {
-    /// Where runs, playbooks and jobs are kept; made if missing.
-    #[arg(long, global = true, value_name = "DIR", env = "REPRISE_DATA", default_value = "reprise-data")]
-    pub data: PathBuf,
+    /// Where runs, playbooks and jobs are kept; made if missing [default: ~/.local/share/reprise].
+    #[arg(long, global = true, value_name = "DIR", env = "REPRISE_DATA")]
+    data: Option<PathBuf>,
     /// Configuration with the grants to all jobs [default: reprise.toml in the data directory].
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -249,17 +249,31 @@ impl Global {
         Space::parse(Some(&self.tenant), Some(&self.scope))
     }
 
+    /// What was named, or the user's own place for data. Never one in the working directory, which a job is often
+    /// granted.
+    fn data(&self) -> Result<PathBuf> {
+        if let Some(data) = &self.data {
+            return Ok(data.clone());
+        }
+        let xdg = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+        xdg.or_else(home)
+            .map(|base| base.join("reprise"))
+            .ok_or_else(|| Error::invalid("--data", "neither XDG_DATA_HOME nor HOME is set; name a data directory"))
+    }
+
     /// Opens the engine on the data directory; blocks only while it opens.
     pub(super) async fn engine(&self, grants: Vec<Grant>) -> Result<Engine> {
-        let settings = Settings { data: self.data.clone(), config: self.config.clone(), grants };
+        let settings = Settings { data: self.data()?, config: self.config.clone(), grants };
         crate::blocking::run(move || Engine::open(&settings)).await
     }
 
     /// As [`Global::engine`], for commands that only read: a data directory that is not there is a typo, not a
     /// wish for an empty one.
     pub(super) async fn existing(&self) -> Result<Engine> {
-        if !self.data.exists() {
-            let there = self.data.display();
+        let data = self.data()?;
+        if !data.exists() {
+            let there = data.display();
             return Err(Error::new(Code::FileNotFound, format!("there is no data directory {there}; name one with --data, or make one with `reprise record`")));
         }
         self.engine(Vec::new()).await

@@ -61,6 +61,7 @@ impl Engine {
             let bytes = request.input.as_str().len();
             return Err(Error::new(Code::TooLarge, format!("the input has {bytes} bytes; at most {}", limits::JSON_BYTES_MAX)));
         }
+        super::keep_out(self.data_dir(), &request.grants)?;
         self.check_input(&version.component, &request.input).await?;
         let target = Target { playbook_id: version.playbook_id, version: version.version };
         let JobRequest { input, idempotency_key, grants, .. } = request;

@@ -14,7 +14,7 @@ pub use inspect::{ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload};
 
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::jobs::Scheduler;
 use crate::lifecycle::Playbooks;
 use crate::runs::Runs;
@@ -52,14 +52,15 @@ impl Settings {
         Settings { data: data.into(), config: None, grants: Vec::new() }
     }
 
-    fn all_grants(&self) -> Result<Grants> {
+    fn all_grants(&self) -> Result<Vec<Grant>> {
         let beside_data = self.data.join("reprise.toml");
         let config = match &self.config {
             Some(path) => Config::read(path)?,
             None if beside_data.exists() => Config::read(&beside_data)?,
             None => Config::empty(),
         };
-        Grants::open(&config.grants)?.with(&self.grants)
+        // Opened once now, so that a directory that is not there is an error at the start and not in a job.
+        Ok(Grants::open(&config.grants)?.with(&self.grants)?.list().to_vec())
     }
 }
 
@@ -71,6 +72,7 @@ impl Engine {
     pub fn open(settings: &Settings) -> Result<Engine> {
         let grants = settings.all_grants()?;
         let store = Store::open(&settings.data)?;
+        keep_out(&settings.data, &grants)?;
         let sandbox = Sandbox::new(Some(&settings.data.join("compiled")))?;
         let tools = Registry::builtin();
         let scheduler = Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), grants);
@@ -91,7 +93,7 @@ impl Engine {
 
     /// What the operator granted to all jobs.
     #[must_use]
-    pub fn grants(&self) -> Vec<Grant> {
+    pub fn grants(&self) -> &[Grant] {
         self.scheduler.grants()
     }
 
@@ -113,4 +115,19 @@ impl Engine {
     pub async fn shut_down(&self) {
         self.scheduler.shut_down().await;
     }
+}
+
+/// A job that could change the data directory could change its own past.
+///
+/// # Errors
+/// `invalid_configuration` that names the grant.
+fn keep_out(data: &Path, grants: &[Grant]) -> Result<()> {
+    let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
+    for Grant::Fs(grant) in grants {
+        if data.starts_with(&grant.path) || grant.path.starts_with(&data) {
+            let why = format!("grant {:?} covers the data directory {}; grant a directory that does not hold it and does not lie in it", grant.name.as_str(), data.display());
+            return Err(Error::new(Code::InvalidConfiguration, why));
+        }
+    }
+    Ok(())
 }

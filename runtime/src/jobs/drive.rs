@@ -34,7 +34,7 @@ async fn attempt(shared: &Arc<Shared>, mut log: Log, entries: Vec<Entry>, manner
     }
     let store = shared.store.clone();
     let input = blocking::run(move || store.load(&input)).await?;
-    let grants = effective_grants(shared, &log);
+    let grants = effective_grants(shared, &log).await;
     let cursor = Cursor::new(entries);
     let mut durable = Durable::new(log, cursor, Arc::clone(shared), Grants::none(), manner.pace);
     let playbook = match load(shared, component).await {
@@ -105,9 +105,10 @@ async fn load(shared: &Arc<Shared>, component: crate::ids::Digest) -> Result<Pla
     blocking::run(move || shared.sandbox.load(&component, |tool| shared.tools.get(tool).is_some(), || shared.store.blobs().get(&component))).await
 }
 
-/// What the operator granted to all jobs, and what was granted to this one. Read at every attempt, so that a
-/// grant that was taken back is gone.
-fn effective_grants(shared: &Shared, log: &Log) -> Result<Grants> {
+/// What the operator granted to all jobs, and what was granted to this one. Opened at every attempt, so that a
+/// grant that was taken back is gone, and a directory that was made anew is the new one.
+async fn effective_grants(shared: &Arc<Shared>, log: &Log) -> Result<Grants> {
     let own = own_grants(&log.state().grants)?;
-    shared.grants.read().expect("nobody panics while holding it").with(&own)
+    let shared = Arc::clone(shared);
+    blocking::run(move || Grants::open(&shared.grants)?.with(&own)).await
 }

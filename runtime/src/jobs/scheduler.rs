@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -20,7 +20,7 @@ use crate::journal::{self, Log};
 use crate::limits;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
-use crate::tools::{Grant, Grants, Registry};
+use crate::tools::{Grant, Registry};
 
 /// What every running job needs.
 pub(super) struct Shared {
@@ -28,7 +28,7 @@ pub(super) struct Shared {
     pub sandbox: Sandbox,
     pub tools: Registry,
     /// What the operator granted to all jobs.
-    pub grants: RwLock<Grants>,
+    pub grants: Vec<Grant>,
     pub stopping: AtomicBool,
     slots: Semaphore,
     /// Jobs that this process holds, running or waiting for a slot, with the number of their next entry. The
@@ -62,12 +62,12 @@ pub struct Manner {
 impl Scheduler {
     /// Over `store`; runs nothing yet.
     #[must_use]
-    pub fn new(store: Store, sandbox: Sandbox, tools: Registry, grants: Grants) -> Self {
+    pub fn new(store: Store, sandbox: Sandbox, tools: Registry, grants: Vec<Grant>) -> Self {
         let shared = Shared {
             store,
             sandbox,
             tools,
-            grants: RwLock::new(grants),
+            grants,
             stopping: AtomicBool::new(false),
             slots: Semaphore::new(limits::JOBS_RUNNING_MAX),
             held: Mutex::default(),
@@ -77,8 +77,8 @@ impl Scheduler {
 
     /// What the operator granted to all jobs.
     #[must_use]
-    pub fn grants(&self) -> Vec<Grant> {
-        self.shared.grants.read().expect("nobody panics while holding it").list().to_vec()
+    pub fn grants(&self) -> &[Grant] {
+        &self.shared.grants
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
