@@ -185,6 +185,25 @@ async fn of_many_workers_that_take_a_job_at_once_one_can_write() {
     assert_eq!(kinds(&place, job_id), ["created", "completed"]);
 }
 
+#[tokio::test]
+async fn of_two_workers_that_take_a_job_up_at_the_same_moment_one_gets_it() {
+    let place = place();
+    let mut refused = 0;
+    for _ in 0..20 {
+        let job_id = new_job(&place).await.job_id();
+        let take = || Log::reopen(&place.store, &place.space, job_id);
+        let (a, b) = tokio::join!(take(), take());
+        let errors: Vec<Error> = [a, b].into_iter().filter_map(Result::err).collect();
+        assert!(errors.len() < 2, "one of them gets it");
+        for error in errors {
+            assert_eq!(error.code, Code::JobStateConflict, "{error}");
+            refused += 1;
+        }
+    }
+    // Now and then the first is done before the second looks; then they take it one after the other, which is fine.
+    assert!(refused > 0, "twenty times the second took the job from the first");
+}
+
 async fn write_once(store: &Store, space: &Space, job_id: JobId) -> Result<()> {
     let (mut log, _) = Log::reopen(store, space, job_id).await?;
     log.push(completed())?;

@@ -149,3 +149,47 @@ struct Stored<'a> {
     created: u64,
     updated: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::*;
+    use super::*;
+    use crate::error::{Code, Error};
+    use proptest::prelude::*;
+
+    fn head_of(bodies: Vec<crate::journal::Body>, epoch: u64) -> Head {
+        let (entries, rows) = sealed(&job(), bodies);
+        let state = State::fold(&entries).unwrap();
+        let tip = Tip::after(entries.last().unwrap());
+        Head::of(&state, &tip, rows.iter().map(|row| row.len() as u64).sum(), epoch)
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_reads_back_as_it_was((bodies, expected) in legal_journal(), epoch: u64) {
+            let head = head_of(bodies, epoch);
+            prop_assert_eq!(head.status, expected.status);
+            let again = Head::decode(&head.encode()).unwrap();
+            prop_assert_eq!(head.difference(&again), None);
+            prop_assert_eq!(again, head);
+        }
+    }
+
+    #[test]
+    fn what_is_no_row_of_this_form_says_why() {
+        let good = String::from_utf8(head_of(vec![created()], 1).encode()).unwrap();
+        for (from, to, code, why) in [
+            (r#"{"v":1,"#, r#"{"v":2,"later":[],"#, Code::DataDirTooNew, "form 2 was written by a newer version"),
+            (r#""ready""#, r#""asleep""#, Code::DataCorrupt, "unknown variant `asleep`"),
+            (r#""epoch":1,"#, "", Code::DataCorrupt, "missing field `epoch`"),
+            (r#""epoch":1,"#, r#""epoch":1,"later":1,"#, Code::DataCorrupt, "unknown field `later`"),
+            (r#""prepare-release""#, r#""a/b""#, Code::DataCorrupt, "not allowed"),
+            ("{", "", Code::DataCorrupt, "as a job's row"),
+        ] {
+            assert!(good.contains(from), "{from} in {good}");
+            let error = Error::from(Head::decode(good.replace(from, to).as_bytes()).unwrap_err());
+            assert_eq!(error.code, code, "{to}: {error}");
+            assert!(error.message.contains(why), "{to}: {error}");
+        }
+    }
+}

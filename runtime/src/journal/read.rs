@@ -36,7 +36,9 @@ pub fn read(store: &Store, space: &Space, job_id: &JobId, after: Option<u64>, li
             None => return Ok(Vec::new()),
         },
     };
-    page(store, job_id, &mut tip, limit.min(limits::PAGE_ROWS_MAX)).map(|page| page.entries)
+    let mut entries = Vec::new();
+    page(store, job_id, &mut tip, limit.min(limits::PAGE_ROWS_MAX), &mut entries)?;
+    Ok(entries)
 }
 
 /// What the job is now.
@@ -149,11 +151,9 @@ pub(super) fn whole(store: &Store, job_id: &JobId) -> Result<Journal> {
     let mut entries = Vec::new();
     let mut bytes = 0;
     loop {
-        let page = page(store, job_id, &mut tip, limits::JOURNAL_READ_ROWS)?;
-        bytes += page.bytes;
-        let last_page = page.entries.len() < limits::JOURNAL_READ_ROWS;
-        entries.extend(page.entries);
-        if last_page {
+        let before = entries.len();
+        bytes += page(store, job_id, &mut tip, limits::JOURNAL_READ_ROWS, &mut entries)?;
+        if entries.len() - before < limits::JOURNAL_READ_ROWS {
             break;
         }
     }
@@ -169,21 +169,17 @@ pub(super) fn no_such_job(job_id: &JobId) -> Error {
     Error::new(Code::JobNotFound, format!("no job {job_id} in this tenant and scope"))
 }
 
-struct EntryPage {
-    entries: Vec<Entry>,
-    bytes: u64,
-}
-
-/// The entries from `tip` on, and `tip` after them.
-fn page(store: &Store, job_id: &JobId, tip: &mut Tip, limit: usize) -> Result<EntryPage> {
+/// Reads at most `limit` entries from `tip` on into `entries`, and moves `tip` behind them. Returns their bytes.
+fn page(store: &Store, job_id: &JobId, tip: &mut Tip, limit: usize, entries: &mut Vec<Entry>) -> Result<u64> {
     let after = tip.next_seq.checked_sub(1).filter(|seq| *seq > 0).map(|seq| EntryKey { job_id: *job_id, seq });
     let rows = store.scan(&EntryKey::of_job(job_id), after.as_ref(), limit)?;
-    let mut page = EntryPage { entries: Vec::with_capacity(rows.len()), bytes: 0 };
+    entries.reserve(rows.len());
+    let mut read = 0;
     for (_, bytes) in rows {
-        page.entries.push(tip.follow(&bytes).map_err(|e| Error::from(e).at(format!("job {job_id}")))?);
-        page.bytes += bytes.len() as u64;
+        entries.push(tip.follow(&bytes).map_err(|e| Error::from(e).at(format!("job {job_id}")))?);
+        read += bytes.len() as u64;
     }
-    Ok(page)
+    Ok(read)
 }
 
 fn entry(store: &Store, job_id: &JobId, seq: u64) -> Result<Option<Entry>> {

@@ -12,7 +12,7 @@
 //! - `v` stands first, so that a reader knows what it reads before it reads on. A field is added, removed or
 //!   given another meaning only under a new number, and the old one is read forever
 //!   (`tests/fixtures/journal-v1`).
-//! - `body` has one field, the kind, and holds the kind's fields; see [`StoredBody`].
+//! - `body` has one field, the kind, and holds the kind's fields; see `StoredBody`.
 //! - A value is either `{"inline":VALUE}` in canonical form or `{"blob":{"digest":HEX,"bytes":N}}`.
 //! - An input's digest is not stored: it follows from the value, or is the blob's name.
 //! - A field that may be missing is left out, never `null`.
