@@ -67,9 +67,19 @@ pub(super) async fn journal(global: &Global, args: JobJournal, output: &Output) 
 pub(super) fn as_table(entries: &[Entry]) -> String {
     let start = entries.first().map_or(0, |entry| entry.at_ms);
     let rows = entries.iter().map(|entry| {
-        [entry.seq.to_string(), format!("+{} ms", entry.at_ms - start), entry.body.kind().to_owned(), view::line(entry), entry.hash.to_string()[..8].to_owned()]
+        let hash = entry.hash.to_string()[..8].to_owned();
+        [entry.seq.to_string(), format!("+{} ms", entry.at_ms - start), entry.body.kind().to_owned(), one_row(&view::line(entry)), hash]
     });
     table(["#", "time", "entry", "what", "hash"], rows)
+}
+
+/// What fits into a row of a table that is 120 wide; `--json` has all of it.
+fn one_row(text: &str) -> String {
+    const CHARS: usize = 76;
+    match text.char_indices().nth(CHARS) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
 }
 
 pub(super) async fn resume(global: &Global, args: JobResume, output: &Output) -> Result<u8> {

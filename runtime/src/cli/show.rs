@@ -37,7 +37,8 @@ pub(super) fn parameters(plan: &Plan) -> String {
     text
 }
 
-/// One line a step, and below it why each part that is not constant is what it is.
+/// One line a step, and below it why each part that is not constant is what it is; `--json` has the reasons of
+/// constants too.
 pub(super) fn steps(plan: &Plan) -> String {
     let mut text = String::from("Steps:\n");
     for step in plan.steps() {
@@ -50,7 +51,7 @@ pub(super) fn steps(plan: &Plan) -> String {
 
 fn reasons(decisions: &[Decision]) -> String {
     let mut text = String::new();
-    for decision in decisions.iter().filter(|d| d.kind != DecisionKind::Constant || d.reason.starts_with("stands in") || d.reason.starts_with("the proof")) {
+    for decision in decisions.iter().filter(|d| d.kind != DecisionKind::Constant) {
         let _ = writeln!(text, "       {} {}", decision.at, printable(&decision.reason));
     }
     text
