@@ -15,6 +15,7 @@ pub mod runs;
 pub mod journal;
 pub mod store;
 
+pub mod blocking;
 pub mod clock;
 pub mod contract;
 pub mod error;

@@ -184,6 +184,12 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The names that were asked for.
+    #[cfg(test)]
+    pub(super) fn names(&self) -> &[&'static str] {
+        &self.asked
+    }
+
     /// What was made of the fields, or everything that is wrong with them.
     ///
     /// # Errors

@@ -11,12 +11,12 @@ use super::receipt::{Answered, Commit, Ended, Node, Opened, Part, Receipt, Start
 use super::request::{RunEnd, RunStart, StepAfter, StepBefore, StepRef};
 use super::saved::{self, Head, Last};
 use super::{Runs, not_found};
-use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, RunId, Space, StepId};
 use crate::json::Json;
 use crate::limits;
 use crate::store::{AfterKey, Batch, CommitError, RunHeadKey, RunKey, StepKey};
+use crate::{blocking, clock};
 
 /// What looking at the store came to.
 pub(super) enum Next<T> {
@@ -141,11 +141,8 @@ impl Runs {
     pub async fn end(&self, space: &Space, sent: RunEnd) -> Result<Ended> {
         let run_id = sent.run_id.clone();
         let node = Node::of_run(space, Part::RunEnd, &run_id);
-        let answer = |bytes: &[u8], repeated| Ended {
-            run_id: run_id.clone(),
-            status: sent.status,
-            receipt: receipt(space, &node, bytes, repeated),
-        };
+        let answer =
+            |bytes: &[u8], repeated| Ended { run_id: run_id.clone(), status: sent.status, receipt: receipt(space, &node, bytes, repeated) };
         self.settle(|aside| {
             let head = self.head(space, &run_id)?.ok_or_else(|| not_found(space, &run_id))?;
             if let Some(end) = &head.row.end {
@@ -186,11 +183,10 @@ impl Runs {
         Err(Error::new(Code::Contended, format!("others wrote to this run first, {tries} times in a row; send the same again")))
     }
 
-    /// Writes blobs, the one place of this module that waits for a disk other than by a commit.
+    /// Writes large values as blobs, off the threads that serve others.
     pub(super) async fn set_aside(&self, values: Vec<Json>) -> Result<()> {
         let store = self.store.clone();
-        let saved = tokio::task::spawn_blocking(move || values.iter().try_for_each(|json| store.save(json).map(drop))).await;
-        saved.map_err(|e| Error::new(Code::InternalError, format!("writing a large value failed: {e}")))?
+        blocking::run(move || values.iter().try_for_each(|json| store.save(json).map(drop))).await
     }
 
     /// Puts the next head into the batch, on condition that it still is as it was read. Gives its bytes.

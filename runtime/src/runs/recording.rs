@@ -301,7 +301,8 @@ impl<R: BufRead> Lines<R> {
             }
             // Some editors put a byte order mark before the first line; it is no part of the text.
             let text = self.line.strip_prefix(b"\xef\xbb\xbf").filter(|_| self.number == 1).unwrap_or(&self.line);
-            if !text.trim_ascii().is_empty() {
+            let text = text.trim_ascii_end();
+            if !text.is_empty() {
                 let value = json::parse(text).map_err(|e| at_line(self.number, e))?;
                 return Ok(Some((self.number, value)));
             }
@@ -334,8 +335,14 @@ mod tests {
             ("{\"run\": 3}", "line 1 /run: the number 3 stands here; it must be an object".to_owned()),
             ("{\"run\": {}}", "line 1 /run/goal: is missing".to_owned()),
             ("{\"run\": {\"goal\": \"g\"}, \"goal\": \"g\"}", "line 1: \"goal\" is not a field of the line of \"run\"".to_owned()),
-            ("{\"run\": {\"goal\": \"g\", \"input\": {}}}", "line 1 /run: \"input\" is not a field of a run; did you mean \"inputs\"?".to_owned()),
-            ("{\"run\": {\"goal\": \"g\", \"run_id\": \"a b\"}}", "line 1 /run/run_id: character ' ' is not allowed; an id has visible characters without \"/\"".to_owned()),
+            (
+                "{\"run\": {\"goal\": \"g\", \"input\": {}}}",
+                "line 1 /run: \"input\" is not a field of a run; did you mean \"inputs\"?".to_owned(),
+            ),
+            (
+                "{\"run\": {\"goal\": \"g\", \"run_id\": \"a b\"}}",
+                "line 1 /run/run_id: character ' ' is not allowed; an id has visible characters without \"/\"".to_owned(),
+            ),
         ] {
             check(file, Code::InvalidRequest, &message);
         }
@@ -344,29 +351,100 @@ mod tests {
             ("{\"tool_name\": \"t\"}", "line 2 /tool: is missing; line 2: \"tool_name\" is not a field of a step; did you mean \"tool\"?"),
             ("{\"tool\": \"t\", \"tool_input\": 1}", "line 2: \"tool_input\" is not a field of a step; did you mean \"input\"?"),
             ("{\"tool\": \"t\", \"colour\": 1}", "line 2: \"colour\" is not a field of a step"),
-            ("{\"tool\": \"t\", \"a\": 1, \"b\": 1, \"c\": 1, \"d\": 1}", "line 2: \"a\" is not a field of a step; line 2: \"b\" is not a field of a step; line 2: \"c\" is not a field of a step; and 1 more"),
+            (
+                "{\"tool\": \"t\", \"a\": 1, \"b\": 1, \"c\": 1, \"d\": 1}",
+                "line 2: \"a\" is not a field of a step; line 2: \"b\" is not a field of a step; line 2: \"c\" is not a field of a step; and 1 more",
+            ),
             ("{\"input\": 1}", "line 2 /tool: is missing"),
             ("[1]", "line 2: a list stands here; it must be an object"),
             ("\"x\"", "line 2: the text \"x\" stands here; it must be an object"),
-            ("{\"tool\": \"t\", \"status\": \"ok\"}", "line 2 /status: the text \"ok\" is not one of \"success\", \"failed\", \"skipped\", \"partial\", \"pending\""),
-            ("{\"tool\": \"t\", \"status\": \"pending\", \"output\": 1}", "line 2 /output: stands beside the status \"pending\", which says that nothing came of the step yet"),
+            (
+                "{\"tool\": \"t\", \"status\": \"ok\"}",
+                "line 2 /status: the text \"ok\" is not one of \"success\", \"failed\", \"skipped\", \"partial\", \"pending\"",
+            ),
+            (
+                "{\"tool\": \"t\", \"status\": \"pending\", \"output\": 1}",
+                "line 2 /output: stands beside the status \"pending\", which says that nothing came of the step yet",
+            ),
             ("{\"tool\": \"t\", \"step_index\": 0}", "line 2 /step_index: the number 0 is not a whole number from 1 to 4294967295"),
-            ("{\"tool\": \"t\", \"step_id\": \"s\"}\n\n{\"tool\": \"t\", \"step_id\": \"s\"}", "line 4 /step_id: line 2 has the same; each step has its own"),
+            (
+                "{\"tool\": \"t\", \"step_id\": \"s\"}\n\n{\"tool\": \"t\", \"step_id\": \"s\"}",
+                "line 4 /step_id: line 2 has the same; each step has its own",
+            ),
             ("{\"run\": {\"goal\": \"g\"}}", "line 2: \"run\" stands on the first line alone; one file holds one run"),
             ("{\"end\": {}}", "line 2 /end/status: is missing"),
-            ("{\"end\": {\"status\": \"success\", \"sumary\": \"\"}}", "line 2 /end: \"sumary\" is not a field of the end of a run; did you mean \"summary\"?"),
+            (
+                "{\"end\": {\"status\": \"success\", \"sumary\": \"\"}}",
+                "line 2 /end: \"sumary\" is not a field of the end of a run; did you mean \"summary\"?",
+            ),
             ("{\"end\": {\"status\": \"success\"}, \"tool\": \"t\"}", "line 2: \"tool\" is not a field of the line of \"end\""),
-            ("{\"end\": {\"status\": \"success\"}}\n{\"tool\": \"t\"}", "line 3: the run has ended on a line before; {\"end\": ...} is the last line"),
+            (
+                "{\"end\": {\"status\": \"success\"}}\n{\"tool\": \"t\"}",
+                "line 3: the run has ended on a line before; {\"end\": ...} is the last line",
+            ),
         ] {
             check(&(RUN.to_owned() + line), Code::InvalidRequest, message);
         }
         for (line, code, message) in [
             ("{\"tool\":", Code::InvalidJson, "line 2: EOF while parsing a value at column 8; each line is one whole JSON object"),
-            ("{\"tool\": \"t\"} {\"tool\": \"t\"}", Code::InvalidJson, "line 2: trailing characters at column 15; each line is one whole JSON object"),
-            ("{\"tool\": \"t\", \"tool\": \"u\"}", Code::JsonDuplicateKey, "line 2: an object has the key \"tool\" twice; a key may stand once at column 26"),
-            ("{\"tool\": \"t\", \"input\": 18446744073709551616}", Code::JsonNumberNotExact, "line 2: 18446744073709551616 does not fit into 64 bits and would be rounded; send it as a string"),
+            (
+                "{\"tool\": \"t\"} {\"tool\": \"t\"}",
+                Code::InvalidJson,
+                "line 2: trailing characters at column 15; each line is one whole JSON object",
+            ),
+            (
+                "{\"tool\": \"t\", \"tool\": \"u\"}",
+                Code::JsonDuplicateKey,
+                "line 2: an object has the key \"tool\" twice; a key may stand once at column 26",
+            ),
+            (
+                "{\"tool\": \"t\", \"input\": 18446744073709551616}",
+                Code::JsonNumberNotExact,
+                "line 2: 18446744073709551616 does not fit into 64 bits and would be rounded; send it as a string",
+            ),
         ] {
             check(&(RUN.to_owned() + line), code, message);
+        }
+    }
+
+    /// The blocks of the page that begin with this fence.
+    fn blocks<'a>(page: &'a str, fence: &str) -> Vec<&'a str> {
+        let fence = format!("\n```{fence}\n");
+        page.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_page_about_recording_files_shows_what_is_accepted_and_what_errors_say() {
+        let page = include_str!("../../../docs/RECORDING.md");
+        let accepted = blocks(page, "jsonl");
+        assert_eq!(accepted.len(), 2);
+        for file in accepted {
+            Recording::read(file.as_bytes()).unwrap();
+        }
+        let (wrong, messages) = (blocks(page, "jsonl wrong"), blocks(page, "text"));
+        assert_eq!((wrong.len(), messages.len()), (3, 3));
+        for (file, message) in wrong.iter().zip(messages) {
+            assert_eq!(Recording::read(file.as_bytes()).unwrap_err().message, message);
+        }
+    }
+
+    #[test]
+    fn the_page_about_recording_files_names_every_field_of_every_line() {
+        let page = include_str!("../../../docs/RECORDING.md");
+        let object = serde_json::json!({});
+        let mut run = Fields::of(&object, "").unwrap();
+        RunStart::from_fields(&mut run);
+        let mut end = Fields::of(&object, "").unwrap();
+        RunEnd::from_fields(&mut end, None);
+        let mut step = Fields::of(&object, "").unwrap();
+        (step.index("step_index"), step.choice("status", STATUS_NAMES));
+        StepBefore::from_fields(&mut step, None, None, CALL_NAMES);
+        StepAfter::from_fields(&mut step, None, None, None, RESULT_METADATA);
+        for (title, fields) in [("### The run", run), ("### A step", step), ("### The end", end)] {
+            let section = page.split(title).nth(1).unwrap().split("\n#").next().unwrap();
+            for name in fields.names() {
+                assert!(section.contains(&format!("`{name}`")), "{title} does not name {name}");
+            }
         }
     }
 
@@ -405,7 +483,8 @@ mod tests {
 
     #[test]
     fn steps_count_by_their_order_from_where_a_line_says() {
-        let lines = ["{\"tool\": \"a\"}", "{\"tool\": \"b\", \"step_index\": 5}", "{\"tool\": \"c\"}", "{\"tool\": \"d\", \"step_index\": 6}"];
+        let lines =
+            ["{\"tool\": \"a\"}", "{\"tool\": \"b\", \"step_index\": 5}", "{\"tool\": \"c\"}", "{\"tool\": \"d\", \"step_index\": 6}"];
         let recording = Recording::read((RUN.to_owned() + &lines.join("\r\n")).as_bytes()).unwrap();
         let run = recording.as_run(&Space::default_space(), 0);
         let indexes: Vec<_> = run.steps.iter().map(|step| (step.tool_name.as_str(), step.step_index, step.ordinal)).collect();

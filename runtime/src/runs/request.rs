@@ -170,7 +170,12 @@ impl StepBefore {
     }
 
     /// `names` are those of the tool and of its input.
-    pub(super) fn from_fields(f: &mut Fields<'_>, run_id: Option<RunId>, step_index: Option<u32>, names: [&'static str; 2]) -> Option<Self> {
+    pub(super) fn from_fields(
+        f: &mut Fields<'_>,
+        run_id: Option<RunId>,
+        step_index: Option<u32>,
+        names: [&'static str; 2],
+    ) -> Option<Self> {
         let [tool, input] = names;
         f.require(&[tool]);
         let step_id = f.id("step_id", StepId::parse);
@@ -443,8 +448,7 @@ mod tests {
     fn each_limit_is_named_with_the_size_that_broke_it() {
         let start = |name: &str, value: Value| RunStart::parse(&json!({"goal": "g", name: value}));
         let before = |name: &str, value: Value| StepBefore::parse(&json!({"run_id": "r", "step_index": 1, "tool_name": "t", name: value}));
-        let after =
-            |name: &str, value: Value| StepAfter::parse(&json!({"run_id": "r", "step_id": "s", "status": "success", name: value}));
+        let after = |name: &str, value: Value| StepAfter::parse(&json!({"run_id": "r", "step_id": "s", "status": "success", name: value}));
         let end = |name: &str, value: Value| RunEnd::parse(&json!({"run_id": "r", "status": "success", name: value}));
         let long = |n: usize| Value::from("x".repeat(n));
         let conditions = |n: usize| Value::from(vec![json!({}); n]);
@@ -458,12 +462,36 @@ mod tests {
         let text = |n: usize| long(n - 2);
 
         for (right, wrong, message) in [
-            (places(start("goal", long(10_000))), places(start("goal", long(10_001))), "/goal has 10001 characters; at most 10000 are allowed".to_owned()),
-            (places(start("run_id", long(128))), places(start("run_id", long(129))), "/run_id 129 characters; an id has 1 to 128".to_owned()),
-            (places(before("tool_name", long(256))), places(before("tool_name", long(257))), "/tool_name has 257 characters; at most 256 are allowed".to_owned()),
-            (places(before("preconditions", conditions(200))), places(before("preconditions", conditions(201))), list_message("preconditions")),
-            (places(after("postconditions", conditions(200))), places(after("postconditions", conditions(201))), list_message("postconditions")),
-            (places(after("artifact_refs", conditions(200))), places(after("artifact_refs", conditions(201))), list_message("artifact_refs")),
+            (
+                places(start("goal", long(10_000))),
+                places(start("goal", long(10_001))),
+                "/goal has 10001 characters; at most 10000 are allowed".to_owned(),
+            ),
+            (
+                places(start("run_id", long(128))),
+                places(start("run_id", long(129))),
+                "/run_id 129 characters; an id has 1 to 128".to_owned(),
+            ),
+            (
+                places(before("tool_name", long(256))),
+                places(before("tool_name", long(257))),
+                "/tool_name has 257 characters; at most 256 are allowed".to_owned(),
+            ),
+            (
+                places(before("preconditions", conditions(200))),
+                places(before("preconditions", conditions(201))),
+                list_message("preconditions"),
+            ),
+            (
+                places(after("postconditions", conditions(200))),
+                places(after("postconditions", conditions(201))),
+                list_message("postconditions"),
+            ),
+            (
+                places(after("artifact_refs", conditions(200))),
+                places(after("artifact_refs", conditions(201))),
+                list_message("artifact_refs"),
+            ),
             (places(before("tool_input", text(value))), places(before("tool_input", text(value + 1))), value_message("tool_input")),
             (places(after("output", text(value))), places(after("output", text(value + 1))), value_message("output")),
             (places(start("inputs", object(value))), places(start("inputs", object(value + 1))), value_message("inputs")),
@@ -471,7 +499,11 @@ mod tests {
             (places(after("error", text(meta))), places(after("error", text(meta + 1))), meta_message.clone()),
             (places(end("metrics", object(meta))), places(end("metrics", object(meta + 1))), meta_message.clone()),
             (places(end("output", deep(62))), places(end("output", deep(63))), "/output is nested deeper than 62 levels".to_owned()),
-            (places(start("metadata", deep_object(62))), places(start("metadata", deep_object(63))), "/metadata is nested deeper than 62 levels".to_owned()),
+            (
+                places(start("metadata", deep_object(62))),
+                places(start("metadata", deep_object(63))),
+                "/metadata is nested deeper than 62 levels".to_owned(),
+            ),
         ] {
             assert_eq!(right, ["accepted"], "{message}");
             assert_eq!(wrong, [message]);

@@ -139,9 +139,8 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
 /// `data_dir_too_new` for a version of the form that this program does not know, `data_corrupt`.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
     match bytes.split_first() {
-        Some((&VERSION, json)) => {
-            serde_json::from_slice(json).map_err(|e| Error::new(Code::DataCorrupt, format!("the stored row of {what} does not read back: {e}")))
-        }
+        Some((&VERSION, json)) => serde_json::from_slice(json)
+            .map_err(|e| Error::new(Code::DataCorrupt, format!("the stored row of {what} does not read back: {e}"))),
         Some((version, _)) => Err(Error::new(
             Code::DataDirTooNew,
             format!("the stored row of {what} has version {version}; this program reads up to {VERSION}"),

@@ -48,7 +48,8 @@ async fn a_file_that_contradicts_what_is_stored_is_refused_and_nothing_of_it_is_
     house.runs.import(&house.space, recording(FILE)).await.unwrap();
     let first = house.get("r");
     let more = "{\"tool\": \"new\"}\n";
-    let named = FILE.replace(r#"{"tool": "edit", "input": {}"#, &format!(r#"{{"step_id": "{}", "tool": "edit", "input": 1"#, first.steps[1].step_id));
+    let named = FILE
+        .replace(r#"{"tool": "edit", "input": {}"#, &format!(r#"{{"step_id": "{}", "tool": "edit", "input": 1"#, first.steps[1].step_id));
     for (text, at) in [
         (FILE.replace(r#""goal": "g""#, r#""goal": "h""#) + more, "run \"r\" was started"),
         (FILE.replace(r#""output": "text""#, r#""output": "texts""#) + more, "step 1 of the recording: the result of step"),
@@ -111,7 +112,8 @@ async fn values_too_large_for_a_row_are_imported_too() {
 fn any_step() -> impl Strategy<Value = (Value, Option<Value>)> {
     let maybe = || prop::option::of(any_value());
     let object = || prop::option::of(any_object());
-    let before = (1_u32..5, "[a-z/_]{1,8}", any_value(), maybe(), prop::collection::vec(any_object(), 0..3), object(), object(), 0_usize..3);
+    let before =
+        (1_u32..5, "[a-z/_]{1,8}", any_value(), maybe(), prop::collection::vec(any_object(), 0..3), object(), object(), 0_usize..3);
     let refs = prop::collection::vec(prop_oneof!["[a-z]{1,5}".prop_map(Value::from), any_object()], 0..3);
     let status = prop::sample::select(StepStatus::NAMES).prop_map(|(name, _)| name);
     let note = prop::option::of(".{1,9}");

@@ -65,7 +65,8 @@ fn apply(model: &mut Model, request: &Request) -> Result<(), Code> {
         let known = model.entry(*run).or_insert_with(|| ModelRun { goal: *goal, ..ModelRun::default() });
         return if known.goal == *goal { Ok(()) } else { Err(Code::IdConflict) };
     }
-    let (Request::Before { run, .. } | Request::AfterId { run, .. } | Request::AfterIndex { run, .. } | Request::End { run, .. }) = request else {
+    let (Request::Before { run, .. } | Request::AfterId { run, .. } | Request::AfterIndex { run, .. } | Request::End { run, .. }) = request
+    else {
         return Ok(());
     };
     let run = model.get_mut(run).ok_or(Code::ReplayRunNotFound)?;

@@ -10,7 +10,10 @@ async fn every_request_sent_again_is_answered_as_the_first_time_even_by_a_later_
     let requests = [
         ("start", json!({"run_id": "läuft", "goal": "g", "inputs": {"a": [1, 2.5]}, "metadata": {"m": null}})),
         before("läuft", "s1", 1),
-        ("before", json!({"run_id": "läuft", "step_index": 2, "tool_name": "t", "tool_input": null, "preconditions": [{"kind": "always"}]})),
+        (
+            "before",
+            json!({"run_id": "läuft", "step_index": 2, "tool_name": "t", "tool_input": null, "preconditions": [{"kind": "always"}]}),
+        ),
         after("läuft", "s1"),
         ("after", json!({"run_id": "läuft", "step_index": 2, "status": "failed", "error": "no", "artifact_refs": ["x", {"y": 1}]})),
         ("before", json!({"run_id": "läuft", "step_index": 3, "tool_name": "big", "tool_input": "x".repeat(100_000)})),
@@ -228,7 +231,10 @@ async fn large_values_come_back_whole_and_a_refused_request_leaves_no_blob() {
     let big = |c: &str| c.repeat(limits::JSON_BYTES_MAX - 2);
     let step = |run_id: &str, c: &str| {
         let (input, expected) = (big(c), big("e"));
-        ("before", json!({"run_id": run_id, "step_id": "s", "step_index": 1, "tool_name": "t", "tool_input": input, "expected_output_signature": expected}))
+        (
+            "before",
+            json!({"run_id": run_id, "step_id": "s", "step_index": 1, "tool_name": "t", "tool_input": input, "expected_output_signature": expected}),
+        )
     };
     house.send_all(&[("start", json!({"run_id": "r", "goal": "g", "inputs": {"k": "i".repeat(1_000_000)}}))]).await;
     house.send_all(&[step("r", "a")]).await;

@@ -1,7 +1,7 @@
 //! What clients see, byte for byte.
 
 use super::*;
-use crate::runs::view::Include;
+use crate::runs::view::{Include, RunView};
 
 const FILE: &str = r#"{"run": {"run_id": "r", "goal": "g", "inputs": {"v": 2}, "metadata": {"by": "me"}}}
 {"tool": "fs/read", "step_id": "s1", "input": {"path": "a"}, "output": "text", "artifact_refs": ["x", {"y": 1}]}
@@ -13,7 +13,7 @@ const FILE: &str = r#"{"run": {"run_id": "r", "goal": "g", "inputs": {"v": 2}, "
 fn a_run_in_progress_is_shown_with_the_fields_of_aionis_and_ours() {
     let space = Space::parse(Some("acme"), Some("web")).unwrap();
     let run = Recording::read(FILE.as_bytes()).unwrap().as_run(&space, 1_700_000_000_123);
-    let shown = serde_json::to_value(view::run(&run, Include::ALL)).unwrap();
+    let shown = view::run(&run);
     let at = "2023-11-14T22:13:20.123Z";
     let of_step = |part, step| Node::of_step(&space, part, &run.run_id, &crate::ids::StepId::parse(step).unwrap());
     let run_node = Node::of_run(&space, Part::Run, &run.run_id);
@@ -55,7 +55,7 @@ fn a_run_in_progress_is_shown_with_the_fields_of_aionis_and_ours() {
             "counters": {"total_nodes": 6, "step_nodes": 3, "step_result_nodes": 2, "artifact_refs": 2},
         })
     );
-    let bare = serde_json::to_value(view::run(&run, Include { steps: false, artifacts: false })).unwrap();
+    let bare = serde_json::to_value(RunView::of(&run, Include { steps: false, artifacts: false })).unwrap();
     assert_eq!((&bare["steps"], &bare["artifacts"], &bare["counters"]["artifact_refs"]), (&json!([]), &json!([]), &json!(0)));
     assert_eq!(bare["timeline"], shown["timeline"]);
 }
@@ -67,7 +67,7 @@ async fn a_stored_run_shows_its_end_and_the_commits_that_its_receipts_named() {
     for (route, body) in [start("r"), before("r", "s", 1), after("r", "s"), end("r")] {
         commits.push(house.send(route, body).await.unwrap()["commit_uri"].clone());
     }
-    let shown = serde_json::to_value(view::run(&house.get("r"), Include::ALL)).unwrap();
+    let shown = view::run(&house.get("r"));
     let timeline = shown["timeline"].as_array().unwrap();
     assert_eq!(timeline.iter().map(|entry| entry["commit_uri"].clone()).collect::<Vec<_>>(), commits);
     assert_eq!(timeline.last().unwrap()["replay_kind"], "run_end");

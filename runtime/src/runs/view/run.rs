@@ -1,6 +1,7 @@
 //! The answer of `runs/get`.
 
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::clock::rfc3339;
@@ -206,25 +207,33 @@ impl Include {
     pub const ALL: Include = Include { steps: true, artifacts: true };
 }
 
-/// The answer of `runs/get`.
+/// The whole answer of `runs/get` as a tree.
 #[must_use]
-pub fn run(run: &Run, include: Include) -> RunView<'_> {
-    let afters = || run.steps.iter().filter_map(|step| step.after.as_ref());
-    let artifacts: Vec<&Json> = afters().filter(|_| include.artifacts).flat_map(|after| &after.artifact_refs).collect();
-    let timeline = timeline(run);
-    RunView {
-        tenant_id: run.space.tenant(),
-        scope: run.space.scope(),
-        run: run_fields(run),
-        steps: run.steps.iter().filter(|_| include.steps).map(|step| step_fields(run, step)).collect(),
-        counters: Counters {
-            total_nodes: timeline.len(),
-            step_nodes: run.steps.len(),
-            step_result_nodes: afters().count(),
-            artifact_refs: artifacts.len(),
-        },
-        artifacts,
-        timeline,
+pub fn run(run: &Run) -> Value {
+    serde_json::to_value(RunView::of(run, Include::ALL)).expect("text, numbers and checked JSON make a tree")
+}
+
+impl<'a> RunView<'a> {
+    /// Those parts of a run that were asked for.
+    #[must_use]
+    pub fn of(run: &'a Run, include: Include) -> Self {
+        let afters = || run.steps.iter().filter_map(|step| step.after.as_ref());
+        let artifacts: Vec<&Json> = afters().filter(|_| include.artifacts).flat_map(|after| &after.artifact_refs).collect();
+        let timeline = timeline(run);
+        RunView {
+            tenant_id: run.space.tenant(),
+            scope: run.space.scope(),
+            run: run_fields(run),
+            steps: run.steps.iter().filter(|_| include.steps).map(|step| step_fields(run, step)).collect(),
+            counters: Counters {
+                total_nodes: timeline.len(),
+                step_nodes: run.steps.len(),
+                step_result_nodes: afters().count(),
+                artifact_refs: artifacts.len(),
+            },
+            artifacts,
+            timeline,
+        }
     }
 }
 
