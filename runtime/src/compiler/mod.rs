@@ -13,6 +13,9 @@ mod summary;
 pub mod template;
 mod trace;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;

@@ -12,7 +12,8 @@ use crate::compiler::template::Template;
 use crate::contract::{Effect, ToolId};
 use crate::error::Result;
 use crate::ids::Digest;
-use crate::sandbox::Imports;
+use crate::sandbox::{Imports, Sandbox};
+use crate::tools::Registry;
 
 /// Everything there is to know of a component without running it.
 #[derive(Debug, Clone, Serialize)]
@@ -83,15 +84,7 @@ impl Engine {
     /// As [`Engine::upload`], for what it imports and exports.
     pub async fn inspect(&self, bytes: Vec<u8>) -> Result<Inspection> {
         let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
-        blocking::run(move || {
-            let digest = Digest::of(&bytes);
-            let explained = emit::read_plan(&bytes);
-            let component_bytes = bytes.len();
-            let playbook = sandbox.load(&digest, |tool| tools.get(tool).is_some(), || Ok(bytes))?;
-            let words = |tool: &ToolId| tools.get(tool).map(|info| (info.words.to_owned(), info.effect));
-            Ok(described(digest, component_bytes, explained, playbook.imports(), words))
-        })
-        .await
+        blocking::run(move || inspect(&sandbox, &tools, bytes)).await
     }
 
     /// What a stored component may reach, in words. There is nothing else.
@@ -112,6 +105,23 @@ impl Engine {
     fn words(&self, tool: &ToolId) -> Option<(String, Effect)> {
         self.tools.get(tool).map(|info| (info.words.to_owned(), info.effect))
     }
+}
+
+/// As [`Engine::inspect`], without a data directory.
+///
+/// # Errors
+/// As [`Engine::inspect`].
+pub async fn inspect_file(bytes: Vec<u8>) -> Result<Inspection> {
+    blocking::run(move || inspect(&Sandbox::new(None)?, &Registry::builtin(), bytes)).await
+}
+
+fn inspect(sandbox: &Sandbox, tools: &Registry, bytes: Vec<u8>) -> Result<Inspection> {
+    let digest = Digest::of(&bytes);
+    let explained = emit::read_plan(&bytes);
+    let component_bytes = bytes.len();
+    let playbook = sandbox.load(&digest, |tool| tools.get(tool).is_some(), || Ok(bytes))?;
+    let words = |tool: &ToolId| tools.get(tool).map(|info| (info.words.to_owned(), info.effect));
+    Ok(described(digest, component_bytes, explained, playbook.imports(), words))
 }
 
 fn described(digest: Digest, component_bytes: usize, explained: Explained, imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Effect)>) -> Inspection {

@@ -138,11 +138,15 @@ impl Engine {
                 after = Some(last.seq);
                 entries.iter().try_for_each(&mut each)?;
             }
-            match (status, progress.as_mut()) {
-                (Some(Status::Ready | Status::Running), Some(watcher)) if watcher.changed().await.is_err() => progress = None,
-                (Some(Status::Ready | Status::Running), Some(_)) => {}
-                (Some(status), _) => return Ok(status),
-                (None, _) => return Err(Error::new(Code::JobNotFound, format!("no job {job_id}"))),
+            let Some(status) = status else { return Err(Error::new(Code::JobNotFound, format!("no job {job_id}"))) };
+            match progress.as_mut().filter(|_| matches!(status, Status::Ready | Status::Running)) {
+                None => return Ok(status),
+                Some(watcher) => {
+                    // The channel closes when the job lets go; its last entries are on disk then.
+                    if watcher.changed().await.is_err() {
+                        progress = None;
+                    }
+                }
             }
         }
     }

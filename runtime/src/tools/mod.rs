@@ -11,6 +11,9 @@ pub mod grants;
 
 mod fs;
 
+pub use config::Config;
+pub use grants::{Access, FsGrant, Grant, GrantName, Grants};
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,7 +25,6 @@ use crate::contract::{Effect, ErrorKind, Outcome, ToolError, ToolId};
 use crate::error::Issue;
 use crate::json::Json;
 use crate::limits;
-use grants::Grants;
 
 /// What everyone may know about a tool.
 #[derive(Debug, Clone)]

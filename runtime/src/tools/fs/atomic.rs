@@ -96,22 +96,27 @@ fn lock(call: &Call, place: &Place<'_>, dir: &Dir, name: &str) -> Result<Option<
             Err(e) if e.kind == ErrorKind::NotFound && call.has_time() => continue,
             other => other?.into_std(),
         };
-        match file.try_lock() {
-            // Whoever held it may have put another file there: then that is the one to lock.
-            Ok(()) => {
-                let meta = file.metadata().map_err(fail)?;
-                if dir.symlink_metadata(name).is_ok_and(|now| is_same(&now, &meta)) {
-                    return Ok(Some(Locked { file, meta }));
-                }
-            }
-            Err(std::fs::TryLockError::WouldBlock) => {}
-            Err(std::fs::TryLockError::Error(e)) => return Err(fail(e)),
+        if let Some(locked) = try_lock(dir, name, file).map_err(fail)? {
+            return Ok(Some(locked));
         }
         if !call.pause(tries) {
             break;
         }
     }
     Err(out_of_time(place))
+}
+
+/// Locks a file that was opened under `name`. None where someone holds it, or where another file stands under the
+/// name by now: whoever held it may have put that there, and then that is the one to lock and to read.
+fn try_lock(dir: &Dir, name: &str, file: std::fs::File) -> io::Result<Option<Locked>> {
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
+        Err(std::fs::TryLockError::Error(e)) => return Err(e),
+    }
+    let meta = file.metadata()?;
+    let named = dir.symlink_metadata(name).is_ok_and(|now| is_same(&now, &meta));
+    Ok(named.then_some(Locked { file, meta }))
 }
 
 fn is_same(now: &cap_std::fs::Metadata, was: &std::fs::Metadata) -> bool {
@@ -244,6 +249,22 @@ mod tests {
         .unwrap();
         assert_eq!(w.content("a.txt"), "by renamingx");
         assert_eq!(w.names(""), ["a.txt"]);
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_while_it_was_being_opened_is_not_locked_for_the_new_one() {
+        let w = World::new();
+        let dir = Dir::open_ambient_dir(w.path(""), cap_std::ambient_authority()).unwrap();
+        w.file("a.txt", "old");
+        let old = std::fs::File::open(w.path("a.txt")).unwrap();
+        w.file("new.txt", "new");
+        std::fs::rename(w.path("new.txt"), w.path("a.txt")).unwrap();
+        assert!(try_lock(&dir, "a.txt", old).unwrap().is_none());
+        let new = std::fs::File::open(w.path("a.txt")).unwrap();
+        let locked = try_lock(&dir, "a.txt", new.try_clone().unwrap()).unwrap().unwrap();
+        assert!(try_lock(&dir, "a.txt", std::fs::File::open(w.path("a.txt")).unwrap()).unwrap().is_none(), "it is held");
+        drop((locked, new));
+        assert!(try_lock(&dir, "a.txt", std::fs::File::open(w.path("a.txt")).unwrap()).unwrap().is_some());
     }
 
     #[test]

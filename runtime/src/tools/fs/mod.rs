@@ -57,7 +57,7 @@ struct Place<'a> {
 /// What a path led to.
 enum Found {
     Directory(Dir),
-    /// Anything else, as a name in the directory that holds it. A link only if links were not to be followed.
+    /// Anything else, as a name in the directory that holds it. Never a link: those were followed.
     Entry(Dir, OsString, FileType),
 }
 

@@ -70,11 +70,24 @@ pub(super) fn call(call: &Call, value: &Value) -> Result<Value, ToolError> {
     match form {
         Form::Text => Ok(json!({ "path": place.text, "bytes": size, "text": text })),
         Form::Json => {
-            let json = json::parse(text.as_bytes()).map_err(|e| {
-                ToolError::new(ErrorKind::Conflict, format!("{:?} is not JSON as it is taken here: {}", place.text, e.message))
-            })?;
+            let refuse =
+                |why: &str| ToolError::new(ErrorKind::Conflict, format!("{:?} is not JSON as it is taken here: {why}", place.text));
+            let json = json::parse(text.as_bytes()).map_err(|e| refuse(&e.message))?;
+            // The output stands around it, and must itself be JSON that is taken everywhere.
+            if levels(&json) >= limits::JSON_DEPTH_MAX {
+                return Err(refuse(&format!("nested deeper than {} levels", limits::JSON_DEPTH_MAX - 1)));
+            }
             Ok(json!({ "path": place.text, "bytes": size, "json": json }))
         }
+    }
+}
+
+/// How deep a value is nested: 0 for a number, 1 for a list of numbers.
+fn levels(json: &Value) -> usize {
+    match json {
+        Value::Array(items) => 1 + items.iter().map(levels).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(levels).max().unwrap_or(0),
+        _ => 0,
     }
 }
 
@@ -132,6 +145,12 @@ mod tests {
         w.refuses("fs/read", r#"{"path":"project/broken.json","as":"json"}"#, "conflict", "line 2 column 8");
         w.refuses("fs/read", r#"{"path":"project/twice.json","as":"json"}"#, "conflict", "twice");
         w.refuses("fs/read", r#"{"path":"project/deep.json","as":"json"}"#, "conflict", "64 levels");
+        // As deep as it may be: the output is one level deeper, and must be taken by whoever gets it.
+        w.file("deep.json", &("[".repeat(63) + &"]".repeat(63)));
+        let output = w.call("fs/read", r#"{"path":"project/deep.json","as":"json"}"#).unwrap();
+        assert_eq!(crate::json::Json::parse(output.as_str().as_bytes()).unwrap(), output);
+        w.file("deep.json", &("[".repeat(64) + &"]".repeat(64)));
+        w.refuses("fs/read", r#"{"path":"project/deep.json","as":"json"}"#, "conflict", "63 levels");
     }
 
     #[test]
