@@ -151,6 +151,8 @@ codes! {
     DataDirInUse = "data_dir_in_use", Unavailable;
     /// The data directory was written by a newer version.
     DataDirTooNew = "data_dir_too_new", Unavailable;
+    /// The data directory holds other files and no store; an empty or new one would do.
+    DataDirNotOurs = "data_dir_not_ours", Invalid;
     /// The disk refused a read or a write. Nothing that was acknowledged is lost.
     StoreUnavailable = "store_unavailable", Unavailable;
     /// A flush failed earlier: no more writes until a restart. Nothing that was acknowledged is lost.

@@ -140,7 +140,10 @@ impl Space {
         let first_ok = tenant.starts_with(|c: char| c.is_ascii_alphanumeric());
         let rest_ok = tenant.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
         if !first_ok || !rest_ok || tenant.len() > 64 {
-            return Err(Error::new(Code::InvalidTenantId, format!("tenant_id {tenant:?} does not match ^[a-zA-Z0-9][a-zA-Z0-9._-]{{0,63}}$")));
+            return Err(Error::new(
+                Code::InvalidTenantId,
+                format!("tenant_id {tenant:?} does not match ^[a-zA-Z0-9][a-zA-Z0-9._-]{{0,63}}$"),
+            ));
         }
         let scope = scope.unwrap_or("default");
         let n = scope.chars().count();
@@ -207,6 +210,12 @@ impl Digest {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// From the 32 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Digest(bytes)
     }
 
     /// All zero: what the first entry of a chain names as the one before it.

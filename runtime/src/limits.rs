@@ -63,6 +63,30 @@ pub const INLINE_BYTES_MAX: usize = 32 * 1024;
 pub const COMMIT_QUEUE: usize = 1024;
 /// Batches that share one flush. More adds latency without saving flushes.
 pub const COMMIT_GROUP_MAX: usize = 256;
+/// Bytes after which no further batch joins a group: what a disk takes in a few milliseconds. It also keeps
+/// a group within few segments, and sled reuses a segment only after two later ones were begun.
+pub const COMMIT_GROUP_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of the keys and inline rows of one batch: several times what a job may hold back (`JOURNAL_PENDING_BYTES_MAX`).
+pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of one row: a plan of the largest size, escaped, and what stands beside it.
+pub const ROW_BYTES_MAX: usize = 2 * PLAN_BYTES_MAX;
+/// Rows larger than this go to a blob file as a whole. Room for one inline value and the fields around it,
+/// and small enough that sled never writes a page beside its log (see `STORE_SEGMENT_BYTES`).
+pub const ROW_INLINE_BYTES_MAX: usize = 36 * 1024;
+/// Bytes of a key. The longest that ids allow has a tenant, a scope, a run and a step: 64 + 4 x (256 + 128 + 128) and a few.
+pub const KEY_BYTES_MAX: usize = 2_560;
+/// Segment of sled's log. sled puts a page of more than a quarter of it into a file of its own **and does not
+/// sync that file**, so a power cut could take back what was acknowledged. A leaf holds at most
+/// `STORE_LEAF_ROWS_MAX` rows and an index page 256 keys; both fit into a quarter of 4 MiB at their largest.
+/// It is written into the files: never change it without a new format number.
+pub const STORE_SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+/// Rows of one sled leaf: it splits above 16, and a merge adds at most 3 before that. The rest is margin.
+pub const STORE_LEAF_ROWS_MAX: usize = 26;
+const _: () = assert!(STORE_LEAF_ROWS_MAX * (ROW_INLINE_BYTES_MAX + KEY_BYTES_MAX) < STORE_SEGMENT_BYTES / 4 - 1024);
+/// Rows that a scan reads before it lets a commit through: about 0.2 ms.
+pub const SCAN_ROWS_AT_ONCE: usize = 256;
+/// Characters of the note in the lock file.
+pub const LOCK_NOTE_CHARS_MAX: usize = 200;
 /// Times a guarded write is tried again when another writer came first. 64 writers of one run
 /// finish within 64 rounds, since each round lets at least one through.
 pub const CONTENDED_TRIES_MAX: usize = 256;
