@@ -2,3 +2,7 @@
 
 mod store_survives_kill;
 mod store_stops_after_a_refused_write;
+mod journal_has_one_writer;
+mod journal_is_read_by_anyone;
+mod journal_v1_reads_forever;
+mod worker;

@@ -218,7 +218,7 @@ impl Digest {
         Digest(bytes)
     }
 
-    /// All zero: what the first entry of a chain names as the one before it.
+    /// All zero: the digest of nothing that anyone knows.
     pub const ZERO: Digest = Digest([0; 32]);
 }
 

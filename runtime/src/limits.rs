@@ -136,6 +136,12 @@ pub const GUEST_MESSAGE_CHARS_MAX: usize = 4_096;
 
 /// Entries in one job's journal. 10,000-step jobs fit; a guest in a loop does not fill the disk.
 pub const JOURNAL_ENTRIES_MAX: u64 = 100_000;
+/// Bytes of one job's journal, values in blobs not counted. A resume holds them in memory: 10,000 steps of 6 kB fit.
+pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Entries that are read from the store at a time; at the usual half kilobyte each they take half a megabyte.
+pub const JOURNAL_READ_ROWS: usize = 1_000;
+/// Rows that are looked at for one page of a filtered list: about 50 ms. Beyond that the page ends early and says where to go on.
+pub const LIST_SCAN_ROWS_MAX: usize = 20_000;
 /// Entries that may wait in memory for the next flush (reads, clock, randomness).
 pub const JOURNAL_PENDING_MAX: usize = 256;
 /// Bytes that may wait in memory for the next flush.
