@@ -12,6 +12,9 @@ pub const TEXT_CHARS_MAX: usize = 10_000;
 /// Nesting of JSON that is accepted anywhere. serde_json stops at 128; agents' tool calls stay below 20,
 /// and 64 leaves room for the levels that a request and the journal put around a value.
 pub const JSON_DEPTH_MAX: usize = 64;
+/// Nesting of one value inside a recorded run: two levels less, so that the line of a recording file that
+/// carries it (`{"run":{"inputs":...}}`) is itself accepted when it is read back.
+pub const RECORDED_DEPTH_MAX: usize = JSON_DEPTH_MAX - 2;
 /// Bytes of one JSON value handed to or from a tool or a playbook: 1 MiB, the size up to which
 /// copying it between host and guest stays well below the cost of one flush.
 pub const JSON_BYTES_MAX: usize = 1024 * 1024;
@@ -40,14 +43,21 @@ pub const PAGE_ROWS_DEFAULT: usize = 50;
 
 /// Steps in one run. Aionis stops at 500; a day of agent work is below 2,000.
 pub const RUN_STEPS_MAX: usize = 2_000;
-/// Bytes of one step row's fields beside input and output (conditions, metadata, error).
+/// Characters of a recorded tool's name. The longest MCP names (`mcp__server__tool`) stay below 128.
+pub const TOOL_NAME_CHARS_MAX: usize = 256;
+/// Bytes of one row's fields beside its values (input, output, signatures): conditions, metadata, error and the
+/// like together. They stay in the row, which the store moves about.
 pub const STEP_META_BYTES_MAX: usize = 64 * 1024;
 /// Elements of `preconditions`, `postconditions` and `artifact_refs`, as Aionis has it.
 pub const STEP_LIST_MAX: usize = 200;
 /// Bytes of a recording file read by `reprise record`.
 pub const RECORDING_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Bytes of one line of a recording file.
-pub const RECORDING_LINE_BYTES_MAX: usize = HTTP_BODY_BYTES_MAX;
+/// Bytes of one line of a recording file: a step's line holds what two HTTP requests bring, `step/before` and `step/after`.
+pub const RECORDING_LINE_BYTES_MAX: usize = 2 * HTTP_BODY_BYTES_MAX;
+
+/// Bytes of rows after which an import begins a new batch: a whole run of usual size goes in one, and one
+/// flush of this size takes a disk a fraction of a second.
+pub const IMPORT_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// Nodes of one plan; the emitter writes one function each.
 pub const PLAN_STEPS_MAX: usize = RUN_STEPS_MAX;
