@@ -63,9 +63,13 @@ pub(super) fn candidate(body: &Value) -> Result<Candidate> {
     fields.require(&["playbook_id"]);
     let playbook_id = fields.id("playbook_id", PlaybookId::parse);
     let version = fields.index("version");
-    let asked = fields.value("deterministic_gate");
-    let playbook_id = fields.build(playbook_id)?;
-    Ok(Candidate { playbook_id, version, gate: asked.map(gate).transpose()? })
+    let gate = fields.value("deterministic_gate").map(gate).transpose().unwrap_or_else(|e| {
+        for issue in e.issues {
+            fields.issue(issue.path.trim_start_matches('/'), issue.message);
+        }
+        None
+    });
+    fields.build(playbook_id.map(|playbook_id| Candidate { playbook_id, version, gate }))
 }
 
 fn gate(asked: &Value) -> Result<Gate> {
