@@ -19,6 +19,7 @@ pub mod blocking;
 pub mod clock;
 pub mod contract;
 pub mod error;
+pub(crate) mod fields;
 pub mod ids;
 pub mod json;
 pub mod limits;

@@ -24,6 +24,14 @@ pub const HTTP_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const COMPONENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Time a client may take to send its whole request; a slower one holds a connection for nothing.
 pub const HTTP_REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+/// Time in which a connection must bring its next request and get it answered: [`HTTP_REQUEST_TIME_MAX`] for the
+/// body, [`WAIT_MS_MAX`] for the job, and 10 s to spare. It also ends clients that never finish their headers.
+pub const HTTP_SILENCE_MAX: Duration = Duration::from_secs(120);
+/// Bytes of a body beyond its limit that are read and thrown away, so that a client which sends first and reads
+/// later gets the answer rather than a reset connection. Beyond that, the connection is closed in its face.
+pub const HTTP_DRAIN_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Bytes of a body that are parsed on a thread which serves others too: less than a millisecond's work.
+pub const HTTP_PARSE_HERE_BYTES_MAX: usize = 64 * 1024;
 /// The longest `wait_ms` that `POST /v1/jobs` honours: proxies in between give up at 60 s.
 pub const WAIT_MS_MAX: u64 = 50_000;
 /// Time that requests under way get when the server is told to stop.

@@ -49,7 +49,7 @@ pub struct Inspection {
 }
 
 /// One import in words.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ImportLine {
     /// As the component names it.
     pub import: String,
@@ -85,6 +85,25 @@ impl Engine {
     pub async fn inspect(&self, bytes: Vec<u8>) -> Result<Inspection> {
         let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
         blocking::run(move || inspect(&sandbox, &tools, bytes)).await
+    }
+
+    /// What a stored component may reach, in words. There is nothing else.
+    ///
+    /// # Errors
+    /// As [`Engine::component`].
+    pub async fn imports(&self, component: Digest) -> Result<Vec<ImportLine>> {
+        let playbook = match self.sandbox.ready(&component) {
+            Some(playbook) => playbook,
+            None => {
+                let (sandbox, tools, store) = (self.sandbox.clone(), self.tools.clone(), self.store.clone());
+                blocking::run(move || sandbox.load(&component, |tool| tools.get(tool).is_some(), || store.blobs().get(&component))).await?
+            }
+        };
+        Ok(import_lines(playbook.imports(), |tool| self.words(tool)))
+    }
+
+    fn words(&self, tool: &ToolId) -> Option<(String, Effect)> {
+        self.tools.get(tool).map(|info| (info.words.to_owned(), info.effect))
     }
 }
 

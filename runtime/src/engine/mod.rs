@@ -4,15 +4,19 @@
 //! It puts the parts together and decides nothing that a part decides. It does not know JSON over HTTP, flags
 //! or exit codes.
 
+mod candidate;
 mod inspect;
 mod jobs;
 mod playbooks;
+mod steps;
 
 use std::path::{Path, PathBuf};
 
+pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
 pub use inspect::{ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
-pub use playbooks::{CompileRequest, CompiledVersion, Upload};
+pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
+pub use steps::StepTemplate;
 
 use crate::error::{Code, Error, Result};
 use crate::jobs::Scheduler;
@@ -101,6 +105,14 @@ impl Engine {
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         self.store.dir()
+    }
+
+    /// Whether what is asked to be kept can be kept.
+    ///
+    /// # Errors
+    /// `store_poisoned` once a flush has failed.
+    pub fn check(&self) -> Result<()> {
+        self.store.check()
     }
 
     /// Takes up every job that was ready or running when the last process ended; how many.

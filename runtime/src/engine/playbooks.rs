@@ -8,7 +8,7 @@ use crate::compiler::{self, Compiled, Options};
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, PlaybookId, RunId, Space};
 use crate::json::Json;
-use crate::lifecycle::{Compilation, NewVersion, Origin, Summary, Version};
+use crate::lifecycle::{Added, Compilation, NewVersion, Origin, Summary, Version};
 use crate::runs::Run;
 use crate::{blocking, limits};
 
@@ -42,6 +42,8 @@ pub struct CompiledVersion {
     pub version: Version,
     /// Plan, proof and what was left out.
     pub compiled: Compiled,
+    /// True where the same request had made it before.
+    pub repeated: bool,
 }
 
 /// A component made elsewhere.
@@ -53,6 +55,15 @@ pub struct Upload {
     pub name: Option<String>,
     /// The component.
     pub bytes: Vec<u8>,
+}
+
+/// A version that was uploaded.
+#[derive(Debug, Clone)]
+pub struct Uploaded {
+    /// The version.
+    pub version: Version,
+    /// True where the same bytes under the same name had made it before.
+    pub repeated: bool,
 }
 
 impl Engine {
@@ -84,7 +95,8 @@ impl Engine {
             component_bytes: compiled.component.len() as u64,
             origin: Origin::Compiled(Box::new(compilation)),
         };
-        Ok(CompiledVersion { version: self.playbooks.add(space, new).await?, compiled })
+        let Added { version, repeated } = self.playbooks.add(space, new).await?;
+        Ok(CompiledVersion { version, compiled, repeated })
     }
 
     /// Compiles and proves a run without keeping anything.
@@ -103,7 +115,7 @@ impl Engine {
     /// # Errors
     /// `too_large`, `not_a_component`, `imports_unsatisfied` that lists what is missing, `component_too_demanding`,
     /// `component_does_not_start`.
-    pub async fn upload(&self, space: &Space, upload: Upload) -> Result<Version> {
+    pub async fn upload(&self, space: &Space, upload: Upload) -> Result<Uploaded> {
         let Upload { playbook_id, name, bytes } = upload;
         if bytes.len() > limits::COMPONENT_BYTES_MAX {
             return Err(Error::new(Code::TooLarge, format!("the component has {} bytes; at most {}", bytes.len(), limits::COMPONENT_BYTES_MAX)));
@@ -114,7 +126,9 @@ impl Engine {
         self.admit(digest, bytes.clone()).await?;
         let component = self.keep(bytes).await?;
         let name = name.unwrap_or_else(|| playbook_id.to_string());
-        self.playbooks.add(space, NewVersion { playbook_id, wanted: None, name, component, component_bytes, origin: Origin::Uploaded }).await
+        let new = NewVersion { playbook_id, wanted: None, name, component, component_bytes, origin: Origin::Uploaded };
+        let Added { version, repeated } = self.playbooks.add(space, new).await?;
+        Ok(Uploaded { version, repeated })
     }
 
     /// Reads, links and starts a component once, without letting it do anything.

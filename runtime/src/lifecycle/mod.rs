@@ -32,6 +32,15 @@ pub struct Summary {
     pub updated_at_ms: u64,
 }
 
+/// A version that stands in the store.
+#[derive(Debug, Clone)]
+pub struct Added {
+    /// The version.
+    pub version: Version,
+    /// True where the same content had made it before.
+    pub repeated: bool,
+}
+
 impl Playbooks {
     /// Over `store`.
     #[must_use]
@@ -46,13 +55,13 @@ impl Playbooks {
     ///
     /// # Errors
     /// `id_conflict` where the wanted number is taken by other content or would leave a gap; `details` shows both.
-    pub async fn add(&self, space: &Space, new: NewVersion) -> Result<Version> {
+    pub async fn add(&self, space: &Space, new: NewVersion) -> Result<Added> {
         for _ in 0..limits::CONTENDED_TRIES_MAX {
             let key = PlaybookKey { space: space.clone(), playbook_id: new.playbook_id.clone() };
             let row = self.store.get(&key)?;
             let latest = row.as_deref().map(|row| saved::summary(row, &new.playbook_id)).transpose()?.map_or(0, |summary| summary.latest_version);
             if let Some(same) = self.same_content(space, &new, latest)? {
-                return Ok(same);
+                return Ok(Added { version: same, repeated: true });
             }
             let number = new.wanted.unwrap_or(latest + 1);
             if number != latest + 1 {
@@ -66,7 +75,7 @@ impl Playbooks {
             batch.expect(&version_key, None);
             batch.put(&version_key, saved::version_row(&version));
             match self.store.commit(batch).await {
-                Ok(()) => return Ok(version),
+                Ok(()) => return Ok(Added { version, repeated: false }),
                 Err(CommitError::Guard) => {}
                 Err(CommitError::Store(e)) => return Err(e),
             }

@@ -118,7 +118,8 @@ impl NewVersion {
 
 impl Version {
     /// What makes two versions the same; shown in a conflict.
-    pub(super) fn identity(&self) -> Value {
+    #[must_use]
+    pub fn identity(&self) -> Value {
         identity(&self.name, &self.component, &self.origin)
     }
 }

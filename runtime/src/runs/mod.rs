@@ -7,7 +7,6 @@
 //! same request sent again is answered as the first time, and the same id with other content is refused.
 
 mod export;
-mod fields;
 mod import;
 mod read;
 mod receipt;
@@ -20,7 +19,7 @@ mod saved;
 mod tests;
 pub mod view;
 
-pub use receipt::{Answered, Commit, Ended, Node, Opened, Part, Receipt, Started};
+pub use receipt::{Answered, Commit, Ended, Node, Opened, Part, Receipt, Started, uri};
 pub use recording::Recording;
 pub use request::{RunEnd, RunStart, StepAfter, StepBefore, StepRef};
 pub use run::{After, End, Run, RunStatus, RunSummary, SafetyLevel, Step, StepStatus};

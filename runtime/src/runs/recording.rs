@@ -8,10 +8,10 @@ use std::io::{BufRead, Read as _};
 
 use serde_json::Value;
 
-use super::fields::{self, Fields};
 use super::request::{RunEnd, RunStart, StepAfter, StepBefore, StepRef};
 use super::run::{After, End, Run, Step, StepStatus};
 use crate::error::{Code, Error, Issue, Result};
+use crate::fields::{self, Fields};
 use crate::ids::{Digest, RunId, Space, StepId};
 use crate::json::{self, Json};
 use crate::limits;

@@ -6,9 +6,9 @@
 
 use serde_json::{Value, json};
 
-use super::fields::{self, Fields};
 use super::run::{RunStatus, SafetyLevel, StepStatus};
 use crate::error::{Code, Issue, Result};
+use crate::fields::{self, Fields};
 use crate::ids::{RunId, Space, StepId};
 use crate::json::Json;
 use crate::limits;

@@ -220,6 +220,14 @@ impl Store {
         }
     }
 
+    /// Whether anything can still be written.
+    ///
+    /// # Errors
+    /// `store_poisoned` once a flush has failed.
+    pub fn check(&self) -> Result<()> {
+        self.0.health.check()
+    }
+
     /// The data directory.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -21,7 +21,7 @@ pub struct RunView<'a> {
     /// By `step_index`, then by arrival; empty where not asked for.
     pub steps: Vec<StepFields<'a>>,
     /// The artifacts of all steps; empty where not asked for.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Value>)]
     pub artifacts: Vec<&'a Json>,
     /// Everything that was recorded, in the order of recording.
     pub timeline: Vec<TimelineEntry<'a>>,
@@ -51,7 +51,7 @@ pub struct RunFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs: Option<&'a Json>,
     /// What the whole run came to.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<&'a Json>,
     /// How it ended, in words.
@@ -106,7 +106,7 @@ pub struct StepFields<'a> {
     #[schema(value_type = Vec<Object>)]
     pub postconditions: &'a [Json],
     /// As sent after the call.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Value>)]
     pub artifact_refs: &'a [Json],
     /// `aionis://{tenant}/{scope}/procedure/{uuid}`.
     pub step_uri: String,
@@ -115,22 +115,22 @@ pub struct StepFields<'a> {
     /// RFC 3339, UTC.
     pub created_at: String,
     /// What the tool was given.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     pub tool_input: &'a Json,
     /// The tool's whole answer.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<&'a Json>,
     /// What the recorder kept of the answer.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_signature: Option<&'a Json>,
     /// What the agent expected of the answer.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_output_signature: Option<&'a Json>,
     /// Why it failed.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a Json>,
     /// What the agent mended.

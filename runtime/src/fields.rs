@@ -14,7 +14,7 @@ use crate::limits;
 const ISSUES_IN_MESSAGE: usize = 3;
 
 /// One object while it is being read.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     object: &'a Map<String, Value>,
     /// Pointer to the object within what was sent.
     at: String,
@@ -27,7 +27,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// `at` is the pointer to `value` within what was sent; empty for the whole.
-    pub(super) fn of(value: &'a Value, at: &str) -> Result<Self> {
+    pub(crate) fn of(value: &'a Value, at: &str) -> Result<Self> {
         match value.as_object() {
             Some(object) => Ok(Fields { object, at: at.to_owned(), asked: Vec::new(), issues: Vec::new(), oversized: 0, meta_bytes: 0 }),
             None => {
@@ -38,7 +38,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Notes an issue for each of `names` that is absent.
-    pub(super) fn require(&mut self, names: &[&'static str]) {
+    pub(crate) fn require(&mut self, names: &[&'static str]) {
         for name in names {
             if self.get(name).is_none() {
                 self.issue(name, "is missing".to_owned());
@@ -47,22 +47,22 @@ impl<'a> Fields<'a> {
     }
 
     /// True where the field is there and not null.
-    pub(super) fn has(&mut self, name: &'static str) -> bool {
+    pub(crate) fn has(&mut self, name: &'static str) -> bool {
         self.get(name).is_some()
     }
 
     /// The field as it stands.
-    pub(super) fn value(&mut self, name: &'static str) -> Option<&'a Value> {
+    pub(crate) fn value(&mut self, name: &'static str) -> Option<&'a Value> {
         self.get(name)
     }
 
     /// Notes that `name` is wrong.
-    pub(super) fn issue(&mut self, name: &str, message: String) {
+    pub(crate) fn issue(&mut self, name: &str, message: String) {
         self.issues.push(Issue { path: format!("{}/{name}", self.at), message });
     }
 
     /// 1 to `chars_max` characters.
-    pub(super) fn text(&mut self, name: &'static str, chars_max: usize) -> Option<String> {
+    pub(crate) fn text(&mut self, name: &'static str, chars_max: usize) -> Option<String> {
         let value = self.get(name)?;
         let Some(text) = value.as_str() else { return self.wrong(name, value, &format!("a text of 1 to {chars_max} characters")) };
         match text.chars().count() {
@@ -76,7 +76,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that follows a rule of its own, which `parse` knows.
-    pub(super) fn id<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T>) -> Option<T> {
+    pub(crate) fn id<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T>) -> Option<T> {
         let value = self.get(name)?;
         let Some(text) = value.as_str() else { return self.wrong(name, value, "a text of 1 to 128 visible characters") };
         match parse(text) {
@@ -90,7 +90,7 @@ impl<'a> Fields<'a> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
         let value = self.get(name)?;
         let chosen = value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
         match chosen {
@@ -103,7 +103,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number from 1 up.
-    pub(super) fn index(&mut self, name: &'static str) -> Option<u32> {
+    pub(crate) fn index(&mut self, name: &'static str) -> Option<u32> {
         let value = self.get(name)?;
         match value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n >= 1) {
             Some(n) => Some(n),
@@ -112,7 +112,7 @@ impl<'a> Fields<'a> {
     }
 
     /// True or false.
-    pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
+    pub(crate) fn flag(&mut self, name: &'static str) -> Option<bool> {
         let value = self.get(name)?;
         match value.as_bool() {
             Some(flag) => Some(flag),
@@ -121,7 +121,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Any JSON that fits into one value.
-    pub(super) fn json(&mut self, name: &'static str) -> Option<Json> {
+    pub(crate) fn json(&mut self, name: &'static str) -> Option<Json> {
         let value = self.get(name)?;
         if !self.shallow_enough(name, value) {
             return None;
@@ -137,35 +137,35 @@ impl<'a> Fields<'a> {
     }
 
     /// An object that fits into one value.
-    pub(super) fn json_object(&mut self, name: &'static str) -> Option<Json> {
+    pub(crate) fn json_object(&mut self, name: &'static str) -> Option<Json> {
         let value = self.get(name)?;
         if value.is_object() { self.json(name) } else { self.wrong(name, value, "an object") }
     }
 
     /// A small object, counted towards the limit that [`Fields::check_meta`] holds.
-    pub(super) fn meta_object(&mut self, name: &'static str) -> Option<Json> {
+    pub(crate) fn meta_object(&mut self, name: &'static str) -> Option<Json> {
         let value = self.get(name)?;
         if value.is_object() { self.meta(name, value) } else { self.wrong(name, value, "an object") }
     }
 
     /// A text or a small object, counted likewise.
-    pub(super) fn meta_text_or_object(&mut self, name: &'static str) -> Option<Json> {
+    pub(crate) fn meta_text_or_object(&mut self, name: &'static str) -> Option<Json> {
         let value = self.get(name)?;
         if is_text_or_object(value) { self.meta(name, value) } else { self.wrong(name, value, "a text or an object") }
     }
 
     /// A list of objects, counted likewise. Absent means empty.
-    pub(super) fn meta_objects(&mut self, name: &'static str) -> Vec<Json> {
+    pub(crate) fn meta_objects(&mut self, name: &'static str) -> Vec<Json> {
         self.list(name, Value::is_object, "an object")
     }
 
     /// A list of texts or objects, counted likewise. Absent means empty.
-    pub(super) fn meta_texts_or_objects(&mut self, name: &'static str) -> Vec<Json> {
+    pub(crate) fn meta_texts_or_objects(&mut self, name: &'static str) -> Vec<Json> {
         self.list(name, is_text_or_object, "a text or an object")
     }
 
     /// Ends one row's small fields: together they must stay within their limit.
-    pub(super) fn check_meta(&mut self) {
+    pub(crate) fn check_meta(&mut self) {
         let bytes = std::mem::take(&mut self.meta_bytes);
         if bytes > limits::STEP_META_BYTES_MAX {
             self.oversized += 1;
@@ -176,7 +176,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Notes an issue for each field that nobody asked for; `what` says what the object is.
-    pub(super) fn refuse_unknown(&mut self, what: &str) {
+    pub(crate) fn refuse_unknown(&mut self, what: &str) {
         for name in self.object.keys().filter(|name| !self.asked.contains(&name.as_str())) {
             let meant = nearest(name, &self.asked).map(|known| format!("; did you mean \"{known}\"?"));
             let message = format!("{name:?} is not a field of {what}{}", meant.unwrap_or_default());
@@ -194,7 +194,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `too_large` where nothing but sizes is wrong, else `invalid_request`; `issues` lists each place.
-    pub(super) fn build<T>(self, made: Option<T>) -> Result<T> {
+    pub(crate) fn build<T>(self, made: Option<T>) -> Result<T> {
         if self.issues.is_empty() {
             return Ok(made.expect("a required field that is absent or wrong has left an issue"));
         }
@@ -252,7 +252,7 @@ impl<'a> Fields<'a> {
 }
 
 /// An error out of many issues, the first few of them in its message.
-pub(super) fn refusal(code: Code, issues: Vec<Issue>) -> Error {
+pub(crate) fn refusal(code: Code, issues: Vec<Issue>) -> Error {
     let spelled: Vec<String> = issues
         .iter()
         .take(ISSUES_IN_MESSAGE)
