@@ -37,7 +37,7 @@ pub(super) async fn run(global: &Global, args: RunArg, output: &Output) -> Resul
     let run = global.existing().await?.runs().get(&global.space()?, &args.run)?;
     output.show(
         || {
-            serde_json::to_value(view::run(&run, view::Include::ALL)).expect("a run's view has string keys")
+            view::run(&run)
         },
         || {
             let rows = run.steps.iter().map(|step| {

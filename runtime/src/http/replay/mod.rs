@@ -93,7 +93,7 @@ async fn runs_get(State(engine): State<Engine>, Posted { space, body, .. }: Post
     };
     let run_id = fields.build(run_id)?;
     // A run may have thousands of steps: reading and printing it is not for a thread that serves others.
-    blocking::run(move || engine.runs().get(&space, &run_id).map(|run| view::printed(&runs::view::run(&run, include)))).await
+    blocking::run(move || engine.runs().get(&space, &run_id).map(|run| view::printed(&runs::view::RunView::of(&run, include)))).await
 }
 
 fn start_fields() -> Vec<Field> {
