@@ -274,7 +274,10 @@ impl Global {
         let data = self.data()?;
         if !data.exists() {
             let there = data.display();
-            return Err(Error::new(Code::FileNotFound, format!("there is no data directory {there}; name one with --data, or make one with `reprise record`")));
+            return Err(Error::new(
+                Code::FileNotFound,
+                format!("there is no data directory {there}; name one with --data, or make one with `reprise record`"),
+            ));
         }
         self.engine(Vec::new()).await
     }

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, DataSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalSection, GlobalType,
-    ImportSection, InstructionSink, MemArg, MemorySection, MemoryType, Module, TypeSection, ValType,
+    BlockType, CodeSection, ConstExpr, DataSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalSection,
+    GlobalType, ImportSection, InstructionSink, MemArg, MemorySection, MemoryType, Module, TypeSection, ValType,
 };
 
 use super::layout::{ANSWER, INPUT, Layout, RESULT, Slot};
@@ -36,6 +36,10 @@ mod ty {
     pub const DO_STEP: u32 = 5;
     /// (step ptr, step len, text ptr, text len) -> result
     pub const FAIL: u32 = 6;
+    /// (slot)
+    pub const SLOT: u32 = 7;
+    /// (document ptr, len, pointer ptr, len, slot) -> 1 where it is there
+    pub const SELECT_INTO: u32 = 8;
 }
 
 /// Function numbers that are the same in every module; the tools' imports follow `QUOTE`.
@@ -44,12 +48,19 @@ const FN_SELECT: u32 = 1;
 const FN_TEXT: u32 = 2;
 const FN_QUOTE: u32 = 3;
 const IMPORTS_BEFORE_TOOLS: u32 = 4;
+/// Functions that every module has, so that a step's own code is little more than its constants.
+const HELPERS: u32 = 9;
 
 /// Function numbers that come after the imports.
 struct Numbers {
     tools: BTreeMap<ToolId, u32>,
     realloc: u32,
     push: u32,
+    push_slot: u32,
+    text_into: u32,
+    quote_into: u32,
+    select_into: u32,
+    keep_slot: u32,
     missing: u32,
     refused: u32,
     first_step: u32,
@@ -61,8 +72,21 @@ impl Numbers {
         let tools: BTreeMap<ToolId, u32> = (IMPORTS_BEFORE_TOOLS..).zip(plan.tools()).map(|(n, tool)| (tool.clone(), n)).collect();
         let count = |n: usize| u32::try_from(n).expect("a plan has a few thousand steps at the most");
         let realloc = IMPORTS_BEFORE_TOOLS + count(tools.len());
-        let first_step = realloc + 4;
-        Numbers { tools, realloc, push: realloc + 1, missing: realloc + 2, refused: realloc + 3, first_step, run: first_step + count(plan.body.len()) }
+        let first_step = realloc + HELPERS;
+        Numbers {
+            tools,
+            realloc,
+            push: realloc + 1,
+            push_slot: realloc + 2,
+            text_into: realloc + 3,
+            quote_into: realloc + 4,
+            select_into: realloc + 5,
+            keep_slot: realloc + 6,
+            missing: realloc + 7,
+            refused: realloc + 8,
+            first_step,
+            run: first_step + count(plan.body.len()),
+        }
     }
 }
 
@@ -73,6 +97,11 @@ pub(super) fn build(plan: &Plan) -> Vec<u8> {
     let mut code = CodeSection::new();
     code.function(&realloc());
     code.function(&push(&numbers));
+    code.function(&push_slot(&numbers));
+    code.function(&text_into());
+    code.function(&quote_into());
+    code.function(&select_into());
+    code.function(&keep_slot());
     code.function(&missing());
     code.function(&refused(&numbers, &mut layout));
     for (at, step) in plan.steps().enumerate() {
@@ -81,7 +110,7 @@ pub(super) fn build(plan: &Plan) -> Vec<u8> {
     code.function(&Writer::new(&numbers, &mut layout).run(plan));
 
     let mut functions = FunctionSection::new();
-    for ty in [ty::REALLOC, ty::STEP, ty::FAIL, ty::FAIL] {
+    for ty in [ty::REALLOC, ty::STEP, ty::SLOT, ty::STEP, ty::STEP, ty::SELECT_INTO, ty::SLOT, ty::FAIL, ty::FAIL] {
         functions.function(ty);
     }
     plan.body.iter().for_each(|_| {
@@ -91,7 +120,13 @@ pub(super) fn build(plan: &Plan) -> Vec<u8> {
 
     let heap_start = layout.heap_start();
     let mut memories = MemorySection::new();
-    memories.memory(MemoryType { minimum: u64::from(heap_start / PAGE + 1), maximum: None, memory64: false, shared: false, page_size_log2: None });
+    memories.memory(MemoryType {
+        minimum: u64::from(heap_start / PAGE + 1),
+        maximum: None,
+        memory64: false,
+        shared: false,
+        page_size_log2: None,
+    });
     let mut globals = GlobalSection::new();
     globals.global(GlobalType { val_type: ValType::I32, mutable: true, shared: false }, &ConstExpr::i32_const(heap_start.cast_signed()));
     let mut exports = ExportSection::new();
@@ -103,7 +138,15 @@ pub(super) fn build(plan: &Plan) -> Vec<u8> {
     data.active(0, &ConstExpr::i32_const(at.cast_signed()), bytes.iter().copied());
 
     let mut module = Module::new();
-    module.section(&types()).section(&imports(&numbers)).section(&functions).section(&memories).section(&globals).section(&exports).section(&code).section(&data);
+    module
+        .section(&types())
+        .section(&imports(&numbers))
+        .section(&functions)
+        .section(&memories)
+        .section(&globals)
+        .section(&exports)
+        .section(&code)
+        .section(&data);
     module.finish()
 }
 
@@ -117,6 +160,8 @@ fn types() -> TypeSection {
     add(2, 1);
     add(0, 1);
     add(4, 1);
+    add(1, 0);
+    add(5, 1);
     types
 }
 
@@ -181,6 +226,69 @@ fn push(numbers: &Numbers) -> Function {
     i.i32_const(0).i32_const(0).i32_const(1).local_get(1).call(numbers.realloc);
     i.local_get(0).local_get(1).memory_copy(0, 0);
     i.end();
+    f
+}
+
+/// Leaves address and length of what is in the slot whose address is in `local`.
+fn load_slot(i: &mut InstructionSink<'_>, local: u32) {
+    i.local_get(local).i32_load(at(0)).local_get(local).i32_load(at(4));
+}
+
+/// Moves the text at `offset` of the answer area into the slot whose address is in `local`.
+fn store_slot(i: &mut InstructionSink<'_>, local: u32, offset: u32) {
+    i.local_get(local).i32_const(int(ANSWER)).i32_load(at(offset)).i32_store(at(0));
+    i.local_get(local).i32_const(int(ANSWER)).i32_load(at(offset + 4)).i32_store(at(4));
+}
+
+/// Appends what is in a slot.
+fn push_slot(numbers: &Numbers) -> Function {
+    let mut f = Function::new([]);
+    let mut i = f.instructions();
+    load_slot(&mut i, 0);
+    i.call(numbers.push).end();
+    f
+}
+
+/// (from, to): `to` = the text of the JSON value in `from`.
+fn text_into() -> Function {
+    let mut f = Function::new([]);
+    let mut i = f.instructions();
+    load_slot(&mut i, 0);
+    i.i32_const(int(ANSWER)).call(FN_TEXT);
+    store_slot(&mut i, 1, 0);
+    i.end();
+    f
+}
+
+/// (start, to): `to` = the JSON string of the text from `start` to the top of the heap.
+fn quote_into() -> Function {
+    let mut f = Function::new([]);
+    let mut i = f.instructions();
+    i.local_get(0).global_get(HEAP).local_get(0).i32_sub().i32_const(int(ANSWER)).call(FN_QUOTE);
+    store_slot(&mut i, 1, 0);
+    i.end();
+    f
+}
+
+/// (document ptr, len, pointer ptr, len, slot): `slot` = the value there; 0 where there is none.
+fn select_into() -> Function {
+    let mut f = Function::new([]);
+    let mut i = f.instructions();
+    i.local_get(0).local_get(1).local_get(2).local_get(3).i32_const(int(ANSWER)).call(FN_SELECT);
+    store_slot(&mut i, 4, 4);
+    i.i32_const(int(ANSWER)).i32_load8_u(byte_at(0)).end();
+    f
+}
+
+/// Moves what is in a slot down to the top of the heap, which has been lowered below it.
+fn keep_slot() -> Function {
+    let mut f = Function::new([]);
+    let mut i = f.instructions();
+    i.global_get(HEAP);
+    load_slot(&mut i, 0);
+    i.memory_copy(0, 0);
+    i.local_get(0).global_get(HEAP).i32_store(at(0));
+    i.global_get(HEAP).local_get(0).i32_load(at(4)).i32_add().global_set(HEAP).end();
     f
 }
 
@@ -307,7 +415,8 @@ impl<'a> Writer<'a> {
     /// memory began, and gives the rest back.
     fn keep(&mut self, i: &mut InstructionSink<'_>, plan: &Plan, place: usize, step: &Step, id: (u32, u32)) {
         let of_step = |source: &&Source| matches!(source, Source::Output { step: of, .. } if *of == step.id);
-        let needed: Vec<(Source, Slot)> = self.layout.values.iter().filter(|(s, _)| of_step(s)).map(|(s, slot)| (s.clone(), *slot)).collect();
+        let needed: Vec<(Source, Slot)> =
+            self.layout.values.iter().filter(|(s, _)| of_step(s)).map(|(s, slot)| (s.clone(), *slot)).collect();
         for (source, slot) in &needed {
             let Source::Output { pointer, .. } = source else { continue };
             if pointer.is_empty() {
@@ -315,7 +424,8 @@ impl<'a> Writer<'a> {
                 i.i32_const(int(*slot)).local_get(LEN).i32_store(at(4));
                 continue;
             }
-            let user = plan.steps().skip(place + 1).find(|later| uses(&later.input, source)).map_or("the output", |later| later.id.as_str());
+            let user =
+                plan.steps().skip(place + 1).find(|later| uses(&later.input, source)).map_or("the output", |later| later.id.as_str());
             let message = format!("{} answered without {pointer}, which {user} needs", step.tool);
             i.local_get(START).local_get(LEN);
             self.select(i, pointer, *slot, id, &message);
@@ -326,10 +436,7 @@ impl<'a> Writer<'a> {
         let whole_first = |(source, _): &&(Source, Slot)| matches!(source, Source::Output { pointer, .. } if pointer.is_empty());
         let (whole, parts): (Vec<_>, Vec<_>) = needed.iter().partition(|n| whole_first(n));
         for (_, slot) in whole.into_iter().chain(parts) {
-            i.global_get(HEAP);
-            i.i32_const(int(*slot)).i32_load(at(0)).i32_const(int(*slot)).i32_load(at(4)).memory_copy(0, 0);
-            i.i32_const(int(*slot)).global_get(HEAP).i32_store(at(0));
-            i.global_get(HEAP).i32_const(int(*slot)).i32_load(at(4)).i32_add().global_set(HEAP);
+            i.i32_const(int(*slot)).call(self.numbers.keep_slot);
         }
     }
 
@@ -338,14 +445,11 @@ impl<'a> Writer<'a> {
     fn select(&mut self, i: &mut InstructionSink<'_>, pointer: &str, slot: Slot, id: (u32, u32), message: &str) {
         let pointer = self.layout.text(pointer);
         self.text(i, pointer);
-        i.i32_const(int(ANSWER)).call(FN_SELECT);
-        i.i32_const(int(ANSWER)).i32_load8_u(byte_at(0)).i32_eqz().if_(BlockType::Empty);
+        i.i32_const(int(slot)).call(self.numbers.select_into).i32_eqz().if_(BlockType::Empty);
         self.text(i, id);
         let message = self.layout.text(message);
         self.text(i, message);
         i.call(self.numbers.missing).return_().end();
-        i.i32_const(int(slot)).i32_const(int(ANSWER)).i32_load(at(4)).i32_store(at(0));
-        i.i32_const(int(slot)).i32_const(int(ANSWER)).i32_load(at(8)).i32_store(at(4));
     }
 
     fn run(mut self, plan: &Plan) -> Function {
@@ -404,12 +508,12 @@ impl<'a> Writer<'a> {
                 Piece::Static(text) => {
                     let text = self.layout.text(text);
                     self.text(i, text);
+                    i.call(self.numbers.push);
                 }
                 Piece::Slot(slot) => {
-                    i.i32_const(int(*slot)).i32_load(at(0)).i32_const(int(*slot)).i32_load(at(4));
+                    i.i32_const(int(*slot)).call(self.numbers.push_slot);
                 }
             }
-            i.call(self.numbers.push);
         }
     }
 
@@ -452,8 +556,7 @@ impl<'a> Writer<'a> {
                 Part::Literal(text) => add_static(&mut pieces, text),
                 Part::Value(source) => {
                     let (from, slot) = (self.layout.values[source], self.next_scratch());
-                    i.i32_const(int(from)).i32_load(at(0)).i32_const(int(from)).i32_load(at(4)).i32_const(int(ANSWER)).call(FN_TEXT);
-                    self.store_answer(i, slot);
+                    i.i32_const(int(from)).i32_const(int(slot)).call(self.numbers.text_into);
                     pieces.push(Piece::Slot(slot));
                 }
             }
@@ -461,15 +564,8 @@ impl<'a> Writer<'a> {
         let slot = self.next_scratch();
         i.global_get(HEAP).local_set(START);
         self.push_all(i, &pieces);
-        i.local_get(START).global_get(HEAP).local_get(START).i32_sub().i32_const(int(ANSWER)).call(FN_QUOTE);
-        self.store_answer(i, slot);
+        i.local_get(START).i32_const(int(slot)).call(self.numbers.quote_into);
         slot
-    }
-
-    /// Moves the text in the answer area into `slot`.
-    fn store_answer(&self, i: &mut InstructionSink<'_>, slot: Slot) {
-        i.i32_const(int(slot)).i32_const(int(ANSWER)).i32_load(at(0)).i32_store(at(0));
-        i.i32_const(int(slot)).i32_const(int(ANSWER)).i32_load(at(4)).i32_store(at(4));
     }
 
     fn next_scratch(&mut self) -> Slot {
