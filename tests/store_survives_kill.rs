@@ -73,7 +73,13 @@ fn child_writes_until_killed() {
     std::thread::scope(|scope| {
         for writer in 0..THREADS {
             let store = &store;
-            scope.spawn(move || while std::io::stdout().lock().write_all(write_one(store, writer).as_bytes()).is_ok() {});
+            scope.spawn(move || {
+                loop {
+                    // The line is made before the output is locked, or the writers would come one after another.
+                    let line = write_one(store, writer);
+                    std::io::stdout().write_all(line.as_bytes()).unwrap();
+                }
+            });
         }
     });
 }
