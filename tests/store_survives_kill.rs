@@ -94,8 +94,8 @@ fn write_one(store: &Store, writer: u8) -> String {
         let large = |one_in: u64| if random.is_multiple_of(one_in) { 50_000 } else { 10 };
         let rows: Vec<Vec<u8>> = (first..first + count)
             .map(|seq| {
-                let json = Json::parse(format!(r#"["{}",{seq}]"#, "p".repeat(large(7))).as_bytes()).unwrap();
-                let filler = "f".repeat(large(11));
+                let json = Json::parse(format!(r#"["{}",{seq}]"#, "p".repeat(large(20))).as_bytes()).unwrap();
+                let filler = "f".repeat(large(30));
                 let entry = Entry { batch: before.batches, first, count, writer, filler, payload: store.save(&json).unwrap() };
                 serde_json::to_vec(&entry).unwrap()
             })
