@@ -11,4 +11,6 @@ mod http_records_a_run;
 mod http_refuses_bad_input;
 mod http_uploads;
 mod openapi_names_every_route;
+mod playbook_written_by_hand;
+mod docs_are_true;
 mod support;

@@ -1,6 +1,6 @@
 //! Turns a plan into a WebAssembly component: no toolchain, no network, no generated source.
 //!
-//! The core module ([`module`]) is one straight path with an error exit between any two calls; `wit-component`
+//! The core module (`module`) is one straight path with an error exit between any two calls; `wit-component`
 //! makes it a component whose imports are exactly the plan's tools beside `flow` and `data`. The same plan
 //! gives the same bytes, so a component's digest names what it does, and a plan carried by a component can be
 //! held against its code ([`read_plan`]).
