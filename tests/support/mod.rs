@@ -1,4 +1,5 @@
 //! What several tests need.
 
+pub mod cli;
 pub mod documented;
 pub mod server;
