@@ -66,7 +66,7 @@ fn a_slip_in_the_command_line_is_shown_beside_what_was_meant() {
             (&["jobs", "show", "seven"], 2, &["seven"]),
             (&["jobs", "list", "--cursor", "seven"], 3, &["seven", "a UUID"]),
             (&["compile", "good", "--bind", "edit"], 2, &["--bind", "LEFT=RIGHT"]),
-            (&["compile", "good", "--bind", "edit=replace"], 2, &["--bind edit=replace", "fs/replace"]),
+            (&["compile", "good", "--bind", "edit=replace"], 2, &["--bind edit=replace", "such as fs/read"]),
             (&["compile", "a/b"], 2, &["a/b", "/"]),
             (&["--tenant", "a b", "runs", "list"], 2, &["tenant"]),
             (&["serve", "--listen", "7480"], 2, &["--listen"]),

@@ -157,6 +157,18 @@ impl Child {
         panic!("it ended before it said so; it said: {heard}");
     }
 
+    /// Hears stderr up to the first line that holds `text`.
+    pub fn hear_text(&mut self, text: &str) {
+        let mut heard = String::new();
+        while let Some(line) = self.stderr.next() {
+            if line.contains(text) {
+                return;
+            }
+            heard = heard + &line + "\n";
+        }
+        panic!("it ended before it said {text:?}; it said: {heard}");
+    }
+
     /// SIGKILL: nothing of it is left but what is on disk.
     pub fn kill(&mut self) {
         self.process.kill().unwrap();
