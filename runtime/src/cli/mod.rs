@@ -28,8 +28,14 @@ use crate::error::{Code, Error, Result};
 
 /// Parses the arguments, does what they say, and reports. The whole program.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    let in_json = arguments.iter().any(|argument| argument == "--json");
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
+        Err(e) if e.use_stderr() && in_json => {
+            let text = e.render().to_string();
+            return Output::new(true).error(&Error::new(Code::InvalidRequest, text.trim_start_matches("error: ").trim()));
+        }
         Err(e) => {
             // Help and version are no errors; clap prints each to the right stream.
             let _ = e.print();

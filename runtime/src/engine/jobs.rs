@@ -13,8 +13,8 @@ use crate::ids::{Digest, JobId, PlaybookId, Space};
 use crate::jobs::{Manner, Order, Target};
 use crate::journal::{self, Entry, Filter, State, Status};
 use crate::json::Json;
-use crate::tools::Grant;
-use crate::{blocking, limits};
+use crate::tools::{Grant, Grants};
+use crate::{blocking, fields, limits};
 
 /// What is asked for when a job is started.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ impl Engine {
     /// Checks the input against the playbook's schema and starts a job. It is on disk when this returns.
     ///
     /// # Errors
-    /// `replay_playbook_not_found`, `input_does_not_fit` with each place, `id_conflict` for the idempotency key,
+    /// `replay_playbook_not_found`, `input_does_not_fit` with each place, `invalid_configuration` for a grant, `id_conflict` for the idempotency key,
     /// `too_large`, `too_busy`, `shutting_down`.
     pub async fn start_job(&self, space: &Space, request: JobRequest, manner: Manner) -> Result<JobId> {
         let version = self.playbook(space, &request.playbook_id, request.version)?;
@@ -97,10 +97,20 @@ impl Engine {
             return Err(Error::new(Code::TooLarge, format!("the input has {bytes} bytes; at most {}", limits::JSON_BYTES_MAX)));
         }
         super::keep_out(self.data_dir(), &request.grants)?;
+        self.check_grants(&request.grants).await?;
         self.check_input(&version.component, &request.input).await?;
         let target = Target { playbook_id: version.playbook_id, version: version.version };
         let JobRequest { input, idempotency_key, grants, .. } = request;
         self.scheduler.start(space, Order { target, component: version.component, input, grants, idempotency_key }, manner).await
+    }
+
+    /// Opened once now, beside those to all jobs, so that one which cannot be used is an error here and not in the job.
+    async fn check_grants(&self, own: &[Grant]) -> Result<()> {
+        if own.is_empty() {
+            return Ok(());
+        }
+        let (all, own) = (self.grants().to_vec(), own.to_vec());
+        blocking::run(move || Grants::open(&all)?.with(&own).map(drop)).await
     }
 
     /// A compiled playbook says what it takes; one written by hand checks for itself.
@@ -111,11 +121,14 @@ impl Engine {
         };
         let Some(ExpectedInput { schema, validator }) = expected.as_ref() else { return Ok(()) };
         let value = input.value();
-        let issues: Vec<Issue> =
-            validator.iter_errors(&value).take(50).map(|e| Issue { path: e.instance_path().to_string(), message: e.to_string() }).collect();
-        let Some(first) = issues.first() else { return Ok(()) };
-        let message = format!("the input does not fit the playbook: {}", first.message);
-        Err(Error::new(Code::InputDoesNotFit, message).with_details(json!({"input_schema": schema})).with_issues(issues))
+        // Masked: a message that repeats the value could be a megabyte long.
+        let issue = |e: jsonschema::ValidationError| Issue { path: e.instance_path().to_string(), message: e.masked().to_string() };
+        let issues: Vec<Issue> = validator.iter_errors(&value).take(limits::TOOL_ISSUES_MAX).map(issue).collect();
+        if issues.is_empty() {
+            return Ok(());
+        }
+        let refusal = fields::refusal(Code::InputDoesNotFit, issues).at("the input does not fit the playbook");
+        Err(refusal.with_details(json!({"input_schema": schema})))
     }
 
     /// A job, folded from its journal.

@@ -13,7 +13,7 @@ mod steps;
 use std::path::{Path, PathBuf};
 
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
-pub use inspect::{ImportLine, Inspection, StepLine, inspect_file};
+pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
 pub use steps::StepTemplate;
