@@ -1,5 +1,7 @@
 //! The playbook in `guest-sdk/text`: as it stands there it uploads, explains itself and runs, through the real program.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
