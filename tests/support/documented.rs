@@ -45,7 +45,7 @@ fn schema_of(method: &str, path: &str, status: u16) -> &'static Value {
 }
 
 /// True where `template` with its `{parts}` filled in is `path`. A route without parts wins, since axum says so.
-fn fits(template: &str, path: &str) -> bool {
+pub fn fits(template: &str, path: &str) -> bool {
     let (template, path): (Vec<&str>, Vec<&str>) = (template.split('/').collect(), path.split('/').collect());
     template.len() == path.len() && template.iter().zip(&path).all(|(t, p)| t.starts_with('{') || t == p)
 }

@@ -18,7 +18,7 @@ use ureq::http::{HeaderMap, Request};
 use super::documented;
 
 /// Longer than any request here takes; a test that hangs fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server that runs until it is dropped.
 pub struct Server {

@@ -40,6 +40,7 @@ use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::engine::Engine;
+use crate::error::Code;
 use crate::limits;
 
 /// Every route over `engine`.
@@ -82,6 +83,12 @@ pub async fn serve(listener: TcpListener, engine: Engine, shutdown: impl Future<
             Ok(())
         }
     }
+}
+
+/// The HTTP status that a code is answered with.
+#[must_use]
+pub fn status(code: Code) -> u16 {
+    envelope::status(code.class()).as_u16()
 }
 
 /// The OpenAPI 3.1 document of every route.
