@@ -20,10 +20,6 @@ impl Output {
         Output { json }
     }
 
-    pub(super) fn is_json(&self) -> bool {
-        self.json
-    }
-
     /// One JSON document where JSON was asked for, the text otherwise.
     pub(super) fn show(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
         if self.json { line(&json().to_string()) } else { line(text().trim_end()) }
