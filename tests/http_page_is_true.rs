@@ -3,6 +3,8 @@
 //! Where an answer has what differs from one time to the next (UUIDs, digests, times, sizes), the page's value and the
 //! real one must correspond: the same on the page is the same in fact. `"…"` stands for anything left out.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -137,7 +139,9 @@ fn split(text: &str) -> (String, Vec<String>) {
 
 fn is_token(text: &str) -> bool {
     let hex = || text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
-    let like = |form: &str| text.len() == form.len() && text.bytes().zip(form.bytes()).all(|(c, f)| if f == b'0' { c.is_ascii_hexdigit() } else { c == f });
+    let like = |form: &str| {
+        text.len() == form.len() && text.bytes().zip(form.bytes()).all(|(c, f)| if f == b'0' { c.is_ascii_hexdigit() } else { c == f })
+    };
     (matches!(text.len(), 64 | 32) && hex()) || like("00000000-0000-0000-0000-000000000000") || like("0000-00-00T00:00:00.000Z")
 }
 

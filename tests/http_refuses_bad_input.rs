@@ -1,5 +1,7 @@
 //! What is wrong with a request is said, with its code and its place, and the server goes on.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -188,7 +190,9 @@ fn raw(server: &Server, parts: &[&[u8]]) -> String {
 fn a_length_that_lies_and_a_body_without_one_are_held_to_the_limit_too() {
     let server = Server::start();
     let head = |more: &str| {
-        format!("POST /v1/memory/replay/run/start HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n{more}\r\n\r\n")
+        format!(
+            "POST /v1/memory/replay/run/start HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n{more}\r\n\r\n"
+        )
     };
     // No length at all: chunks, one byte more than the limit.
     let chunk = format!("{:x}\r\n{}\r\n", limits::HTTP_BODY_BYTES_MAX + 1, " ".repeat(limits::HTTP_BODY_BYTES_MAX + 1));

@@ -1,5 +1,7 @@
 //! Holds an answer against the OpenAPI document: it must fit the schema, and have no field that the schema leaves out.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -31,9 +33,11 @@ pub fn check(method: &str, path: &str, status: u16, body: &Value) {
 /// The schema of this answer; an error's where the path is no route.
 fn schema_of(method: &str, path: &str, status: u16) -> &'static Value {
     let path = path.split('?').next().unwrap();
-    let operation = DOCUMENT["paths"].as_object().unwrap().iter().find_map(|(template, operations)| {
-        fits(template, path).then(|| operations.get(method.to_ascii_lowercase())).flatten()
-    });
+    let operation = DOCUMENT["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .find_map(|(template, operations)| fits(template, path).then(|| operations.get(method.to_ascii_lowercase())).flatten());
     let Some(operation) = operation else {
         assert!(status >= 400, "{method} {path} is not documented and answers {status}");
         return &DOCUMENT["components"]["schemas"]["Envelope"];

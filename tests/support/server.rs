@@ -3,6 +3,8 @@
 //! Every answer that a test gets from it is held against the OpenAPI document, so that no test passes on an answer
 //! that is not documented.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc;

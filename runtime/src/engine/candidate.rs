@@ -191,6 +191,9 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    /// Gate, status, matchers; what is decided, why, and what follows.
+    type Case<'a> = (Option<Gate>, Status, &'a Option<Json>, Decision, Vec<&'a str>, &'a str);
+
     fn json_of(value: Value) -> Option<Json> {
         Some(Json::from(&value))
     }
@@ -207,9 +210,16 @@ mod tests {
         let policy = |policy: &Option<Json>| Gate { policy_constraints: policy.clone(), ..Gate::default() };
         let (status, matcher, constraints) =
             ("status_not_allowed_for_deterministic_replay", "matcher_fingerprint_mismatch", "policy_constraints_fingerprint_mismatch");
-        let cases: Vec<(Option<Gate>, Status, &Option<Json>, Decision, Vec<&str>, &str)> = vec![
+        let cases: Vec<Case<'_>> = vec![
             (None, Status::Active, &None, Decision::Disabled, vec![], "deterministic_gate_not_requested"),
-            (Some(Gate { enabled: false, ..matching(&less) }), Status::Draft, &here, Decision::Disabled, vec![], "deterministic_gate_not_requested"),
+            (
+                Some(Gate { enabled: false, ..matching(&less) }),
+                Status::Draft,
+                &here,
+                Decision::Disabled,
+                vec![],
+                "deterministic_gate_not_requested",
+            ),
             (Some(plain.clone()), Status::Active, &here, Decision::PromotedToStrict, vec![], "safe_to_skip_primary_inference"),
             (Some(plain.clone()), Status::Shadow, &None, Decision::PromotedToStrict, vec![], "safe_to_skip_primary_inference"),
             (Some(matching(&same)), Status::Active, &here, Decision::PromotedToStrict, vec![], "safe_to_skip_primary_inference"),
@@ -251,7 +261,11 @@ mod tests {
         ];
         for (gate, status, matchers, decision, reasons, next) in cases {
             let judged = judge(gate.as_ref(), status, matchers.as_ref());
-            assert_eq!((judged.decision, &judged.mismatch_reasons, judged.next_action()), (decision, &reasons, next), "{gate:?} {status:?}");
+            assert_eq!(
+                (judged.decision, &judged.mismatch_reasons, judged.next_action()),
+                (decision, &reasons, next),
+                "{gate:?} {status:?}"
+            );
             let strict = decision == Decision::PromotedToStrict;
             assert_eq!((judged.effective_mode == Mode::Strict, judged.inference_skipped), (strict, strict));
             assert_eq!(judged.matched, strict || decision == Decision::Matched);
