@@ -1,5 +1,7 @@
 //! What is wrong with a request is said, with its code and its place, and the server goes on.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
