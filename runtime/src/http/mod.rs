@@ -8,6 +8,7 @@
 //! ```text
 //! connection   who may stay connected, and how long ┐
 //! envelope     errors, panics and request ids       │ around every route
+//! host         who asked for this machine by name    │
 //! body, caller what was sent, and whose it is       ┘
 //! route        the table: method, path, handler, description
 //! replay       /v1/memory/replay/...   runs recorded and compiled, as Aionis names it
@@ -23,6 +24,7 @@ mod body;
 mod caller;
 mod connection;
 mod envelope;
+mod host;
 mod jobs;
 mod openapi;
 mod operator;
@@ -53,7 +55,7 @@ pub fn router(engine: Engine) -> Router {
 
 /// What is around every route: panics become errors, and errors become envelopes.
 fn answering<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
-    router.layer(CatchPanicLayer::custom(envelope::panicked)).layer(from_fn(envelope::answer))
+    router.layer(CatchPanicLayer::custom(envelope::panicked)).layer(from_fn(host::is_ours)).layer(from_fn(envelope::answer))
 }
 
 /// Serves `engine` on `listener` until `shutdown` resolves. From then on no connection is accepted, and requests
@@ -114,7 +116,7 @@ mod tests {
     use tokio::net::TcpStream;
     use tokio::sync::Notify;
 
-    const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     /// A test that waits longer hangs.
     const HANGS: Duration = Duration::from_secs(20);
 
