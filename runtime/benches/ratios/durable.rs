@@ -141,7 +141,8 @@ async fn half_done(data: &Path, playbook: &PlaybookId, component: Digest, calls:
     let input = Json::parse(br#"{"note":"a small input of a tool call"}"#).expect("it is JSON");
     for call in 1..=calls {
         let (input, input_digest) = (Payload::Inline(input.clone()), input.digest());
-        let called = Body::Called { call, step: None, tool: tool.clone(), effect: Effect::Once, key: format!("{call:032x}"), input, input_digest };
+        let called =
+            Body::Called { call, step: None, tool: tool.clone(), effect: Effect::Once, key: format!("{call:032x}"), input, input_digest };
         log.push(called).expect("there is room");
         let error = ToolError::new(ErrorKind::Unavailable, "nobody performs it");
         log.push(Body::Returned { call, answer: Answer::Error(error) }).expect("there is room");

@@ -5,7 +5,6 @@ use reprise::runs::{Recording, Run};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-
 /// A hand-written playbook that calls a tool which answers at once, as often as its input has letters (a JSON
 /// string), and pays no attention to the answer. Each call has effect `once`, so each is a durable step, and
 /// nothing but the engine's own work is in it.

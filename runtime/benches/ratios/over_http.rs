@@ -45,14 +45,18 @@ impl Client {
 
     /// Posts `body`; panics where the answer is not 2xx.
     async fn post(&mut self, path: &str, body: &str) {
-        let request = format!("POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
         self.stream.write_all(request.as_bytes()).await.expect("the server takes it");
         let mut have = 0;
         loop {
             have += self.stream.read(&mut self.buffer[have..]).await.expect("the server answers");
             let text = String::from_utf8_lossy(&self.buffer[..have]);
             let Some((head, rest)) = text.split_once("\r\n\r\n") else { continue };
-            let length = head.lines().find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length: ").and_then(|n| n.parse::<usize>().ok()));
+            let length =
+                head.lines().find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length: ").and_then(|n| n.parse::<usize>().ok()));
             if rest.len() >= length.expect("the server says how long its answer is") {
                 assert!(head.starts_with("HTTP/1.1 2"), "{path}: {text}");
                 return;
@@ -75,14 +79,20 @@ where
     let mut tasks = tokio::task::JoinSet::new();
     for (number, client) in open.iter_mut().enumerate() {
         let future = each(number, 0, client.take().expect("it was just opened"));
-        tasks.spawn(async move { let begun = Instant::now(); (number, 0, future.await, begun.elapsed()) });
+        tasks.spawn(async move {
+            let begun = Instant::now();
+            (number, 0, future.await, begun.elapsed())
+        });
     }
     while let Some(done) = tasks.join_next().await {
         let (number, round, client, took) = done.expect("no client panics");
         times.push(took);
         if start.elapsed() < time {
             let future = each(number, round + 1, client);
-            tasks.spawn(async move { let begun = Instant::now(); (number, round + 1, future.await, begun.elapsed()) });
+            tasks.spawn(async move {
+                let begun = Instant::now();
+                (number, round + 1, future.await, begun.elapsed())
+            });
         }
     }
     let requests = f64::from(u32::try_from(times.len()).expect("millions at the most"));
@@ -123,7 +133,10 @@ pub(super) async fn jobs(home: &Path, report: &mut Report) {
         let body = body(steps);
         let (_, p50) = load(server.address, 1, time, |_, _, mut client| {
             let body = body.clone();
-            async move { client.post("/v1/jobs", &body).await; client }
+            async move {
+                client.post("/v1/jobs", &body).await;
+                client
+            }
         })
         .await;
         report.at_most(&format!("HTTP: whole job of {steps} durable steps, 1 client, p50"), p50, Duration::from_micros(target_us));
@@ -131,7 +144,10 @@ pub(super) async fn jobs(home: &Path, report: &mut Report) {
     let body = body(3);
     let (rate, _) = load(server.address, 64, time, |_, _, mut client| {
         let body = body.clone();
-        async move { client.post("/v1/jobs", &body).await; client }
+        async move {
+            client.post("/v1/jobs", &body).await;
+            client
+        }
     })
     .await;
     report.rate_at_least("HTTP: jobs of 3 durable steps, 64 clients", rate, 5_000.0, "/s");

@@ -32,17 +32,32 @@ impl Report {
 
     /// A time that should be at most `target`.
     pub(super) fn at_most(&mut self, what: &str, time: Duration, target: Duration) {
-        self.rows.push(Row { what: what.to_owned(), measured: format!("{time:.1?}"), target: format!("< {target:?}"), met: time <= target });
+        self.rows.push(Row {
+            what: what.to_owned(),
+            measured: format!("{time:.1?}"),
+            target: format!("< {target:?}"),
+            met: time <= target,
+        });
     }
 
     /// A ratio that should be at most `target`.
     pub(super) fn ratio_at_most(&mut self, what: &str, ratio: f64, target: f64, unit: &str) {
-        self.rows.push(Row { what: what.to_owned(), measured: format!("{ratio:.2} {unit}"), target: format!("<= {target} {unit}"), met: ratio <= target });
+        self.rows.push(Row {
+            what: what.to_owned(),
+            measured: format!("{ratio:.2} {unit}"),
+            target: format!("<= {target} {unit}"),
+            met: ratio <= target,
+        });
     }
 
     /// A rate that should be at least `target`.
     pub(super) fn rate_at_least(&mut self, what: &str, rate: f64, target: f64, unit: &str) {
-        self.rows.push(Row { what: what.to_owned(), measured: format!("{rate:.0} {unit}"), target: format!(">= {target:.0} {unit}"), met: rate >= target });
+        self.rows.push(Row {
+            what: what.to_owned(),
+            measured: format!("{rate:.0} {unit}"),
+            target: format!(">= {target:.0} {unit}"),
+            met: rate >= target,
+        });
     }
 }
 

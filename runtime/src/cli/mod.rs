@@ -14,6 +14,7 @@ mod record;
 mod run;
 mod serve;
 mod show;
+mod upload;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -27,8 +28,14 @@ use crate::error::{Code, Error, Result};
 
 /// Parses the arguments, does what they say, and reports. The whole program.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    let in_json = arguments.iter().any(|argument| argument == "--json");
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
+        Err(e) if e.use_stderr() && in_json => {
+            let text = e.render().to_string();
+            return Output::new(true).error(&Error::new(Code::InvalidRequest, text.trim_start_matches("error: ").trim()));
+        }
         Err(e) => {
             // Help and version are no errors; clap prints each to the right stream.
             let _ = e.print();
@@ -57,6 +64,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Demo(args) => demo::demo(args, output).await,
         Command::Record(args) => record::record(&global, args, output).await,
         Command::Compile(args) => compile::compile(&global, args, output).await,
+        Command::Upload(args) => upload::upload(&global, args, output).await,
         Command::Inspect(args) => inspect::inspect(&global, args, output).await,
         Command::Run(args) => run::run(&global, args, output).await,
         Command::Jobs(JobsCommand::List(args)) => jobs::list(&global, args, output).await,

@@ -49,21 +49,28 @@ fn input(text: &str) -> Result<Json> {
 pub(super) async fn to_its_end(engine: &Engine, space: &Space, job: JobId, follow: bool, output: &Output) -> Result<u8> {
     let show = |entry: &Entry| {
         if follow {
-            output.aside(|| view::object(entry), || format!("{:>4}  {:<9}  {}", entry.seq, entry.body.kind(), printable(&view::line(entry))));
+            output
+                .aside(|| view::object(entry), || format!("{:>4}  {:<9}  {}", entry.seq, entry.body.kind(), printable(&view::line(entry))));
         }
         Ok(())
     };
     tokio::select! {
-        status = engine.follow(space, &job, show) => { status?; }
+        status = engine.follow(space, &job, show) => { status.map_err(|e| out_of_sight(&job, e))?; }
         _ = tokio::signal::ctrl_c() => engine.shut_down().await,
     }
-    let job = engine.job(space, &job).await?;
+    let job = engine.job(space, &job).await.map_err(|e| out_of_sight(&job, e))?;
     output.show(|| job.to_json(), || in_words(&job));
     Ok(match job.state.status() {
         Status::Completed => exit::OK,
         Status::Failed | Status::Cancelled => exit::JOB_FAILED,
         _ => exit::JOB_NOT_DONE,
     })
+}
+
+/// The job is safe on disk, but what became of it cannot be read now: say how to find out.
+fn out_of_sight(job: &JobId, e: Error) -> Error {
+    let then = format!("job {job} is not done; once this is mended, go on with: reprise jobs resume {job}");
+    Error { message: format!("{}; {then}", e.message), ..e }.with_details(json!({"job_id": job}))
 }
 
 /// A job in a few lines.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Engine;
 use crate::blocking;
 use crate::compiler::emit::{self, Explained};
-use crate::compiler::plan::{Decision, Plan};
+use crate::compiler::plan::{Decision, Plan, Step};
 use crate::compiler::template::Template;
 use crate::contract::{Effect, ToolId};
 use crate::error::Result;
@@ -34,6 +34,9 @@ pub struct Inspection {
     pub cannot: Vec<&'static str>,
     /// Directories by the grant name under which the plan expects them, with `ro` or `rw`.
     pub grants_needed: BTreeMap<String, &'static str>,
+    /// Every step that can change something, in order. There is no other where a plan explains the component.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeLine>,
     /// What the source run was for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub goal: Option<String>,
@@ -60,6 +63,20 @@ pub struct ImportLine {
     pub effect: Option<Effect>,
     /// True where it can change something outside.
     pub changes: bool,
+}
+
+/// One step that can change something.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChangeLine {
+    /// The step's id.
+    pub step: String,
+    /// The tool it calls.
+    pub tool: ToolId,
+    /// The file, as the plan makes its name; none where the plan does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// True where the job's input or an earlier answer is part of the name.
+    pub chosen_at_run: bool,
 }
 
 /// One step in words.
@@ -124,7 +141,13 @@ fn inspect(sandbox: &Sandbox, tools: &Registry, bytes: Vec<u8>) -> Result<Inspec
     Ok(described(digest, component_bytes, explained, playbook.imports(), words))
 }
 
-fn described(digest: Digest, component_bytes: usize, explained: Explained, imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Effect)>) -> Inspection {
+fn described(
+    digest: Digest,
+    component_bytes: usize,
+    explained: Explained,
+    imports: &Imports,
+    words: impl Fn(&ToolId) -> Option<(String, Effect)>,
+) -> Inspection {
     let mut inspection = Inspection {
         component_digest: digest,
         component_bytes,
@@ -133,6 +156,7 @@ fn described(digest: Digest, component_bytes: usize, explained: Explained, impor
         imports: import_lines(imports, words),
         cannot: cannot(imports),
         grants_needed: BTreeMap::new(),
+        changes: Vec::new(),
         goal: None,
         input_schema: None,
         steps: Vec::new(),
@@ -147,10 +171,11 @@ fn described(digest: Digest, component_bytes: usize, explained: Explained, impor
         Explained::ByPlan(plan) => {
             inspection.explained_by = "plan";
             inspection.grants_needed = grants_needed(&plan);
+            inspection.changes = plan.steps().filter(|step| !step.effect.touches_nothing()).map(change).collect();
             inspection.goal = Some(plan.goal.clone());
             inspection.input_schema = Some(plan.input_schema());
             inspection.output = Some(plan.output.to_string());
-            let line = |step: &crate::compiler::plan::Step| StepLine {
+            let line = |step: &Step| StepLine {
                 id: step.id.clone(),
                 tool: step.tool.clone(),
                 effect: step.effect,
@@ -165,17 +190,20 @@ fn described(digest: Digest, component_bytes: usize, explained: Explained, impor
 
 fn import_lines(imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Effect)>) -> Vec<ImportLine> {
     let tool = |tool: &ToolId| {
-        let (allows, effect) = words(tool).unwrap_or_else(|| ("asks an agent outside to do it; what that does is not known here".to_owned(), Effect::Once));
+        let (allows, effect) =
+            words(tool).unwrap_or_else(|| ("asks an agent outside to do it; what that does is not known here".to_owned(), Effect::Once));
         ImportLine { import: tool.import_name(), allows, effect: Some(effect), changes: !effect.touches_nothing() }
     };
-    let plain = |import: &str, allows: &str| ImportLine { import: import.to_owned(), allows: allows.to_owned(), effect: None, changes: false };
+    let plain =
+        |import: &str, allows: &str| ImportLine { import: import.to_owned(), allows: allows.to_owned(), effect: None, changes: false };
     let flow = imports.flow.iter().map(|function| match function.as_str() {
         "step" => plain("flow.step", "names the step that follows, in the journal"),
         "now" => plain("flow.now", "reads the time; the journal keeps what it got"),
         "random-u64" => plain("flow.random-u64", "asks for a random number; the journal keeps what it got"),
         _ => plain(&format!("flow.{function}"), "writes a line to the log"),
     });
-    let data = (!imports.data.is_empty()).then(|| plain(&format!("data.{}", imports.data.join(", data.")), "computes with JSON; reaches nothing"));
+    let data =
+        (!imports.data.is_empty()).then(|| plain(&format!("data.{}", imports.data.join(", data.")), "computes with JSON; reaches nothing"));
     imports.tools.iter().map(tool).chain(flow).chain(data).collect()
 }
 
@@ -199,17 +227,35 @@ fn cannot(imports: &Imports) -> Vec<&'static str> {
     all.into_iter().filter(|(holds, _)| *holds).map(|(_, what)| what).collect()
 }
 
+fn change(step: &Step) -> ChangeLine {
+    let path = step.input.field("path").filter(|_| step.tool.namespace() == "fs");
+    ChangeLine {
+        step: step.id.clone(),
+        tool: step.tool.clone(),
+        path: path.as_ref().map(ToString::to_string),
+        chosen_at_run: path.is_none_or(|path| !path.is_constant()),
+    }
+}
+
 /// The first word of each path that the plan names, and whether something is changed below it.
 fn grants_needed(plan: &Plan) -> BTreeMap<String, &'static str> {
     let mut reads = BTreeSet::new();
     let mut writes = BTreeSet::new();
     for step in plan.steps().filter(|step| step.tool.namespace() == "fs") {
-        let Some(name) = step.input.field("path").and_then(Template::leading_text).map(|text| text.split('/').next().unwrap_or_default().to_owned()) else {
-            continue;
-        };
+        let Some(name) = step.input.field("path").and_then(grant_name) else { continue };
         let into = if step.effect.touches_nothing() { &mut reads } else { &mut writes };
         into.insert(name);
     }
     let reads = reads.into_iter().map(|name| (name, "ro"));
     reads.chain(writes.into_iter().map(|name| (name, "rw"))).collect()
+}
+
+/// The name of the grant that a path begins with; none where it is known only when a job runs.
+fn grant_name(path: Template) -> Option<String> {
+    let whole = path.is_constant();
+    let text = path.leading_text()?;
+    let mut parts = text.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let name = parts.next()?;
+    // `"pro" + input.x` may come to any name that begins so.
+    (whole || text.trim_start_matches(['.', '/']).contains('/')).then(|| name.to_owned())
 }

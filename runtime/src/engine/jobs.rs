@@ -1,5 +1,7 @@
 //! Jobs: start, read, list, follow, resume.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -7,12 +9,12 @@ use serde_json::{Value, json};
 use super::Engine;
 use crate::clock::rfc3339;
 use crate::error::{Code, Error, Issue, Result};
-use crate::ids::{JobId, PlaybookId, Space};
+use crate::ids::{Digest, JobId, PlaybookId, Space};
 use crate::jobs::{Manner, Order, Target};
 use crate::journal::{self, Entry, Filter, State, Status};
 use crate::json::Json;
-use crate::tools::Grant;
-use crate::{blocking, limits};
+use crate::tools::{Grant, Grants};
+use crate::{blocking, fields, limits};
 
 /// What is asked for when a job is started.
 #[derive(Debug, Clone)]
@@ -49,11 +51,44 @@ pub struct JobPage {
     pub next: Option<JobId>,
 }
 
+/// What each component takes, by digest: reading it out of a component means compiling its plan again.
+#[derive(Clone, Default)]
+pub(super) struct ExpectedInputs {
+    /// Held for look-ups and inserts only.
+    by_component: Arc<Mutex<HashMap<Digest, Arc<Option<ExpectedInput>>>>>,
+}
+
+/// A schema, ready to check with.
+struct ExpectedInput {
+    schema: Value,
+    validator: jsonschema::Validator,
+}
+
+impl ExpectedInputs {
+    fn get(&self, component: &Digest) -> Option<Arc<Option<ExpectedInput>>> {
+        self.by_component.lock().expect("nobody panics while holding it").get(component).cloned()
+    }
+
+    fn keep(&self, component: &Digest, schema: Option<Value>) -> Result<Arc<Option<ExpectedInput>>> {
+        let ready = |schema: Value| match jsonschema::validator_for(&schema) {
+            Ok(validator) => Ok(ExpectedInput { schema, validator }),
+            Err(e) => Err(Error::new(Code::InternalError, format!("the playbook's input schema: {e}"))),
+        };
+        let expected = Arc::new(schema.map(ready).transpose()?);
+        let mut all = self.by_component.lock().expect("nobody panics while holding it");
+        if all.len() >= limits::COMPONENTS_IN_MEMORY_MAX {
+            all.clear();
+        }
+        all.insert(*component, Arc::clone(&expected));
+        Ok(expected)
+    }
+}
+
 impl Engine {
     /// Checks the input against the playbook's schema and starts a job. It is on disk when this returns.
     ///
     /// # Errors
-    /// `replay_playbook_not_found`, `input_does_not_fit` with each place, `id_conflict` for the idempotency key,
+    /// `replay_playbook_not_found`, `input_does_not_fit` with each place, `invalid_configuration` for a grant, `id_conflict` for the idempotency key,
     /// `too_large`, `too_busy`, `shutting_down`.
     pub async fn start_job(&self, space: &Space, request: JobRequest, manner: Manner) -> Result<JobId> {
         let version = self.playbook(space, &request.playbook_id, request.version)?;
@@ -62,21 +97,38 @@ impl Engine {
             return Err(Error::new(Code::TooLarge, format!("the input has {bytes} bytes; at most {}", limits::JSON_BYTES_MAX)));
         }
         super::keep_out(self.data_dir(), &request.grants)?;
+        self.check_grants(&request.grants).await?;
         self.check_input(&version.component, &request.input).await?;
         let target = Target { playbook_id: version.playbook_id, version: version.version };
         let JobRequest { input, idempotency_key, grants, .. } = request;
         self.scheduler.start(space, Order { target, component: version.component, input, grants, idempotency_key }, manner).await
     }
 
+    /// Opened once now, beside those to all jobs, so that one which cannot be used is an error here and not in the job.
+    async fn check_grants(&self, own: &[Grant]) -> Result<()> {
+        if own.is_empty() {
+            return Ok(());
+        }
+        let (all, own) = (self.grants().to_vec(), own.to_vec());
+        blocking::run(move || Grants::open(&all)?.with(&own).map(drop)).await
+    }
+
     /// A compiled playbook says what it takes; one written by hand checks for itself.
-    async fn check_input(&self, component: &crate::ids::Digest, input: &Json) -> Result<()> {
-        let Some(schema) = self.input_schema(component).await? else { return Ok(()) };
-        let validator = jsonschema::validator_for(&schema).map_err(|e| Error::new(Code::InternalError, format!("the playbook's input schema: {e}")))?;
+    async fn check_input(&self, component: &Digest, input: &Json) -> Result<()> {
+        let expected = match self.inputs.get(component) {
+            Some(expected) => expected,
+            None => self.inputs.keep(component, self.input_schema(component).await?)?,
+        };
+        let Some(ExpectedInput { schema, validator }) = expected.as_ref() else { return Ok(()) };
         let value = input.value();
-        let issues: Vec<Issue> = validator.iter_errors(&value).take(50).map(|e| Issue { path: e.instance_path().to_string(), message: e.to_string() }).collect();
-        let Some(first) = issues.first() else { return Ok(()) };
-        let message = format!("the input does not fit the playbook: {}", first.message);
-        Err(Error::new(Code::InputDoesNotFit, message).with_details(json!({"input_schema": schema})).with_issues(issues))
+        // Masked: a message that repeats the value could be a megabyte long.
+        let issue = |e: jsonschema::ValidationError| Issue { path: e.instance_path().to_string(), message: e.masked().to_string() };
+        let issues: Vec<Issue> = validator.iter_errors(&value).take(limits::TOOL_ISSUES_MAX).map(issue).collect();
+        if issues.is_empty() {
+            return Ok(());
+        }
+        let refusal = fields::refusal(Code::InputDoesNotFit, issues).at("the input does not fit the playbook");
+        Err(refusal.with_details(json!({"input_schema": schema})))
     }
 
     /// A job, folded from its journal.

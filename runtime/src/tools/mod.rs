@@ -15,6 +15,7 @@ pub use config::Config;
 pub use grants::{Access, FsGrant, Grant, GrantName, Grants};
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ use serde_json::Value;
 use crate::contract::{Effect, ErrorKind, Outcome, ToolError, ToolId};
 use crate::error::Issue;
 use crate::json::Json;
-use crate::limits;
+use crate::{blocking, limits};
 
 /// What everyone may know about a tool.
 #[derive(Debug, Clone)]
@@ -151,15 +152,14 @@ impl Registry {
 
         let call = Call { key: key.to_owned(), grants: grants.clone(), begin_until: Instant::now() + self.0.times.begin };
         let (inner, input) = (Arc::clone(&self.0), input.clone());
-        // The one place in which a tool's blocking work runs.
-        let work = tokio::task::spawn_blocking(move || {
+        let work = blocking::run(move || {
             let _until_done = under_way;
-            inner.tools[at].perform(&call, &input)
+            catch_unwind(AssertUnwindSafe(|| inner.tools[at].perform(&call, &input)))
         });
         match tokio::time::timeout(self.0.times.answer, work).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(stopped)) => {
-                tracing::error!(tool = %id, %stopped, "a built-in tool stopped unexpectedly");
+            Ok(Err(_)) => {
+                tracing::error!(tool = %id, "a built-in tool panicked");
                 Err(ToolError::new(ErrorKind::Broken, format!("{id} stopped unexpectedly; this is a mistake in Reprise")))
             }
             Err(_) => {
