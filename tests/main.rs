@@ -1,5 +1,7 @@
 //! Black-box tests through the CLI, HTTP and the engine: one binary, a module per behaviour.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod store_survives_kill;
 mod store_stops_after_a_refused_write;
 mod journal_has_one_writer;

@@ -18,7 +18,7 @@ const NAMED_ONLY_IN: &[(&[&str], &[&str])] = &[
     (&["clap::", "comfy_table::"], &["cli"]),
     (&["tokio::spawn(", "task::spawn(", "JoinSet"], &["jobs", "http"]),
     (&["spawn_blocking"], &["blocking.rs"]),
-    (&["SystemTime"], &["clock.rs", "tools"]),
+    (&["SystemTime"], &["clock.rs"]),
 ];
 
 /// Nothing of this is left in what is handed over.
@@ -39,6 +39,12 @@ impl Source {
     /// The module below `runtime/src`: `store` for `store/keys/job.rs`, `error.rs` for `error.rs`.
     fn module(&self) -> Option<&str> {
         self.path.strip_prefix("runtime/src/").map(|path| path.split('/').next().unwrap())
+    }
+
+    /// How many modules lie between the crate and what is in this file: 1 for `error.rs` and `store/mod.rs`.
+    fn depth(&self) -> usize {
+        let parts = self.path.trim_start_matches("runtime/src/").split('/').count();
+        if self.path.ends_with("/mod.rs") { parts - 1 } else { parts }
     }
 }
 
@@ -134,10 +140,15 @@ fn arrows() -> BTreeMap<(String, String), String> {
     for source in sources().iter().filter(|source| !source.test) {
         let from = source.module().unwrap().trim_end_matches(".rs").to_owned();
         let code = source.code.join("\n");
-        for (at, _) in code.match_indices("crate::") {
-            for to in named_after(&code[at + "crate::".len()..]) {
-                let line = code[..at].matches('\n').count() + 1;
-                arrows.entry((from.clone(), to)).or_insert_with(|| format!("{}:{line}", source.path));
+        // From `store/keys/job.rs`, the third `super` is the crate.
+        let way_up = "super::".repeat(source.depth());
+        for root in ["crate::", &way_up] {
+            let starts = code.match_indices(root).filter(|(at, _)| !code[..*at].ends_with("super::") && !code[..*at].ends_with('$'));
+            for (at, _) in starts {
+                for to in named_after(&code[at + root.len()..]) {
+                    let line = code[..at].matches('\n').count() + 1;
+                    arrows.entry((from.clone(), to)).or_insert_with(|| format!("{}:{line}", source.path));
+                }
             }
         }
     }

@@ -1,3 +1,5 @@
+//! What every call goes through, whichever tool it is; and the page about the tools, run from top to bottom.
+
 use std::sync::Mutex;
 
 use serde_json::json;
