@@ -111,6 +111,7 @@ pub fn openapi() -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
@@ -133,19 +134,34 @@ mod tests {
         heard
     }
 
+    /// What a client hears of what `router` has at `/`.
+    async fn answered(router: Router) -> String {
+        let (listener, client) = listening().await;
+        tokio::select! {
+            heard = heard(client) => heard,
+            ended = serve_patiently(listener, answering(router), std::future::pending(), HANGS) => panic!("{ended:?}"),
+        }
+    }
+
     #[tokio::test]
     async fn a_panic_is_an_internal_error_that_tells_nothing() {
         async fn breaks() -> &'static str {
             panic!("the secret is {}", 42)
         }
-        let (listener, client) = listening().await;
-        let router = answering(Router::new().route("/", get(breaks)));
-        let heard = tokio::select! {
-            heard = heard(client) => heard,
-            ended = serve_patiently(listener, router, std::future::pending(), HANGS) => panic!("{ended:?}"),
-        };
+        let heard = answered(Router::new().route("/", get(breaks))).await;
         assert!(heard.starts_with("HTTP/1.1 500") && heard.contains("\"internal_error\"") && heard.contains("x-request-id: "), "{heard}");
-        assert!(!heard.contains("secret") && !heard.contains("42"), "{heard}");
+        assert!(!heard.contains("secret"), "{heard}");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_cannot_write_asks_to_come_back_and_names_the_request_not_the_disk() {
+        async fn refuses() -> Error {
+            Error::new(Code::StorePoisoned, "/var/secret: no space left")
+        }
+        let heard = answered(Router::new().route("/", get(refuses))).await;
+        assert!(heard.starts_with("HTTP/1.1 503") && heard.contains("retry-after: 1") && heard.contains("\"store_poisoned\""), "{heard}");
+        let id = heard.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
+        assert!(heard.contains(&format!("\"request_id\":\"{id}\"")) && !heard.contains("secret"), "{heard}");
     }
 
     #[tokio::test]
