@@ -1,3 +1,5 @@
+//! What a recording file may say, and what is told about one that is wrong.
+
 use super::*;
 use proptest::prelude::*;
 

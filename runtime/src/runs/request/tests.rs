@@ -1,3 +1,5 @@
+//! What the requests take, what they refuse, and that they say every wrong place at once.
+
 use super::*;
 use crate::error::Error;
 use proptest::prelude::*;
