@@ -7,6 +7,7 @@ mod compile;
 mod demo;
 mod exit;
 mod inspect;
+mod interrupt;
 mod jobs;
 mod lists;
 mod output;

@@ -199,7 +199,7 @@ mod tests {
         let text = other.to_json();
         let section = CustomSection { name: PLAN_SECTION.into(), data: text.as_str().as_bytes().into() };
         // Cut the plan off where its section begins, and put another plan there.
-        while !wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all()).validate_all(&forged).is_ok() {
+        while wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all()).validate_all(&forged).is_err() {
             forged.push(component[forged.len()]);
         }
         assert_eq!(read_plan(&forged), Explained::Not);
