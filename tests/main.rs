@@ -1,4 +1,27 @@
 //! Black-box tests through the CLI, HTTP and the engine: one binary, a module per behaviour.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod store_survives_kill;
 mod store_stops_after_a_refused_write;
+mod journal_has_one_writer;
+mod journal_is_read_by_anyone;
+mod journal_v1_reads_forever;
+mod worker;
+mod http_compiles_and_runs;
+mod http_on_a_full_disk;
+mod http_page_is_true;
+mod http_records_a_run;
+mod http_refuses_bad_input;
+mod http_uploads;
+mod openapi_names_every_route;
+mod playbook_written_by_hand;
+mod docs_are_true;
+mod demo_tells_the_story;
+mod cli_records_compiles_runs;
+mod cli_errors_say_what_is_right;
+mod one_owner_per_data_directory;
+mod job_survives_kill;
+mod disk_full_and_read_only;
+mod tidy;
+mod support;

@@ -103,12 +103,16 @@ codes! {
     ReplayCompileRequiresSuccessfulRun = "replay_compile_requires_successful_run", Invalid;
     /// The run has no step that can become part of a playbook.
     ReplayCompileNoSteps = "replay_compile_no_steps", Invalid;
+    /// The request did not arrive in full within the time that the limits give it.
+    RequestTooSlow = "request_too_slow", Invalid;
     /// No run of this id in this tenant and scope.
     ReplayRunNotFound = "replay_run_not_found", NotFound;
     /// The run has no such step.
     ReplayStepNotFound = "replay_step_not_found", NotFound;
     /// No playbook (or version) of this id in this tenant and scope.
     ReplayPlaybookNotFound = "replay_playbook_not_found", NotFound;
+    /// The component carries no plan that its code can be held against: it was made by hand or elsewhere.
+    PlanNotFound = "plan_not_found", NotFound;
     /// No job of this id in this tenant and scope.
     JobNotFound = "job_not_found", NotFound;
     /// No such route.
@@ -133,6 +137,8 @@ codes! {
     ImportsUnsatisfied = "imports_unsatisfied", Unprocessable;
     /// The component asks for more memory, tables or instances than the sandbox gives.
     ComponentTooDemanding = "component_too_demanding", Unprocessable;
+    /// The component's start functions trap or do not come to an end.
+    ComponentDoesNotStart = "component_does_not_start", Unprocessable;
     /// The input does not fit the playbook's input schema; `issues` lists each place.
     InputDoesNotFit = "input_does_not_fit", Unprocessable;
     /// The recorded run cannot become a component; the message says at which step.

@@ -201,9 +201,15 @@ impl Digest {
     /// From 64 lowercase hex digits; none otherwise.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
         let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes).ok()?;
-        Some(Digest(bytes))
+        let mut all = 0;
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let (high, low) = (HEX_VALUES[usize::from(pair[0])], HEX_VALUES[usize::from(pair[1])]);
+            all |= high | low;
+            *byte = high << 4 | low;
+        }
+        (all <= 0xf).then_some(Digest(bytes))
     }
 
     /// The 32 bytes.
@@ -218,9 +224,21 @@ impl Digest {
         Digest(bytes)
     }
 
-    /// All zero: what the first entry of a chain names as the one before it.
+    /// All zero: the digest of nothing that anyone knows.
     pub const ZERO: Digest = Digest([0; 32]);
 }
+
+/// What each lowercase hex digit stands for; 0xff for every other byte. Every entry of a journal that is resumed has a
+/// digest to read, and a table has no branch that random digits would mislead.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -242,8 +260,17 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'_, str>>::deserialize(d)?;
-        Digest::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not 64 hex digits")))
+        struct Hex;
+        impl serde::de::Visitor<'_> for Hex {
+            type Value = Digest;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("64 lowercase hex digits")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Digest, E> {
+                Digest::parse(text).ok_or_else(|| E::custom(format!("{text:?} is not 64 lowercase hex digits")))
+            }
+        }
+        d.deserialize_str(Hex)
     }
 }
 
@@ -269,4 +296,33 @@ pub fn random_u64() -> u64 {
     // A UUID version 4 holds 122 random bits; the digest spreads them over the 6 fixed ones.
     let digest = Digest::of(uuid::Uuid::new_v4().as_bytes());
     u64::from_be_bytes(digest.0[..8].try_into().expect("8 of 32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_64_lowercase_hex_digits_and_nothing_else() {
+        let digest = Digest::of(b"abc");
+        let text = digest.to_string();
+        assert_eq!(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(Digest::parse(&text), Some(digest));
+        assert_eq!(serde_json::from_str::<Digest>(&format!("{text:?}")).ok(), Some(digest));
+        for n in 0..=255u8 {
+            let repeated = format!("{n:02x}").repeat(32);
+            assert_eq!(Digest::parse(&repeated), Some(Digest([n; 32])));
+        }
+        for wrong in [
+            &text[1..],
+            &format!("{text}0"),
+            &text.to_uppercase(),
+            &text.replace('a', "g"),
+            &text.replace('a', "/"),
+            &text.replace("ba", "é"),
+            "",
+        ] {
+            assert_eq!(Digest::parse(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -92,8 +92,17 @@ impl<'de> Deserialize<'de> for Json {
 /// # Errors
 /// `invalid_json` with line and column, `json_too_deep`, `json_duplicate_key`, `json_number_not_exact`.
 pub fn parse(text: &[u8]) -> Result<Value> {
+    parse_within(text, limits::JSON_DEPTH_MAX)
+}
+
+/// As [`parse`], with another limit on nesting; serde_json's own is 128.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_within(text: &[u8], depth_max: usize) -> Result<Value> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Checked { depth: 0 }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value)).map_err(|e| refused(&e))?;
+    let value =
+        Checked { left: depth_max }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value)).map_err(|e| refused(&e))?;
     match inexact_number(text) {
         None => Ok(value),
         Some(number) => Err(Error::new(
@@ -122,13 +131,13 @@ pub fn text_of(value: &Value) -> String {
     }
 }
 
-const DEEP: &str = "nested deeper than";
+const DEEP: &str = "nested too deep";
 const TWICE: &str = "has the key";
 
 fn refused(e: &serde_json::Error) -> Error {
     let text = e.to_string();
     if text.contains(DEEP) || text.contains("recursion limit") {
-        Error::new(Code::JsonTooDeep, format!("nested deeper than {} levels", limits::JSON_DEPTH_MAX))
+        Error::new(Code::JsonTooDeep, format!("nested deeper than {} levels ({text})", limits::JSON_DEPTH_MAX))
     } else if text.contains(TWICE) {
         Error::new(Code::JsonDuplicateKey, text)
     } else if text.contains("number out of range") {
@@ -167,15 +176,16 @@ fn inexact_number(text: &[u8]) -> Option<&str> {
 
 /// Reads a [`Value`] while counting depth and refusing repeated keys.
 struct Checked {
-    depth: usize,
+    /// Levels that may still open.
+    left: usize,
 }
 
 impl Checked {
     fn deeper<E: de::Error>(&self) -> Result<Checked, E> {
-        if self.depth >= limits::JSON_DEPTH_MAX {
-            return Err(E::custom(format!("{DEEP} {} levels", limits::JSON_DEPTH_MAX)));
+        match self.left.checked_sub(1) {
+            Some(left) => Ok(Checked { left }),
+            None => Err(E::custom(DEEP)),
         }
-        Ok(Checked { depth: self.depth + 1 })
     }
 }
 
@@ -215,15 +225,17 @@ impl<'de> Visitor<'de> for Checked {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(self.deeper()?)? {
+        let left = self.deeper()?.left;
+        while let Some(item) = seq.next_element_seed(Checked { left })? {
             items.push(item);
         }
         Ok(Value::Array(items))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = BTreeMap::new();
+        let left = self.deeper()?.left;
         while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(self.deeper()?)?;
+            let value = map.next_value_seed(Checked { left })?;
             if fields.contains_key(&key) {
                 return Err(de::Error::custom(format!("an object {TWICE} {key:?} twice; a key may stand once")));
             }

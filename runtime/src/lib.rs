@@ -15,9 +15,11 @@ pub mod runs;
 pub mod journal;
 pub mod store;
 
+pub mod blocking;
 pub mod clock;
 pub mod contract;
 pub mod error;
+pub(crate) mod fields;
 pub mod ids;
 pub mod json;
 pub mod limits;

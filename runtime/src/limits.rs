@@ -12,6 +12,9 @@ pub const TEXT_CHARS_MAX: usize = 10_000;
 /// Nesting of JSON that is accepted anywhere. serde_json stops at 128; agents' tool calls stay below 20,
 /// and 64 leaves room for the levels that a request and the journal put around a value.
 pub const JSON_DEPTH_MAX: usize = 64;
+/// Nesting of one value inside a recorded run: two levels less, so that the line of a recording file that
+/// carries it (`{"run":{"inputs":...}}`) is itself accepted when it is read back.
+pub const RECORDED_DEPTH_MAX: usize = JSON_DEPTH_MAX - 2;
 /// Bytes of one JSON value handed to or from a tool or a playbook: 1 MiB, the size up to which
 /// copying it between host and guest stays well below the cost of one flush.
 pub const JSON_BYTES_MAX: usize = 1024 * 1024;
@@ -21,6 +24,14 @@ pub const HTTP_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const COMPONENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Time a client may take to send its whole request; a slower one holds a connection for nothing.
 pub const HTTP_REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+/// Time in which a connection must bring its next request and get it answered: [`HTTP_REQUEST_TIME_MAX`] for the
+/// body, [`WAIT_MS_MAX`] for the job, and 10 s to spare. It also ends clients that never finish their headers.
+pub const HTTP_SILENCE_MAX: Duration = Duration::from_secs(120);
+/// Bytes of a body beyond its limit that are read and thrown away, so that a client which sends first and reads
+/// later gets the answer rather than a reset connection. Beyond that, the connection is closed in its face.
+pub const HTTP_DRAIN_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Bytes of a body that are parsed on a thread which serves others too: less than a millisecond's work.
+pub const HTTP_PARSE_HERE_BYTES_MAX: usize = 64 * 1024;
 /// The longest `wait_ms` that `POST /v1/jobs` honours: proxies in between give up at 60 s.
 pub const WAIT_MS_MAX: u64 = 50_000;
 /// Time that requests under way get when the server is told to stop.
@@ -32,14 +43,21 @@ pub const PAGE_ROWS_DEFAULT: usize = 50;
 
 /// Steps in one run. Aionis stops at 500; a day of agent work is below 2,000.
 pub const RUN_STEPS_MAX: usize = 2_000;
-/// Bytes of one step row's fields beside input and output (conditions, metadata, error).
+/// Characters of a recorded tool's name. The longest MCP names (`mcp__server__tool`) stay below 128.
+pub const TOOL_NAME_CHARS_MAX: usize = 256;
+/// Bytes of one row's fields beside its values (input, output, signatures): conditions, metadata, error and the
+/// like together. They stay in the row, which the store moves about.
 pub const STEP_META_BYTES_MAX: usize = 64 * 1024;
 /// Elements of `preconditions`, `postconditions` and `artifact_refs`, as Aionis has it.
 pub const STEP_LIST_MAX: usize = 200;
 /// Bytes of a recording file read by `reprise record`.
 pub const RECORDING_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Bytes of one line of a recording file.
-pub const RECORDING_LINE_BYTES_MAX: usize = HTTP_BODY_BYTES_MAX;
+/// Bytes of one line of a recording file: a step's line holds what two HTTP requests bring, `step/before` and `step/after`.
+pub const RECORDING_LINE_BYTES_MAX: usize = 2 * HTTP_BODY_BYTES_MAX;
+
+/// Bytes of rows after which an import begins a new batch: a whole run of usual size goes in one, and one
+/// flush of this size takes a disk a fraction of a second.
+pub const IMPORT_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// Nodes of one plan; the emitter writes one function each.
 pub const PLAN_STEPS_MAX: usize = RUN_STEPS_MAX;
@@ -88,6 +106,8 @@ pub const STORE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Fuel (WebAssembly operations, roughly) of one job. A compiled 20-step playbook takes about 20,000;
 /// 2 billion is about a second of pure computing.
 pub const JOB_FUEL: u64 = 2_000_000_000;
+/// Fuel of a component's start functions when it is uploaded. Language runtimes set up in about 10 million.
+pub const START_FUEL: u64 = 200_000_000;
 /// Fuel between two points at which a guest lets other jobs run: about 100 us.
 pub const FUEL_YIELD_INTERVAL: u64 = 200_000;
 /// Bytes that a guest may hand to the host in one call: a JSON value and its pointer or schema.
@@ -126,6 +146,12 @@ pub const GUEST_MESSAGE_CHARS_MAX: usize = 4_096;
 
 /// Entries in one job's journal. 10,000-step jobs fit; a guest in a loop does not fill the disk.
 pub const JOURNAL_ENTRIES_MAX: u64 = 100_000;
+/// Bytes of one job's journal, values in blobs not counted. A resume holds them in memory: 10,000 steps of 6 kB fit.
+pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Entries that are read from the store at a time; at the usual half kilobyte each they take half a megabyte.
+pub const JOURNAL_READ_ROWS: usize = 1_000;
+/// Rows that are looked at for one page of a filtered list: about 50 ms. Beyond that the page ends early and says where to go on.
+pub const LIST_SCAN_ROWS_MAX: usize = 20_000;
 /// Entries that may wait in memory for the next flush (reads, clock, randomness).
 pub const JOURNAL_PENDING_MAX: usize = 256;
 /// Bytes that may wait in memory for the next flush.
@@ -135,9 +161,27 @@ pub const JOBS_READY_MAX: usize = 100_000;
 
 /// Wall time of one built-in tool call.
 pub const TOOL_CALL_TIME_MAX: Duration = Duration::from_secs(30);
-/// Bytes of a file that `fs/read` or `fs/replace` takes: what fits into one JSON value after escaping.
+/// Time within which a built-in tool must begin to change something. What is left of
+/// [`TOOL_CALL_TIME_MAX`] is for the flush, so that "out of time, nothing was changed" stays true.
+pub const TOOL_BEGIN_TIME_MAX: Duration = Duration::from_secs(25);
+/// The longest pause between two tries for a file that another call holds; the first is a millisecond.
+/// Such calls take a few flushes each, so that a longer pause would only add latency.
+pub const TOOL_PAUSE_MAX: Duration = Duration::from_millis(20);
+/// Issues that are listed when an input does not fit its schema; the first ones say enough.
+pub const TOOL_ISSUES_MAX: usize = 16;
+/// Bytes of a file that the `fs` tools read or write: what fits into one JSON value after escaping.
 pub const FS_FILE_BYTES_MAX: u64 = 512 * 1024;
 /// Entries that `fs/list` returns.
 pub const FS_LIST_ENTRIES_MAX: usize = 5_000;
 /// Bytes of a path inside a grant.
 pub const FS_PATH_BYTES_MAX: usize = 4_096;
+/// Names looked up or waiting to be for one path, those in symbolic links included. A path has at most 2,048;
+/// a tree of links made to be costly ends here, after some 20 ms and a megabyte.
+pub const FS_LOOKUPS_MAX: usize = 8_192;
+
+/// Levels of a step's input in which data flow is looked for; deeper values stay as recorded. Each level
+/// takes two in the plan's JSON, and [`PLAN_DEPTH_MAX`] must hold them.
+pub const LIFT_DEPTH_MAX: usize = 24;
+/// Nesting of a plan's JSON: two for each lifted level, the rest for a constant and the plan around it.
+/// serde_json stops at 128.
+pub const PLAN_DEPTH_MAX: usize = 124;

@@ -1,1 +1,86 @@
-//! (being written)
+//! The command line: arguments in, one engine call, text or JSON out, exit code.
+//!
+//! It is the only module that names clap. It decides nothing that the engine decides.
+
+mod args;
+mod compile;
+mod demo;
+mod exit;
+mod inspect;
+mod jobs;
+mod lists;
+mod output;
+mod record;
+mod run;
+mod serve;
+mod show;
+mod upload;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Arguments, Command, JobsCommand, PlaybooksCommand, RunsCommand, ToolsCommand};
+use output::Output;
+
+use crate::error::{Code, Error, Result};
+
+/// Parses the arguments, does what they say, and reports. The whole program.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    let in_json = arguments.iter().any(|argument| argument == "--json");
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(e) if e.use_stderr() && in_json => {
+            let text = e.render().to_string();
+            return Output::new(true).error(&Error::new(Code::InvalidRequest, text.trim_start_matches("error: ").trim()));
+        }
+        Err(e) => {
+            // Help and version are no errors; clap prints each to the right stream.
+            let _ = e.print();
+            return if e.use_stderr() { exit::USAGE.into() } else { exit::OK.into() };
+        }
+    };
+    start_tracing(&arguments);
+    let output = Output::new(arguments.global.json);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return output.error(&Error::new(Code::InternalError, format!("cannot start the threads of the program: {e}"))),
+    };
+    let done = runtime.block_on(command(arguments, &output));
+    // A tool call that does not come back must not keep the process.
+    runtime.shutdown_timeout(crate::limits::SHUTDOWN_TIME_MAX);
+    match done {
+        Ok(code) => code.into(),
+        Err(e) => output.error(&e),
+    }
+}
+
+async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
+    let Arguments { global, command } = arguments;
+    match command {
+        Command::Serve(args) => serve::serve(&global, args, output).await,
+        Command::Demo(args) => demo::demo(args, output).await,
+        Command::Record(args) => record::record(&global, args, output).await,
+        Command::Compile(args) => compile::compile(&global, args, output).await,
+        Command::Upload(args) => upload::upload(&global, args, output).await,
+        Command::Inspect(args) => inspect::inspect(&global, args, output).await,
+        Command::Run(args) => run::run(&global, args, output).await,
+        Command::Jobs(JobsCommand::List(args)) => jobs::list(&global, args, output).await,
+        Command::Jobs(JobsCommand::Show(args)) => jobs::show(&global, args, output).await,
+        Command::Jobs(JobsCommand::Journal(args)) => jobs::journal(&global, args, output).await,
+        Command::Jobs(JobsCommand::Resume(args)) => jobs::resume(&global, args, output).await,
+        Command::Runs(RunsCommand::List(args)) => lists::runs(&global, args, output).await,
+        Command::Runs(RunsCommand::Show(args)) => lists::run(&global, args, output).await,
+        Command::Playbooks(PlaybooksCommand::List(args)) => lists::playbooks(&global, args, output).await,
+        Command::Tools(ToolsCommand::List) => lists::tools(output),
+    }
+}
+
+/// Log lines go to stderr; `REPRISE_LOG` says which, in the words of tracing's filters.
+fn start_tracing(arguments: &Arguments) {
+    let default = if matches!(arguments.command, Command::Serve(_)) { "reprise=info,guest=info" } else { "reprise=error,guest=info" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("REPRISE_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

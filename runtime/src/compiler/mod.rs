@@ -1,1 +1,116 @@
-//! (being written)
+//! Runs in, proved components out: lift, emit, prove.
+//!
+//! It knows runs, tools and the sandbox; it does not know jobs, versions or where a component is kept. It must
+//! stay true that no component leaves here that was not shown to reproduce its recording.
+
+mod bindings;
+mod dataflow;
+pub mod emit;
+mod lift;
+pub mod plan;
+mod prove;
+mod summary;
+pub mod template;
+mod trace;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+pub use bindings::{Binding, Bindings};
+pub use lift::Dropped;
+pub use prove::{Fallback, Proof};
+
+use crate::contract::ToolId;
+use crate::error::{Code, Error, Result};
+use crate::ids::Digest;
+use crate::json::Json;
+use crate::runs::{Run, RunStatus};
+use crate::sandbox::{Line, Sandbox};
+use crate::tools::Registry;
+use lift::Lifted;
+use plan::Plan;
+use prove::Script;
+use trace::Trace;
+
+/// How a run is to be compiled.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Options {
+    /// Take the successful steps of a run that did not end with success.
+    #[serde(default)]
+    pub allow_partial: bool,
+    /// More bindings of recorded tool names; they win over the built-in table.
+    #[serde(default)]
+    pub bindings: BTreeMap<String, Binding>,
+    /// Recorded directory -> the grant under whose name a job will see it.
+    #[serde(default)]
+    pub roots: BTreeMap<String, String>,
+}
+
+/// A proved component and everything that was decided on the way.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// What it does, step by step, with reasons.
+    pub plan: Plan,
+    /// Its bytes.
+    pub component: Vec<u8>,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// What the proof showed.
+    pub proof: Proof,
+    /// Recorded steps that are not part of it.
+    pub dropped: Vec<Dropped>,
+    /// Fields of the run's inputs that no step uses.
+    pub unused_inputs: Vec<String>,
+    /// The report in the field names that Aionis has, and ours beside them.
+    pub summary: Json,
+}
+
+/// Compiles a run. The same run with the same options gives the same bytes.
+///
+/// # Errors
+/// `replay_compile_requires_successful_run`, `replay_compile_no_steps`, `invalid_configuration` for bindings
+/// or roots, `not_compilable` that names the step.
+pub async fn compile(sandbox: &Sandbox, tools: &Registry, run: &Run, options: &Options) -> Result<Compiled> {
+    require_success(run, options)?;
+    let bindings = Bindings::builtin(tools).extended(&options.bindings, &options.roots)?;
+    let trace = Trace::of(run, &bindings);
+    let Lifted { plan, kept, dropped, unused_inputs } = lift::lift(&trace)?;
+    let script = script(&trace, &kept);
+    let provides = |tool: &ToolId| tools.get(tool).is_some();
+    let proven = prove::prove(sandbox, provides, plan, &script).await?;
+    let summary = summary::of(run, &trace, &kept, &dropped, &unused_inputs, &proven);
+    let prove::Proven { plan, component, digest, proof } = proven;
+    Ok(Compiled { plan, component, digest, proof, dropped, unused_inputs, summary })
+}
+
+fn require_success(run: &Run, options: &Options) -> Result<()> {
+    let status = run.end.as_ref().map(|end| end.status);
+    if status == Some(RunStatus::Success) || (options.allow_partial && !run.steps.is_empty()) {
+        return Ok(());
+    }
+    if run.steps.is_empty() {
+        return Err(Error::new(Code::ReplayCompileNoSteps, format!("run {} has no steps", run.run_id)));
+    }
+    let found = status.map_or("it has not ended".to_owned(), |status| format!("it ended as {}", status.as_str()));
+    Err(Error::new(
+        Code::ReplayCompileRequiresSuccessfulRun,
+        format!(
+            "run {} did not end with success ({found}); end it with status success, or set allow_partial to take its successful steps",
+            run.run_id
+        ),
+    ))
+}
+
+/// What the plan must reproduce: the kept steps' calls, and the recorded output or the last answer.
+fn script(trace: &Trace, kept: &[usize]) -> Script {
+    let line = |at: &usize| {
+        let attempt = &trace.attempts[*at];
+        Line { tool: attempt.bound.tool.clone(), input: Json::from(&attempt.bound.input), outcome: Ok(Json::from(&attempt.output)) }
+    };
+    let last = kept.last().map_or(serde_json::Value::Null, |at| trace.attempts[*at].output.clone());
+    Script { lines: kept.iter().map(line).collect(), output: Json::from(trace.output.as_ref().unwrap_or(&last)) }
+}

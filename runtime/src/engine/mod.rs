@@ -1,1 +1,158 @@
-//! (being written)
+//! The one door: a clonable handle with a method for each thing a user can ask. CLI and HTTP are two callers
+//! of the same methods.
+//!
+//! It puts the parts together and decides nothing that a part decides. It does not know JSON over HTTP, flags
+//! or exit codes.
+
+mod candidate;
+mod inspect;
+mod jobs;
+mod playbooks;
+mod steps;
+
+use std::path::{Path, PathBuf};
+
+pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
+pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
+pub use jobs::{JobPage, JobRequest, JobView};
+pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
+pub use steps::StepTemplate;
+
+use crate::error::{Code, Error, Result};
+use crate::jobs::Scheduler;
+use crate::lifecycle::Playbooks;
+use crate::runs::Runs;
+use crate::sandbox::Sandbox;
+use crate::store::Store;
+use crate::tools::{Config, Grant, Grants, Registry};
+
+/// Everything a process needs to serve one data directory. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    store: Store,
+    sandbox: Sandbox,
+    tools: Registry,
+    runs: Runs,
+    playbooks: Playbooks,
+    scheduler: Scheduler,
+    inputs: jobs::ExpectedInputs,
+}
+
+/// Where an engine keeps its data, and what it grants.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The data directory; made where it is missing.
+    pub data: PathBuf,
+    /// The configuration file; without one, `reprise.toml` in the data directory where there is one. Never one
+    /// in the working directory: a checkout that someone else wrote must not be able to grant anything.
+    pub config: Option<PathBuf>,
+    /// Further grants to all jobs, from the command line.
+    pub grants: Vec<Grant>,
+}
+
+impl Settings {
+    /// A data directory without further grants.
+    #[must_use]
+    pub fn of(data: impl Into<PathBuf>) -> Self {
+        Settings { data: data.into(), config: None, grants: Vec::new() }
+    }
+
+    fn all_grants(&self) -> Result<Vec<Grant>> {
+        let beside_data = self.data.join("reprise.toml");
+        let config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None if beside_data.exists() => Config::read(&beside_data)?,
+            None => Config::empty(),
+        };
+        // Opened once now, so that a directory that is not there is an error at the start and not in a job.
+        Ok(Grants::open(&config.grants)?.with(&self.grants)?.list().to_vec())
+    }
+}
+
+impl Engine {
+    /// Opens the data directory. Runs no job yet: [`Engine::resume_all`] takes up what was running. Blocks.
+    ///
+    /// # Errors
+    /// `data_dir_in_use`, `data_dir_too_new`, `store_unavailable`, `invalid_configuration`.
+    pub fn open(settings: &Settings) -> Result<Engine> {
+        let grants = settings.all_grants()?;
+        let store = Store::open(&settings.data)?;
+        keep_out(&settings.data, &grants)?;
+        let sandbox = Sandbox::new(Some(&settings.data.join("compiled")))?;
+        let tools = Registry::builtin();
+        let scheduler = Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), grants);
+        Ok(Engine {
+            runs: Runs::new(store.clone()),
+            playbooks: Playbooks::new(store.clone()),
+            store,
+            sandbox,
+            tools,
+            scheduler,
+            inputs: jobs::ExpectedInputs::default(),
+        })
+    }
+
+    /// Recorded runs.
+    #[must_use]
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// The tools that are here.
+    #[must_use]
+    pub fn tools(&self) -> &Registry {
+        &self.tools
+    }
+
+    /// What the operator granted to all jobs.
+    #[must_use]
+    pub fn grants(&self) -> &[Grant] {
+        self.scheduler.grants()
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.store.dir()
+    }
+
+    /// Whether what is asked to be kept can be kept.
+    ///
+    /// # Errors
+    /// `store_poisoned` once a flush has failed.
+    pub fn check(&self) -> Result<()> {
+        self.store.check()
+    }
+
+    /// Takes up every job that was ready or running when the last process ended; how many.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn resume_all(&self) -> Result<usize> {
+        self.scheduler.resume_all().await
+    }
+
+    /// Lets running jobs come to the end of their step.
+    pub async fn shut_down(&self) {
+        self.scheduler.shut_down().await;
+    }
+}
+
+/// A job that could change the data directory could change its own past.
+///
+/// # Errors
+/// `invalid_configuration` that names the grant.
+fn keep_out(data: &Path, grants: &[Grant]) -> Result<()> {
+    let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
+    for Grant::Fs(grant) in grants {
+        if data.starts_with(&grant.path) || grant.path.starts_with(&data) {
+            let why = format!(
+                "grant {:?} covers the data directory {}; grant a directory that does not hold it and does not lie in it",
+                grant.name.as_str(),
+                data.display()
+            );
+            return Err(Error::new(Code::InvalidConfiguration, why));
+        }
+    }
+    Ok(())
+}

@@ -45,7 +45,7 @@ use self::tree::{Flush, Order, Range, Tree};
 use crate::error::{Code, Error, Result};
 use crate::ids::Digest;
 use crate::json::Json;
-use crate::limits;
+use crate::{blocking, limits};
 
 /// An open data directory. Clones share it; when the last one is dropped, what was handed over is written, the
 /// committer's thread ends and the files are closed.
@@ -171,8 +171,7 @@ impl Store {
         batch.check()?;
         if batch.has_large_rows() {
             let blobs = self.0.blobs.clone();
-            let aside = tokio::task::spawn_blocking(move || batch.set_large_rows_aside(&blobs).map(|()| batch)).await;
-            batch = aside.map_err(|e| Error::new(Code::InternalError, format!("writing a large row failed: {e}")))??;
+            batch = blocking::run(move || batch.set_large_rows_aside(&blobs).map(|()| batch)).await?;
         }
         self.0.committer().commit(batch).await
     }
@@ -218,6 +217,14 @@ impl Store {
                 Ok(Json::trusted(text))
             }
         }
+    }
+
+    /// Whether anything can still be written.
+    ///
+    /// # Errors
+    /// `store_poisoned` once a flush has failed.
+    pub fn check(&self) -> Result<()> {
+        self.0.health.check()
     }
 
     /// The data directory.

@@ -1,0 +1,337 @@
+//! The arguments. Help texts are written for someone who sees this for the first time.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::exit;
+use crate::engine::{Engine, Settings};
+use crate::error::{Code, Error, Result};
+use crate::ids::{JobId, PlaybookId, RunId, Space};
+use crate::tools::Grant;
+
+/// Turn what an agent did once into something that runs by itself, safely, forever after.
+#[derive(Parser)]
+#[command(name = "reprise", version, after_help = exit::TABLE, max_term_width = 110)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Args)]
+pub(super) struct Global {
+    /// Where runs, playbooks and jobs are kept; made if missing [default: ~/.local/share/reprise].
+    #[arg(long, global = true, value_name = "DIR", env = "REPRISE_DATA")]
+    data: Option<PathBuf>,
+    /// Configuration with the grants to all jobs [default: reprise.toml in the data directory].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON for programs instead of text for people.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Whose runs, playbooks and jobs.
+    #[arg(long, global = true, value_name = "ID", default_value = "default", hide_default_value = true)]
+    pub tenant: String,
+    /// Which of the tenant's scopes.
+    #[arg(long, global = true, value_name = "NAME", default_value = "default", hide_default_value = true)]
+    pub scope: String,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// See the whole story in seconds, on a directory tree made for it: record, compile, prove, run, kill, resume.
+    Demo(Demo),
+    /// Take in a recording: one JSON object a line, see docs/RECORDING.md.
+    Record(Record),
+    /// Compile a recorded run into a playbook (a WebAssembly component) and prove it against the run.
+    Compile(Compile),
+    /// Take a component that was made elsewhere, by hand or in another language, as a playbook.
+    Upload(Upload),
+    /// Show in plain words what a component may reach and what it does, without running it.
+    Inspect(Inspect),
+    /// Run a playbook as a durable job, here, to its end.
+    Run(Run),
+    /// Jobs: list, show, journal, resume.
+    #[command(subcommand)]
+    Jobs(JobsCommand),
+    /// Recorded runs: list, show.
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Playbooks: list.
+    #[command(subcommand)]
+    Playbooks(PlaybooksCommand),
+    /// The tools that a playbook can import.
+    #[command(subcommand)]
+    Tools(ToolsCommand),
+    /// Serve the same over HTTP on this machine; jobs that were running when the last process ended go on.
+    Serve(Serve),
+}
+
+#[derive(Args)]
+pub(super) struct Demo {
+    /// Keep the directory with everything that the demo made.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Args)]
+pub(super) struct Record {
+    /// The recording; `-` reads standard input.
+    #[arg(value_name = "FILE.jsonl")]
+    pub file: PathBuf,
+}
+
+#[derive(Args)]
+pub(super) struct Compile {
+    /// The recorded run, as `reprise runs list` names it.
+    #[arg(value_name = "RUN", value_parser = parse_run_id)]
+    pub run: RunId,
+    /// The playbook's id [default: one that follows from the run].
+    #[arg(long, value_name = "ID", value_parser = parse_playbook_id)]
+    pub playbook: Option<PlaybookId>,
+    /// The playbook's name for people [default: the run's goal].
+    #[arg(long)]
+    pub name: Option<String>,
+    /// A tool that the recording calls NAME is TOOL here, such as Edit=fs/replace. Repeatable.
+    #[arg(long = "bind", value_name = "NAME=TOOL", value_parser = parse_pair)]
+    pub bindings: Vec<(String, String)>,
+    /// The recorded directory DIR is what a job sees under the grant GRANT. Repeatable.
+    #[arg(long = "root", value_name = "DIR=GRANT", value_parser = parse_pair)]
+    pub roots: Vec<(String, String)>,
+    /// Take the successful steps of a run that did not end with success.
+    #[arg(long)]
+    pub allow_partial: bool,
+    /// Also write the component to this file.
+    #[arg(long, value_name = "FILE.wasm")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct Upload {
+    /// The component in binary form; `wasm-tools parse FILE.wat -o FILE.wasm` makes it of WebAssembly text.
+    #[arg(value_name = "FILE.wasm")]
+    pub file: PathBuf,
+    /// The playbook's id [default: one that follows from the bytes].
+    #[arg(long, value_name = "ID", value_parser = parse_playbook_id)]
+    pub playbook: Option<PlaybookId>,
+    /// The playbook's name for people [default: its id].
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+#[derive(Args)]
+pub(super) struct Inspect {
+    /// A component file, or a playbook's id with or without @VERSION.
+    #[arg(value_name = "FILE.wasm|PLAYBOOK[@VERSION]")]
+    pub what: String,
+}
+
+#[derive(Args)]
+pub(super) struct Run {
+    /// The playbook's id, with or without @VERSION.
+    #[arg(value_name = "PLAYBOOK[@VERSION]")]
+    pub playbook: String,
+    /// What to run it with: JSON, @FILE, or @- for standard input.
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub input: String,
+    /// Let this job see a directory: fs:DIR, fs:DIR:ro (read only) or fs:NAME=DIR. Repeatable.
+    #[arg(long = "grant", value_name = "fs:[NAME=]DIR[:ro]", value_parser = parse_grant)]
+    pub grants: Vec<Grant>,
+    /// The same key with the same input is the same job.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// Show every journal entry on stderr once it is on disk.
+    #[arg(long)]
+    pub follow: bool,
+    /// Wait this long before each tool call, to watch or to interrupt.
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub pace: Option<u64>,
+}
+
+#[derive(Subcommand)]
+pub(super) enum JobsCommand {
+    /// Jobs, newest first.
+    List(JobsList),
+    /// What became of a job.
+    Show(JobArg),
+    /// Every entry of a job's journal.
+    Journal(JobJournal),
+    /// Take up a job where an earlier process left it, and run it to its end here.
+    Resume(JobResume),
+}
+
+#[derive(Args)]
+pub(super) struct JobsList {
+    /// Only those that stand so: ready, running, uncertain, completed, failed, ...
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<String>,
+    /// Only those of this playbook.
+    #[arg(long, value_name = "ID", value_parser = parse_playbook_id)]
+    pub playbook: Option<PlaybookId>,
+    #[command(flatten)]
+    pub page: Page,
+}
+
+#[derive(Args)]
+pub(super) struct JobArg {
+    /// The job's id.
+    #[arg(value_name = "JOB", value_parser = parse_job_id)]
+    pub job: JobId,
+}
+
+#[derive(Args)]
+pub(super) struct JobJournal {
+    #[command(flatten)]
+    pub job: JobArg,
+    /// Only entries behind this one.
+    #[arg(long, value_name = "SEQ")]
+    pub after: Option<u64>,
+}
+
+#[derive(Args)]
+pub(super) struct JobResume {
+    #[command(flatten)]
+    pub job: JobArg,
+    /// Show every journal entry on stderr once it is on disk.
+    #[arg(long)]
+    pub follow: bool,
+}
+
+#[derive(Subcommand)]
+pub(super) enum RunsCommand {
+    /// Recorded runs in the order of their ids.
+    List(RunsList),
+    /// A recorded run with its steps.
+    Show(RunArg),
+}
+
+#[derive(Args)]
+pub(super) struct RunsList {
+    #[command(flatten)]
+    pub page: Page,
+}
+
+#[derive(Args)]
+pub(super) struct RunArg {
+    /// The run's id.
+    #[arg(value_name = "RUN", value_parser = parse_run_id)]
+    pub run: RunId,
+}
+
+#[derive(Subcommand)]
+pub(super) enum PlaybooksCommand {
+    /// Playbooks in the order of their ids.
+    List(PlaybooksList),
+}
+
+#[derive(Args)]
+pub(super) struct PlaybooksList {
+    #[command(flatten)]
+    pub page: Page,
+}
+
+#[derive(Subcommand)]
+pub(super) enum ToolsCommand {
+    /// Every tool that is here, with what it may do.
+    List,
+}
+
+#[derive(Args)]
+pub(super) struct Page {
+    /// How many rows at the most.
+    #[arg(long, value_name = "N", default_value_t = crate::limits::PAGE_ROWS_DEFAULT, value_parser = parse_limit)]
+    pub limit: usize,
+    /// Where the page before ended.
+    #[arg(long, value_name = "ID")]
+    pub cursor: Option<String>,
+}
+
+#[derive(Args)]
+pub(super) struct Serve {
+    /// The address to listen on. Only this machine's own: there is no authentication yet.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
+    pub listen: SocketAddr,
+    /// Let all jobs see a directory: fs:DIR, fs:DIR:ro (read only) or fs:NAME=DIR. Repeatable.
+    #[arg(long = "grant", value_name = "fs:[NAME=]DIR[:ro]", value_parser = parse_grant)]
+    pub grants: Vec<Grant>,
+}
+
+impl Global {
+    pub(super) fn space(&self) -> Result<Space> {
+        Space::parse(Some(&self.tenant), Some(&self.scope))
+    }
+
+    /// What was named, or the user's own place for data. Never one in the working directory, which a job is often
+    /// granted.
+    fn data(&self) -> Result<PathBuf> {
+        if let Some(data) = &self.data {
+            return Ok(data.clone());
+        }
+        let xdg = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+        xdg.or_else(home)
+            .map(|base| base.join("reprise"))
+            .ok_or_else(|| Error::invalid("--data", "neither XDG_DATA_HOME nor HOME is set; name a data directory"))
+    }
+
+    /// Opens the engine on the data directory; blocks only while it opens.
+    pub(super) async fn engine(&self, grants: Vec<Grant>) -> Result<Engine> {
+        let settings = Settings { data: self.data()?, config: self.config.clone(), grants };
+        crate::blocking::run(move || Engine::open(&settings)).await
+    }
+
+    /// As [`Global::engine`], for commands that only read: a data directory that is not there is a typo, not a
+    /// wish for an empty one.
+    pub(super) async fn existing(&self) -> Result<Engine> {
+        let data = self.data()?;
+        if !data.exists() {
+            let there = data.display();
+            return Err(Error::new(
+                Code::FileNotFound,
+                format!("there is no data directory {there}; name one with --data, or make one with `reprise record`"),
+            ));
+        }
+        self.engine(Vec::new()).await
+    }
+}
+
+/// `release@2` is version 2 of playbook `release`; an id may hold an `@` of its own where no number follows.
+pub(super) fn playbook_and_version(text: &str) -> Result<(PlaybookId, Option<u32>)> {
+    match text.rsplit_once('@').and_then(|(id, version)| Some((id, version.parse().ok()?))) {
+        Some((id, version)) => Ok((PlaybookId::parse(id)?, Some(version))),
+        None => Ok((PlaybookId::parse(text)?, None)),
+    }
+}
+
+fn parse_run_id(text: &str) -> Result<RunId, String> {
+    RunId::parse(text).map_err(|e| e.message)
+}
+
+fn parse_playbook_id(text: &str) -> Result<PlaybookId, String> {
+    PlaybookId::parse(text).map_err(|e| e.message)
+}
+
+fn parse_job_id(text: &str) -> Result<JobId, String> {
+    JobId::parse(text).map_err(|e| e.message)
+}
+
+fn parse_grant(text: &str) -> Result<Grant, String> {
+    Grant::parse_flag(text).map_err(|e| e.message)
+}
+
+fn parse_limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=crate::limits::PAGE_ROWS_MAX).contains(&n) => Ok(n),
+        _ => Err(format!("not a number from 1 to {}", crate::limits::PAGE_ROWS_MAX)),
+    }
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((left, right)) if !left.is_empty() && !right.is_empty() => Ok((left.to_owned(), right.to_owned())),
+        _ => Err("not of the form LEFT=RIGHT".to_owned()),
+    }
+}

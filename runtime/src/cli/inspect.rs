@@ -1,0 +1,30 @@
+//! `reprise inspect FILE.wasm|PLAYBOOK[@VERSION]`.
+
+use std::path::Path;
+
+use super::args::{Global, Inspect, playbook_and_version};
+use super::output::Output;
+use super::{exit, show};
+use crate::engine;
+use crate::error::{Code, Error, Result};
+
+pub(super) async fn inspect(global: &Global, args: Inspect, output: &Output) -> Result<u8> {
+    let file = Path::new(&args.what);
+    let inspection = if file.is_file() {
+        let bytes = std::fs::read(file).map_err(|e| Error::new(Code::FileNotFound, format!("cannot read {}: {e}", file.display())))?;
+        // A file needs no data directory, so that anyone can look at what they were sent.
+        engine::inspect_file(bytes).await?
+    } else if args.what.contains('/') || args.what.ends_with(".wasm") {
+        return Err(Error::new(
+            Code::FileNotFound,
+            format!("there is no file {}; a playbook's id has no slash and does not end in .wasm", args.what),
+        ));
+    } else {
+        let (id, version) = playbook_and_version(&args.what)?;
+        let engine = global.existing().await?;
+        let version = engine.playbook(&global.space()?, &id, version)?;
+        engine.inspect(engine.component(version.component).await?).await?
+    };
+    output.show(|| serde_json::to_value(&inspection).expect("an inspection has string keys"), || show::inspection(&inspection));
+    Ok(exit::OK)
+}

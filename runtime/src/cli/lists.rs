@@ -1,0 +1,110 @@
+//! `reprise runs|playbooks|tools list`, `reprise runs show`.
+
+use serde_json::json;
+
+use super::args::{Global, PlaybooksList, RunArg, RunsList};
+use super::exit;
+use super::output::{Output, printable, table};
+use crate::clock::rfc3339;
+use crate::error::Result;
+use crate::ids::{PlaybookId, RunId};
+use crate::runs::view;
+use crate::tools::Registry;
+
+pub(super) async fn runs(global: &Global, args: RunsList, output: &Output) -> Result<u8> {
+    let engine = global.existing().await?;
+    let after = args.page.cursor.as_deref().map(RunId::parse).transpose()?;
+    let runs = engine.runs().list(&global.space()?, after.as_ref(), args.page.limit)?;
+    let status = |run: &crate::runs::RunSummary| run.status.map_or("in_progress", |status| status.as_str());
+    let next = (runs.len() == args.page.limit).then(|| runs.last().map(|run| run.run_id.clone())).flatten();
+    output.show(
+        || {
+            let run = |r: &crate::runs::RunSummary| {
+                json!({"run_id": r.run_id, "goal": r.goal, "status": status(r), "steps": r.steps, "started_at": rfc3339(r.started_at_ms), "ended_at": r.ended_at_ms.map(rfc3339)})
+            };
+            json!({"runs": runs.iter().map(run).collect::<Vec<_>>(), "next": next})
+        },
+        || {
+            let rows = runs.iter().map(|r| [r.run_id.to_string(), status(r).to_owned(), r.steps.to_string(), rfc3339(r.started_at_ms), r.goal.clone()]);
+            let more = next.as_ref().map(|next| format!("\nmore with --cursor {next}")).unwrap_or_default();
+            format!("{}{more}", table(["run", "status", "steps", "started", "goal"], rows))
+        },
+    );
+    Ok(exit::OK)
+}
+
+pub(super) async fn run(global: &Global, args: RunArg, output: &Output) -> Result<u8> {
+    let run = global.existing().await?.runs().get(&global.space()?, &args.run)?;
+    output.show(
+        || view::run(&run),
+        || {
+            let rows = run.steps.iter().map(|step| {
+                let status = step.after.as_ref().map_or("pending", |after| after.status.as_str());
+                let answer = step.after.as_ref().and_then(|a| a.error.as_ref().or(a.output.as_ref()).or(a.output_signature.as_ref()));
+                [
+                    step.step_index.to_string(),
+                    step.tool_name.clone(),
+                    status.to_owned(),
+                    short(step.tool_input.as_str()),
+                    answer.map(|a| short(a.as_str())).unwrap_or_default(),
+                ]
+            });
+            let inputs = run.inputs.as_ref().map_or("none", |inputs| inputs.as_str());
+            let status = run.status().map_or("in_progress", |status| status.as_str());
+            format!(
+                "Run {}: {}\nstatus {status}, inputs {inputs}\n{}",
+                run.run_id,
+                printable(&run.goal),
+                table(["#", "tool", "status", "input", "answer"], rows)
+            )
+        },
+    );
+    Ok(exit::OK)
+}
+
+fn short(text: &str) -> String {
+    const CHARS: usize = 100;
+    match text.char_indices().nth(CHARS) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+pub(super) async fn playbooks(global: &Global, args: PlaybooksList, output: &Output) -> Result<u8> {
+    let engine = global.existing().await?;
+    let after = args.page.cursor.as_deref().map(PlaybookId::parse).transpose()?;
+    let playbooks = engine.playbooks(&global.space()?, after.as_ref(), args.page.limit)?;
+    let next = (playbooks.len() == args.page.limit).then(|| playbooks.last().map(|p| p.playbook_id.clone())).flatten();
+    output.show(
+        || {
+            let playbook = |p: &crate::lifecycle::Summary| {
+                json!({"playbook_id": p.playbook_id, "name": p.name, "latest_version": p.latest_version, "updated_at": rfc3339(p.updated_at_ms)})
+            };
+            json!({"playbooks": playbooks.iter().map(playbook).collect::<Vec<_>>(), "next": next})
+        },
+        || {
+            let rows = playbooks.iter().map(|p| [p.playbook_id.to_string(), p.latest_version.to_string(), rfc3339(p.updated_at_ms), p.name.clone()]);
+            let more = next.as_ref().map(|next| format!("\nmore with --cursor {next}")).unwrap_or_default();
+            format!("{}{more}", table(["playbook", "newest version", "updated", "name"], rows))
+        },
+    );
+    Ok(exit::OK)
+}
+
+/// The tools are built in: no data directory is needed to list them.
+pub(super) fn tools(output: &Output) -> Result<u8> {
+    let tools = Registry::builtin();
+    output.show(
+        || {
+            let tool = |t: &crate::tools::Info| {
+                json!({"tool": t.id, "effect": t.effect, "allows": t.words, "description": t.description, "input_schema": t.input_schema, "output_schema": t.output_schema})
+            };
+            json!({"tools": tools.list().map(tool).collect::<Vec<_>>()})
+        },
+        || {
+            let rows = tools.list().map(|t| [t.id.to_string(), t.effect.to_string(), t.words.to_owned(), t.description.to_owned()]);
+            table(["tool", "effect", "allows", "what it does"], rows)
+        },
+    );
+    Ok(exit::OK)
+}

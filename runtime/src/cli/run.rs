@@ -1,0 +1,97 @@
+//! `reprise run PLAYBOOK --input JSON --grant fs:...`.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::args::{Global, Run, playbook_and_version};
+use super::exit;
+use super::output::{Output, printable};
+use crate::engine::{Engine, JobRequest, JobView};
+use crate::error::{Code, Error, Result};
+use crate::ids::{JobId, Space};
+use crate::jobs::Manner;
+use crate::journal::{Entry, Status, view};
+use crate::json::Json;
+use crate::limits;
+
+pub(super) async fn run(global: &Global, args: Run, output: &Output) -> Result<u8> {
+    let (playbook_id, version) = playbook_and_version(&args.playbook)?;
+    let input = input(&args.input)?;
+    let space = global.space()?;
+    let engine = global.existing().await?;
+    let request = JobRequest { playbook_id, version, input, idempotency_key: args.idempotency_key, grants: args.grants };
+    let manner = Manner { pace: args.pace.map(Duration::from_millis) };
+    let job = engine.start_job(&space, request, manner).await?;
+    if args.follow {
+        output.aside(|| json!({"job_id": job}), || format!("job {job}"));
+    }
+    to_its_end(&engine, &space, job, args.follow, output).await
+}
+
+/// JSON, `@FILE`, or `@-`.
+fn input(text: &str) -> Result<Json> {
+    let unreadable = |e| Error::new(Code::FileNotFound, format!("--input {text}: {e}"));
+    let bytes = match text.strip_prefix('@') {
+        None => text.as_bytes().to_vec(),
+        Some("-") => {
+            let mut bytes = Vec::new();
+            std::io::stdin().lock().take(limits::JSON_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+            bytes
+        }
+        Some(path) => std::fs::read(path).map_err(unreadable)?,
+    };
+    Json::parse(&bytes).map_err(|e| e.at("--input"))
+}
+
+/// Stays with a job until it has ended or stands, or the user interrupts; reports what became of it.
+pub(super) async fn to_its_end(engine: &Engine, space: &Space, job: JobId, follow: bool, output: &Output) -> Result<u8> {
+    let show = |entry: &Entry| {
+        if follow {
+            output
+                .aside(|| view::object(entry), || format!("{:>4}  {:<9}  {}", entry.seq, entry.body.kind(), printable(&view::line(entry))));
+        }
+        Ok(())
+    };
+    tokio::select! {
+        status = engine.follow(space, &job, show) => { status.map_err(|e| out_of_sight(&job, e))?; }
+        _ = tokio::signal::ctrl_c() => engine.shut_down().await,
+    }
+    let job = engine.job(space, &job).await.map_err(|e| out_of_sight(&job, e))?;
+    output.show(|| job.to_json(), || in_words(&job));
+    Ok(match job.state.status() {
+        Status::Completed => exit::OK,
+        Status::Failed | Status::Cancelled => exit::JOB_FAILED,
+        _ => exit::JOB_NOT_DONE,
+    })
+}
+
+/// The job is safe on disk, but what became of it cannot be read now: say how to find out.
+fn out_of_sight(job: &JobId, e: Error) -> Error {
+    let then = format!("job {job} is not done; once this is mended, go on with: reprise jobs resume {job}");
+    Error { message: format!("{}; {then}", e.message), ..e }.with_details(json!({"job_id": job}))
+}
+
+/// A job in a few lines.
+pub(super) fn in_words(job: &JobView) -> String {
+    let (id, state) = (job.job_id, &job.state);
+    let more = match state.status() {
+        Status::Completed => {
+            let value = job.output.as_ref().map(Json::as_str).unwrap_or_default();
+            format!("output: {}", printable(value))
+        }
+        Status::Failed => {
+            let failure = state.failure.as_ref();
+            let at = failure.and_then(|f| f.step.as_ref()).map(|step| format!(" at step {step}")).unwrap_or_default();
+            format!("failed{at}: {}", failure.map(|f| printable(&f.message)).unwrap_or_default())
+        }
+        Status::Uncertain => {
+            let reason = state.uncertain.as_ref().map(|u| u.reason.clone()).unwrap_or_default();
+            format!("uncertain: {reason}\nLook whether it happened. Settling an uncertain call is not part of this version.")
+        }
+        _ => format!("not done; go on with: reprise jobs resume {id}"),
+    };
+    let calls = super::output::count(state.calls.len(), "tool call");
+    format!("Job {id} of {} version {}: {}, {calls}\n{more}", state.playbook_id, state.version, state.status().as_str())
+}

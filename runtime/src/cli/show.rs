@@ -1,0 +1,178 @@
+//! Plans, proofs and components in words.
+
+use std::fmt::Write as _;
+
+use super::output::{count, printable, table};
+use crate::compiler::Compiled;
+use crate::compiler::plan::{Decision, DecisionKind, Plan};
+use crate::contract::Effect;
+use crate::engine::Inspection;
+use crate::limits;
+
+/// What the compiler decided, and why.
+pub(super) fn compiled(compiled: &Compiled) -> String {
+    let mut text = String::new();
+    text.push_str(&parameters(&compiled.plan));
+    text.push_str(&steps(&compiled.plan));
+    for dropped in &compiled.dropped {
+        let _ = writeln!(text, "  left out {} {}: {}", dropped.step, dropped.tool, printable(&dropped.reason));
+    }
+    for input in &compiled.unused_inputs {
+        let _ = writeln!(text, "  input {input:?} was given to the run, but no step uses its value");
+    }
+    let _ =
+        writeln!(text, "Proved: the component makes the {} of the recording with byte-equal inputs.", count(compiled.proof.calls, "call"));
+    for fallback in &compiled.proof.fallbacks {
+        let _ = writeln!(text, "  {}{} became literal: {}", fallback.step, fallback.at, printable(&fallback.reason));
+    }
+    text
+}
+
+pub(super) fn parameters(plan: &Plan) -> String {
+    let mut text = String::from("Input:\n");
+    if plan.parameters.is_empty() {
+        text.push_str("  none; it does the same each time\n");
+    }
+    for parameter in &plan.parameters {
+        let schema = parameter.schema.value();
+        let _ =
+            writeln!(text, "  {} ({}), {} in the recording", parameter.name, schema["type"].as_str().unwrap_or("any"), parameter.sample);
+    }
+    text
+}
+
+/// One line a step, and below it why each part that is not constant is what it is; `--json` has the reasons of
+/// constants too.
+pub(super) fn steps(plan: &Plan) -> String {
+    let mut text = String::from("Steps:\n");
+    for step in plan.steps() {
+        let recorded = step.recorded_as.as_ref().map(|name| format!(", recorded as {name:?}")).unwrap_or_default();
+        let _ = writeln!(text, "  {} {} ({}{recorded}) {}", step.id, step.tool, step.effect, short(&step.input.to_string()));
+        text.push_str(&reasons(&step.decisions));
+    }
+    text
+}
+
+fn reasons(decisions: &[Decision]) -> String {
+    let mut text = String::new();
+    for decision in decisions.iter().filter(|d| d.kind != DecisionKind::Constant) {
+        let _ = writeln!(text, "       {} {}", decision.at, printable(&decision.reason));
+    }
+    text
+}
+
+fn short(text: &str) -> String {
+    const CHARS: usize = 300;
+    let text = printable(text);
+    match text.char_indices().nth(CHARS) {
+        None => text,
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// What a security reviewer signs.
+pub(super) fn inspection(inspection: &Inspection) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "Component  sha256 {}, {} bytes", inspection.component_digest, inspection.component_bytes);
+    let source = match (inspection.explained_by, &inspection.plan_fault) {
+        ("plan", _) => "compiled from a plan it carries; checked: compiling that plan again gives exactly these bytes".to_owned(),
+        (_, Some(fault)) => {
+            format!("WARNING: it carries a plan that is not what its code does ({fault}); only the imports below are certain")
+        }
+        _ => "written by hand or elsewhere; it carries no plan, so the imports below are all that is known of it".to_owned(),
+    };
+    let _ = writeln!(text, "Origin     {source}");
+    if let Some(goal) = &inspection.goal {
+        let _ = writeln!(text, "Made for   {}", printable(goal));
+    }
+    text.push_str(&reach(inspection));
+    text.push_str(&needs(inspection));
+    text.push_str(&changes(inspection));
+    if !inspection.steps.is_empty() {
+        text.push_str("\nIt does this, in this order, and stops at the first error:\n");
+    }
+    for step in &inspection.steps {
+        let _ = writeln!(text, "  {} {} ({}) {}", step.id, step.tool, step.effect, short(&step.input));
+        text.push_str(&reasons(&step.decisions));
+    }
+    if let Some(output) = &inspection.output {
+        let _ = writeln!(text, "It returns {}", short(output));
+    }
+    text
+}
+
+fn reach(inspection: &Inspection) -> String {
+    let mut text = String::from("\nIt may reach this, and nothing else:\n");
+    let rows = inspection.imports.iter().map(|i| {
+        let effect = i.effect.map(|e| e.to_string()).unwrap_or_default();
+        [i.import.clone(), i.allows.clone(), if i.changes { "yes" } else { "no" }.to_owned(), effect]
+    });
+    let _ = writeln!(text, "{}", table(["import", "allows", "changes something", "effect"], rows));
+    let has = |effect| inspection.imports.iter().any(|import| import.effect == Some(effect));
+    for (effect, meaning) in [
+        (Effect::Idempotent, "after a crash a call is repeated under the same key, and its effect is there once"),
+        (Effect::Once, "after a crash in the middle of a call it is not repeated; the job stands until someone has looked"),
+    ] {
+        if has(effect) {
+            let _ = writeln!(text, "  {effect}: {meaning}");
+        }
+    }
+    text.push_str("It cannot, since nothing it imports allows it:\n");
+    for cannot in &inspection.cannot {
+        let _ = writeln!(text, "  - {cannot}");
+    }
+    let mib = limits::GUEST_MEMORY_BYTES_MAX / 1024 / 1024;
+    let _ = writeln!(
+        text,
+        "It is stopped at {} of fuel (about a second of computing), {mib} MiB of memory or {} journal entries.",
+        limits::JOB_FUEL,
+        limits::JOURNAL_ENTRIES_MAX
+    );
+    text
+}
+
+/// What it has to be given.
+fn needs(inspection: &Inspection) -> String {
+    let mut text = String::new();
+    if !inspection.grants_needed.is_empty() {
+        text.push_str("\nGrants it needs (the operator names the directory; the component sees only the name):\n");
+        for (name, access) in &inspection.grants_needed {
+            let (suffix, words) = if *access == "ro" { (":ro", "read") } else { ("", "read and write") };
+            let _ = writeln!(text, "  {}: {words}, for example --grant fs:{}=DIR{suffix}", printable(name), printable(name));
+        }
+    }
+    if let Some(schema) = &inspection.input_schema {
+        text.push_str("\nInput, which whoever starts a job chooses (nothing else is taken):\n");
+        let fields = schema["properties"].as_object();
+        for (name, schema) in fields.into_iter().flatten() {
+            let _ = writeln!(text, "  {}: {}", printable(name), short(&schema.to_string()));
+        }
+        if fields.is_none_or(serde_json::Map::is_empty) {
+            text.push_str("  none\n");
+        }
+    }
+    text
+}
+
+/// What a plan says that it changes; a component without one may do whatever its imports allow.
+fn changes(inspection: &Inspection) -> String {
+    if inspection.explained_by != "plan" {
+        return String::new();
+    }
+    if inspection.changes.is_empty() {
+        return "\nIt changes nothing.\n".to_owned();
+    }
+    let mut text = String::from("\nIt changes these files below its grants, and nothing else:\n");
+    let mut chosen = false;
+    for change in &inspection.changes {
+        let unknown = if change.tool.is_external() { "whatever that agent does" } else { "known only when a job runs" };
+        let what = change.path.as_deref().map_or_else(|| unknown.to_owned(), short);
+        let mark = if change.chosen_at_run { "  <- not fixed" } else { "" };
+        chosen |= change.chosen_at_run;
+        let _ = writeln!(text, "  {} {} {what}{mark}", change.step, change.tool);
+    }
+    if chosen {
+        text.push_str("  not fixed: the input or an earlier answer is part of it; it cannot leave the job's grants, whatever that says\n");
+    }
+    text
+}

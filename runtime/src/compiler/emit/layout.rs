@@ -1,0 +1,108 @@
+//! Where everything lies in the module's memory, decided before a line of code is written.
+//!
+//! ```text
+//! 0    16       48        96        slots_end         heap_start
+//! |null|answer  |result   |slots ... |static text ... |heap, grows up
+//! ```
+//!
+//! A slot is a text's address and length (8 bytes). The answer area is where host functions put what they
+//! return; the result area is what `run` returns. Sizes are those of the canonical ABI for the types in `wit/`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::compiler::plan::Plan;
+use crate::compiler::template::{Part, Source, Template};
+
+/// Where host functions put an answer: `result<json, tool-error>` is the largest (28 bytes).
+pub(super) const ANSWER: u32 = 16;
+/// Where `run` puts its `result<json, failure>` (36 bytes).
+pub(super) const RESULT: u32 = 48;
+/// The slot of the job's input.
+pub(super) const INPUT: u32 = 88;
+const SLOTS: u32 = 96;
+
+/// The address of a slot.
+pub(super) type Slot = u32;
+
+/// Addresses of everything that is known before code is written.
+pub(super) struct Layout {
+    /// Values that some step or the output needs, by where they come from.
+    pub values: BTreeMap<Source, Slot>,
+    /// Texts made within one step; every step uses them anew.
+    pub scratch: Slot,
+    /// Static text, deduplicated.
+    text: Vec<u8>,
+    text_start: u32,
+    known: HashMap<Vec<u8>, u32>,
+}
+
+impl Layout {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let mut values = BTreeMap::new();
+        let mut next = SLOTS;
+        let mut scratch = 0;
+        for template in plan.steps().map(|step| &step.input).chain([&plan.output]) {
+            template.for_each_source(&mut |source| {
+                values.entry(source.clone()).or_insert_with(|| {
+                    next += 8;
+                    next - 8
+                });
+            });
+            scratch = scratch.max(scratch_slots(template));
+        }
+        let text_start = next + 8 * scratch;
+        Layout { values, scratch: next, text: Vec::new(), text_start, known: HashMap::new() }
+    }
+
+    /// Address and length of static text.
+    pub(super) fn text(&mut self, text: &str) -> (u32, u32) {
+        let len = u32::try_from(text.len()).expect("a plan is at most a few megabytes");
+        if let Some(at) = self.known.get(text.as_bytes()) {
+            return (*at, len);
+        }
+        let at = self.text_start + u32::try_from(self.text.len()).expect("a plan is at most a few megabytes");
+        self.text.extend_from_slice(text.as_bytes());
+        self.known.insert(text.as_bytes().to_vec(), at);
+        (at, len)
+    }
+
+    /// A table of (address, length) pairs, as static bytes.
+    pub(super) fn table(&mut self, texts: &[&str]) -> u32 {
+        let pairs: Vec<u8> = texts
+            .iter()
+            .flat_map(|text| {
+                let (at, len) = self.text(text);
+                [at.to_le_bytes(), len.to_le_bytes()].concat()
+            })
+            .collect();
+        while !self.text.len().is_multiple_of(4) {
+            self.text.push(0);
+        }
+        // The slots before are multiples of 8, so aligning within the text aligns in memory.
+        let at = self.text_start + u32::try_from(self.text.len()).expect("a plan is at most a few megabytes");
+        self.text.extend(pairs);
+        at
+    }
+
+    /// Static bytes with their address.
+    pub(super) fn data(&self) -> (u32, &[u8]) {
+        (self.text_start, &self.text)
+    }
+
+    /// The first free address.
+    pub(super) fn heap_start(&self) -> u32 {
+        (self.text_start + u32::try_from(self.text.len()).expect("a plan is at most a few megabytes")).next_multiple_of(16)
+    }
+}
+
+/// A text template takes one slot for itself and one for each value in it.
+fn scratch_slots(template: &Template) -> u32 {
+    match template {
+        Template::Constant(_) | Template::Value(_) => 0,
+        Template::Text(parts) => {
+            1 + u32::try_from(parts.iter().filter(|p| matches!(p, Part::Value(_))).count()).expect("parts of one text")
+        }
+        Template::Object(fields) => fields.values().map(scratch_slots).sum(),
+        Template::Array(items) => items.iter().map(scratch_slots).sum(),
+    }
+}

@@ -1,0 +1,261 @@
+//! What a component may reach and does, in plain words: what a security reviewer signs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::Engine;
+use crate::blocking;
+use crate::compiler::emit::{self, Explained};
+use crate::compiler::plan::{Decision, Plan, Step};
+use crate::compiler::template::Template;
+use crate::contract::{Effect, ToolId};
+use crate::error::Result;
+use crate::ids::Digest;
+use crate::sandbox::{Imports, Sandbox};
+use crate::tools::Registry;
+
+/// Everything there is to know of a component without running it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inspection {
+    /// SHA-256 of the bytes.
+    pub component_digest: Digest,
+    /// Its size.
+    pub component_bytes: usize,
+    /// `plan`: it carries a plan, and its code is exactly what that plan compiles to. `false_plan`: it carries one
+    /// that is not its code. `none`: it was written by hand or elsewhere.
+    pub explained_by: &'static str,
+    /// What is wrong with a false plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_fault: Option<String>,
+    /// Every import, and what it allows. There is nothing else.
+    pub imports: Vec<ImportLine>,
+    /// What it can never do, since no import gives it.
+    pub cannot: Vec<&'static str>,
+    /// Directories by the grant name under which the plan expects them, with `ro` or `rw`.
+    pub grants_needed: BTreeMap<String, &'static str>,
+    /// Every step that can change something, in order. There is no other where a plan explains the component.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeLine>,
+    /// What the source run was for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub goal: Option<String>,
+    /// The input's JSON Schema.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_schema: Option<serde_json::Value>,
+    /// What it does, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepLine>,
+    /// What it gives back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+/// One import in words.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ImportLine {
+    /// As the component names it.
+    pub import: String,
+    /// What it allows.
+    pub allows: String,
+    /// What repeating a call does; none for what is no tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+    /// True where it can change something outside.
+    pub changes: bool,
+}
+
+/// One step that can change something.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChangeLine {
+    /// The step's id.
+    pub step: String,
+    /// The tool it calls.
+    pub tool: ToolId,
+    /// The file, as the plan makes its name; none where the plan does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// True where the job's input or an earlier answer is part of the name.
+    pub chosen_at_run: bool,
+}
+
+/// One step in words.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepLine {
+    /// The step's id.
+    pub id: String,
+    /// The tool it calls.
+    pub tool: ToolId,
+    /// What repeating the call does.
+    pub effect: Effect,
+    /// The input, with `input.name` for parameters and `s1/pointer` for earlier answers.
+    pub input: String,
+    /// Why each part is what it is.
+    pub decisions: Vec<Decision>,
+}
+
+impl Engine {
+    /// Inspects a component's bytes without running or keeping it.
+    ///
+    /// # Errors
+    /// As [`Engine::upload`], for what it imports and exports.
+    pub async fn inspect(&self, bytes: Vec<u8>) -> Result<Inspection> {
+        let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
+        blocking::run(move || inspect(&sandbox, &tools, bytes)).await
+    }
+
+    /// What a stored component may reach, in words. There is nothing else.
+    ///
+    /// # Errors
+    /// As [`Engine::component`].
+    pub async fn imports(&self, component: Digest) -> Result<Vec<ImportLine>> {
+        let playbook = match self.sandbox.ready(&component) {
+            Some(playbook) => playbook,
+            None => {
+                let (sandbox, tools, store) = (self.sandbox.clone(), self.tools.clone(), self.store.clone());
+                blocking::run(move || sandbox.load(&component, |tool| tools.get(tool).is_some(), || store.blobs().get(&component))).await?
+            }
+        };
+        Ok(import_lines(playbook.imports(), |tool| self.words(tool)))
+    }
+
+    fn words(&self, tool: &ToolId) -> Option<(String, Effect)> {
+        self.tools.get(tool).map(|info| (info.words.to_owned(), info.effect))
+    }
+}
+
+/// As [`Engine::inspect`], without a data directory.
+///
+/// # Errors
+/// As [`Engine::inspect`].
+pub async fn inspect_file(bytes: Vec<u8>) -> Result<Inspection> {
+    blocking::run(move || inspect(&Sandbox::new(None)?, &Registry::builtin(), bytes)).await
+}
+
+fn inspect(sandbox: &Sandbox, tools: &Registry, bytes: Vec<u8>) -> Result<Inspection> {
+    let digest = Digest::of(&bytes);
+    let explained = emit::read_plan(&bytes);
+    let component_bytes = bytes.len();
+    let playbook = sandbox.load(&digest, |tool| tools.get(tool).is_some(), || Ok(bytes))?;
+    let words = |tool: &ToolId| tools.get(tool).map(|info| (info.words.to_owned(), info.effect));
+    Ok(described(digest, component_bytes, explained, playbook.imports(), words))
+}
+
+fn described(
+    digest: Digest,
+    component_bytes: usize,
+    explained: Explained,
+    imports: &Imports,
+    words: impl Fn(&ToolId) -> Option<(String, Effect)>,
+) -> Inspection {
+    let mut inspection = Inspection {
+        component_digest: digest,
+        component_bytes,
+        explained_by: "none",
+        plan_fault: None,
+        imports: import_lines(imports, words),
+        cannot: cannot(imports),
+        grants_needed: BTreeMap::new(),
+        changes: Vec::new(),
+        goal: None,
+        input_schema: None,
+        steps: Vec::new(),
+        output: None,
+    };
+    match explained {
+        Explained::Not => {}
+        Explained::Falsely(fault) => {
+            inspection.explained_by = "false_plan";
+            inspection.plan_fault = Some(fault);
+        }
+        Explained::ByPlan(plan) => {
+            inspection.explained_by = "plan";
+            inspection.grants_needed = grants_needed(&plan);
+            inspection.changes = plan.steps().filter(|step| !step.effect.touches_nothing()).map(change).collect();
+            inspection.goal = Some(plan.goal.clone());
+            inspection.input_schema = Some(plan.input_schema());
+            inspection.output = Some(plan.output.to_string());
+            let line = |step: &Step| StepLine {
+                id: step.id.clone(),
+                tool: step.tool.clone(),
+                effect: step.effect,
+                input: step.input.to_string(),
+                decisions: step.decisions.clone(),
+            };
+            inspection.steps = plan.steps().map(line).collect();
+        }
+    }
+    inspection
+}
+
+fn import_lines(imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Effect)>) -> Vec<ImportLine> {
+    let tool = |tool: &ToolId| {
+        let (allows, effect) =
+            words(tool).unwrap_or_else(|| ("asks an agent outside to do it; what that does is not known here".to_owned(), Effect::Once));
+        ImportLine { import: tool.import_name(), allows, effect: Some(effect), changes: !effect.touches_nothing() }
+    };
+    let plain =
+        |import: &str, allows: &str| ImportLine { import: import.to_owned(), allows: allows.to_owned(), effect: None, changes: false };
+    let flow = imports.flow.iter().map(|function| match function.as_str() {
+        "step" => plain("flow.step", "names the step that follows, in the journal"),
+        "now" => plain("flow.now", "reads the time; the journal keeps what it got"),
+        "random-u64" => plain("flow.random-u64", "asks for a random number; the journal keeps what it got"),
+        _ => plain(&format!("flow.{function}"), "writes a line to the log"),
+    });
+    let data =
+        (!imports.data.is_empty()).then(|| plain(&format!("data.{}", imports.data.join(", data.")), "computes with JSON; reaches nothing"));
+    imports.tools.iter().map(tool).chain(flow).chain(data).collect()
+}
+
+/// What no import gives. Said of what exists at all, so that a reviewer need not know the product.
+fn cannot(imports: &Imports) -> Vec<&'static str> {
+    let has = |namespace: &str| imports.tools.iter().any(|tool| tool.namespace() == namespace);
+    let writes = imports.tools.iter().any(|tool| tool.namespace() == "fs" && !matches!(tool.name(), "read" | "list"));
+    let flow = |function: &str| imports.flow.iter().any(|f| f == function);
+    let all = [
+        (!has("http"), "open a network connection"),
+        (!has("exec"), "start a program"),
+        (!has("fs"), "see any file"),
+        (has("fs") && !writes, "change any file"),
+        (has("fs"), "see a file outside the directories granted to the job"),
+        (!has(ToolId::AGENT), "ask an agent or a person to act"),
+        (true, "read environment variables or secrets"),
+        (!flow("now"), "read the clock"),
+        (!flow("random-u64"), "get a random number"),
+        (true, "call a tool that is not in the list above"),
+    ];
+    all.into_iter().filter(|(holds, _)| *holds).map(|(_, what)| what).collect()
+}
+
+fn change(step: &Step) -> ChangeLine {
+    let path = step.input.field("path").filter(|_| step.tool.namespace() == "fs");
+    ChangeLine {
+        step: step.id.clone(),
+        tool: step.tool.clone(),
+        path: path.as_ref().map(ToString::to_string),
+        chosen_at_run: path.is_none_or(|path| !path.is_constant()),
+    }
+}
+
+/// The first word of each path that the plan names, and whether something is changed below it.
+fn grants_needed(plan: &Plan) -> BTreeMap<String, &'static str> {
+    let mut reads = BTreeSet::new();
+    let mut writes = BTreeSet::new();
+    for step in plan.steps().filter(|step| step.tool.namespace() == "fs") {
+        let Some(name) = step.input.field("path").and_then(grant_name) else { continue };
+        let into = if step.effect.touches_nothing() { &mut reads } else { &mut writes };
+        into.insert(name);
+    }
+    let reads = reads.into_iter().map(|name| (name, "ro"));
+    reads.chain(writes.into_iter().map(|name| (name, "rw"))).collect()
+}
+
+/// The name of the grant that a path begins with; none where it is known only when a job runs.
+fn grant_name(path: Template) -> Option<String> {
+    let whole = path.is_constant();
+    let text = path.leading_text()?;
+    let mut parts = text.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let name = parts.next()?;
+    // `"pro" + input.x` may come to any name that begins so.
+    (whole || text.trim_start_matches(['.', '/']).contains('/')).then(|| name.to_owned())
+}

@@ -1,0 +1,245 @@
+//! Jobs: start, read, list, follow, resume.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Engine;
+use crate::clock::rfc3339;
+use crate::error::{Code, Error, Issue, Result};
+use crate::ids::{Digest, JobId, PlaybookId, Space};
+use crate::jobs::{Manner, Order, Target};
+use crate::journal::{self, Entry, Filter, State, Status};
+use crate::json::Json;
+use crate::tools::{Grant, Grants};
+use crate::{blocking, fields, limits};
+
+/// What is asked for when a job is started.
+#[derive(Debug, Clone)]
+pub struct JobRequest {
+    /// The playbook.
+    pub playbook_id: PlaybookId,
+    /// Its version; the newest where none is named.
+    pub version: Option<u32>,
+    /// The input that the playbook's schema describes.
+    pub input: Json,
+    /// The client's name for this request.
+    pub idempotency_key: Option<String>,
+    /// Permissions for this job alone; only an operator's own hand gives any.
+    pub grants: Vec<Grant>,
+}
+
+/// A job as its journal tells it.
+#[derive(Debug, Clone)]
+pub struct JobView {
+    /// The job.
+    pub job_id: JobId,
+    /// The fold of its journal.
+    pub state: State,
+    /// What it returned, where it completed.
+    pub output: Option<Json>,
+}
+
+/// One page of a list of jobs, newest first.
+#[derive(Debug, Clone)]
+pub struct JobPage {
+    /// The jobs' rows.
+    pub jobs: Vec<(JobId, journal::Head)>,
+    /// Where the next page begins; none where this is the last.
+    pub next: Option<JobId>,
+}
+
+/// What each component takes, by digest: reading it out of a component means compiling its plan again.
+#[derive(Clone, Default)]
+pub(super) struct ExpectedInputs {
+    /// Held for look-ups and inserts only.
+    by_component: Arc<Mutex<HashMap<Digest, Arc<Option<ExpectedInput>>>>>,
+}
+
+/// A schema, ready to check with.
+struct ExpectedInput {
+    schema: Value,
+    validator: jsonschema::Validator,
+}
+
+impl ExpectedInputs {
+    fn get(&self, component: &Digest) -> Option<Arc<Option<ExpectedInput>>> {
+        self.by_component.lock().expect("nobody panics while holding it").get(component).cloned()
+    }
+
+    fn keep(&self, component: &Digest, schema: Option<Value>) -> Result<Arc<Option<ExpectedInput>>> {
+        let ready = |schema: Value| match jsonschema::validator_for(&schema) {
+            Ok(validator) => Ok(ExpectedInput { schema, validator }),
+            Err(e) => Err(Error::new(Code::InternalError, format!("the playbook's input schema: {e}"))),
+        };
+        let expected = Arc::new(schema.map(ready).transpose()?);
+        let mut all = self.by_component.lock().expect("nobody panics while holding it");
+        if all.len() >= limits::COMPONENTS_IN_MEMORY_MAX {
+            all.clear();
+        }
+        all.insert(*component, Arc::clone(&expected));
+        Ok(expected)
+    }
+}
+
+impl Engine {
+    /// Checks the input against the playbook's schema and starts a job. It is on disk when this returns.
+    ///
+    /// # Errors
+    /// `replay_playbook_not_found`, `input_does_not_fit` with each place, `invalid_configuration` for a grant, `id_conflict` for the idempotency key,
+    /// `too_large`, `too_busy`, `shutting_down`.
+    pub async fn start_job(&self, space: &Space, request: JobRequest, manner: Manner) -> Result<JobId> {
+        let version = self.playbook(space, &request.playbook_id, request.version)?;
+        if request.input.as_str().len() > limits::JSON_BYTES_MAX {
+            let bytes = request.input.as_str().len();
+            return Err(Error::new(Code::TooLarge, format!("the input has {bytes} bytes; at most {}", limits::JSON_BYTES_MAX)));
+        }
+        super::keep_out(self.data_dir(), &request.grants)?;
+        self.check_grants(&request.grants).await?;
+        self.check_input(&version.component, &request.input).await?;
+        let target = Target { playbook_id: version.playbook_id, version: version.version };
+        let JobRequest { input, idempotency_key, grants, .. } = request;
+        self.scheduler.start(space, Order { target, component: version.component, input, grants, idempotency_key }, manner).await
+    }
+
+    /// Opened once now, beside those to all jobs, so that one which cannot be used is an error here and not in the job.
+    async fn check_grants(&self, own: &[Grant]) -> Result<()> {
+        if own.is_empty() {
+            return Ok(());
+        }
+        let (all, own) = (self.grants().to_vec(), own.to_vec());
+        blocking::run(move || Grants::open(&all)?.with(&own).map(drop)).await
+    }
+
+    /// A compiled playbook says what it takes; one written by hand checks for itself.
+    async fn check_input(&self, component: &Digest, input: &Json) -> Result<()> {
+        let expected = match self.inputs.get(component) {
+            Some(expected) => expected,
+            None => self.inputs.keep(component, self.input_schema(component).await?)?,
+        };
+        let Some(ExpectedInput { schema, validator }) = expected.as_ref() else { return Ok(()) };
+        let value = input.value();
+        // Masked: a message that repeats the value could be a megabyte long.
+        let issue = |e: jsonschema::ValidationError| Issue { path: e.instance_path().to_string(), message: e.masked().to_string() };
+        let issues: Vec<Issue> = validator.iter_errors(&value).take(limits::TOOL_ISSUES_MAX).map(issue).collect();
+        if issues.is_empty() {
+            return Ok(());
+        }
+        let refusal = fields::refusal(Code::InputDoesNotFit, issues).at("the input does not fit the playbook");
+        Err(refusal.with_details(json!({"input_schema": schema})))
+    }
+
+    /// A job, folded from its journal.
+    ///
+    /// # Errors
+    /// `job_not_found`, `data_corrupt` that names the entry.
+    pub async fn job(&self, space: &Space, job_id: &JobId) -> Result<JobView> {
+        let (store, space, job_id) = (self.store.clone(), space.clone(), *job_id);
+        blocking::run(move || {
+            let state = journal::fold(&store, &space, &job_id)?;
+            let output = state.output.as_ref().map(|payload| store.load(payload)).transpose()?;
+            Ok(JobView { job_id, state, output })
+        })
+        .await
+    }
+
+    /// A page of jobs, newest first.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn jobs(&self, space: &Space, filter: &Filter, before: Option<JobId>, limit: usize) -> Result<JobPage> {
+        let page = journal::list(&self.store, space, filter, before, limit)?;
+        Ok(JobPage { jobs: page.jobs, next: page.next })
+    }
+
+    /// Entries of a job's journal behind `after`.
+    ///
+    /// # Errors
+    /// `job_not_found`, `data_corrupt`.
+    pub fn journal(&self, space: &Space, job_id: &JobId, after: Option<u64>, limit: usize) -> Result<Vec<Entry>> {
+        journal::read(&self.store, space, job_id, after, limit)
+    }
+
+    /// An entry as people and programs see it, with values that lie in blobs filled in.
+    #[must_use]
+    pub fn entry_view(&self, entry: &Entry) -> Value {
+        journal::view::object(entry)
+    }
+
+    /// Waits until the job has ended or stands, at most for `time`.
+    ///
+    /// # Errors
+    /// `job_not_found`, what the store says.
+    pub async fn wait(&self, space: &Space, job_id: &JobId, time: Duration) -> Result<Status> {
+        self.scheduler.wait(space, job_id, time).await.map(|head| head.status)
+    }
+
+    /// Calls `each` for every entry of the job, in order and once it is on disk, until the job ends or stands.
+    ///
+    /// # Errors
+    /// `job_not_found`, `data_corrupt`, what `each` fails with.
+    pub async fn follow(&self, space: &Space, job_id: &JobId, mut each: impl FnMut(&Entry) -> Result<()>) -> Result<Status> {
+        let mut progress = self.scheduler.follow(job_id);
+        let mut after = None;
+        loop {
+            let status = journal::head_of(&self.store, space, job_id)?.map(|head| head.status);
+            loop {
+                let entries = self.journal(space, job_id, after, limits::PAGE_ROWS_MAX)?;
+                let Some(last) = entries.last() else { break };
+                after = Some(last.seq);
+                entries.iter().try_for_each(&mut each)?;
+            }
+            let Some(status) = status else { return Err(Error::new(Code::JobNotFound, format!("no job {job_id}"))) };
+            match progress.as_mut().filter(|_| matches!(status, Status::Ready | Status::Running)) {
+                None => return Ok(status),
+                Some(watcher) => {
+                    // The channel closes when the job lets go; its last entries are on disk then.
+                    if watcher.changed().await.is_err() {
+                        progress = None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes up one job where an earlier process left it.
+    ///
+    /// # Errors
+    /// `job_not_found`, `job_state_conflict`.
+    pub async fn resume_job(&self, space: &Space, job_id: &JobId, manner: Manner) -> Result<()> {
+        self.scheduler.resume(space, *job_id, manner).await
+    }
+}
+
+impl JobView {
+    /// The fields that HTTP and `--json` show.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let state = &self.state;
+        let mut view = json!({
+            "job_id": self.job_id, "status": state.status().as_str(), "playbook_id": state.playbook_id, "version": state.version,
+            "component_digest": state.component, "created_at": rfc3339(state.created_at_ms), "updated_at": rfc3339(state.updated_at_ms),
+            "usage": {"calls": state.calls.len(), "journal_entries": state.next_seq() - 1, "attempts": state.attempts, "fuel": state.fuel_used, "fuel_limit": state.fuel},
+        });
+        let fields = view.as_object_mut().expect("an object was written above");
+        if let Some(output) = &self.output {
+            fields.insert("output".to_owned(), output.value());
+        }
+        if let Some(failure) = &state.failure {
+            fields.insert("failure".to_owned(), journal::view::failure(failure));
+        }
+        if let Some(uncertain) = &state.uncertain {
+            let row = state.calls.iter().find(|row| row.call == uncertain.call);
+            fields.insert(
+                "uncertain".to_owned(),
+                json!({
+                    "call": uncertain.call, "seq": uncertain.seq, "reason": uncertain.reason,
+                    "tool": row.map(|row| row.tool.to_string()), "step": row.and_then(|row| row.step.clone()), "key": row.map(|row| row.key.clone()),
+                }),
+            );
+        }
+        view
+    }
+}

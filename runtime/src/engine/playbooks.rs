@@ -1,0 +1,210 @@
+//! Playbooks: compile, upload, read.
+
+use serde_json::Value;
+
+use super::Engine;
+use crate::compiler::emit::{self, Explained};
+use crate::compiler::{self, Compiled, Options};
+use crate::error::{Code, Error, Result};
+use crate::ids::{Digest, PlaybookId, RunId, Space};
+use crate::json::Json;
+use crate::lifecycle::{Added, Compilation, NewVersion, Origin, Summary, Version};
+use crate::runs::Run;
+use crate::{blocking, limits};
+
+/// A run that is to become a playbook version.
+#[derive(Debug, Clone)]
+pub struct CompileRequest {
+    /// The run.
+    pub run_id: RunId,
+    /// The playbook; where none is named, the one that follows from the run, so that a repeat finds it.
+    pub playbook_id: Option<PlaybookId>,
+    /// For people; the run's goal where none is given.
+    pub name: Option<String>,
+    /// The number it must get.
+    pub version: Option<u32>,
+    /// When the playbook applies.
+    pub matchers: Option<Json>,
+    /// What counts as success.
+    pub success_criteria: Option<Json>,
+    /// `low`, `medium` or `high`.
+    pub risk_profile: String,
+    /// Whatever else the client wants to keep.
+    pub metadata: Option<Json>,
+    /// Bindings, roots, partial runs.
+    pub options: Options,
+}
+
+/// A version that was compiled, and how.
+#[derive(Debug, Clone)]
+pub struct CompiledVersion {
+    /// The version.
+    pub version: Version,
+    /// Plan, proof and what was left out.
+    pub compiled: Compiled,
+    /// True where the same request had made it before.
+    pub repeated: bool,
+}
+
+/// A component made elsewhere.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// The playbook; where none is named, the one that follows from the bytes.
+    pub playbook_id: Option<PlaybookId>,
+    /// For people; the playbook's id where none is given.
+    pub name: Option<String>,
+    /// The component.
+    pub bytes: Vec<u8>,
+}
+
+/// A version that was uploaded.
+#[derive(Debug, Clone)]
+pub struct Uploaded {
+    /// The version.
+    pub version: Version,
+    /// True where the same bytes under the same name had made it before.
+    pub repeated: bool,
+}
+
+impl Engine {
+    /// Compiles a run into a new version of a playbook, proved against the run. The same request again answers
+    /// with the same version.
+    ///
+    /// # Errors
+    /// As [`compiler::compile`], `replay_run_not_found`, and `id_conflict` where the wanted version is taken.
+    pub async fn compile_from_run(&self, space: &Space, request: CompileRequest) -> Result<CompiledVersion> {
+        let run = self.runs.get(space, &request.run_id)?;
+        let compiled = self.compile(run.clone(), request.options).await?;
+        let digest = self.keep(compiled.component.clone()).await?;
+        let playbook_id = request.playbook_id.unwrap_or_else(|| {
+            PlaybookId::derived(&[space.tenant().as_bytes(), space.scope().as_bytes(), request.run_id.as_str().as_bytes()])
+        });
+        let compilation = Compilation {
+            run_id: request.run_id,
+            summary: compiled.summary.clone(),
+            matchers: request.matchers,
+            success_criteria: request.success_criteria,
+            risk_profile: request.risk_profile,
+            metadata: request.metadata,
+        };
+        let new = NewVersion {
+            playbook_id,
+            wanted: request.version,
+            name: request.name.unwrap_or_else(|| run.goal.clone()),
+            component: digest,
+            component_bytes: compiled.component.len() as u64,
+            origin: Origin::Compiled(Box::new(compilation)),
+        };
+        let Added { version, repeated } = self.playbooks.add(space, new).await?;
+        Ok(CompiledVersion { version, compiled, repeated })
+    }
+
+    /// Compiles and proves a run without keeping anything.
+    ///
+    /// # Errors
+    /// As [`compiler::compile`].
+    pub async fn compile(&self, run: Run, options: Options) -> Result<Compiled> {
+        let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
+        let handle = tokio::runtime::Handle::current();
+        // Emitting and machine code take milliseconds of pure computing; the run against the script awaits nothing.
+        blocking::run(move || handle.block_on(compiler::compile(&sandbox, &tools, &run, &options))).await
+    }
+
+    /// Takes a component that was made elsewhere, after it was read, linked and started once without effects.
+    ///
+    /// # Errors
+    /// `too_large`, `not_a_component`, `imports_unsatisfied` that lists what is missing, `component_too_demanding`,
+    /// `component_does_not_start`.
+    pub async fn upload(&self, space: &Space, upload: Upload) -> Result<Uploaded> {
+        let Upload { playbook_id, name, bytes } = upload;
+        if bytes.len() > limits::COMPONENT_BYTES_MAX {
+            return Err(Error::new(
+                Code::TooLarge,
+                format!("the component has {} bytes; at most {}", bytes.len(), limits::COMPONENT_BYTES_MAX),
+            ));
+        }
+        let digest = Digest::of(&bytes);
+        let playbook_id = playbook_id.unwrap_or_else(|| PlaybookId::derived(&[digest.as_bytes()]));
+        let component_bytes = bytes.len() as u64;
+        self.admit(digest, bytes.clone()).await?;
+        let component = self.keep(bytes).await?;
+        let name = name.unwrap_or_else(|| playbook_id.to_string());
+        let new = NewVersion { playbook_id, wanted: None, name, component, component_bytes, origin: Origin::Uploaded };
+        let Added { version, repeated } = self.playbooks.add(space, new).await?;
+        Ok(Uploaded { version, repeated })
+    }
+
+    /// Reads, links and starts a component once, without letting it do anything.
+    async fn admit(&self, digest: Digest, bytes: Vec<u8>) -> Result<()> {
+        let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
+        let playbook = blocking::run(move || sandbox.load(&digest, |tool| tools.get(tool).is_some(), || Ok(bytes))).await?;
+        self.sandbox.try_start(&playbook).await
+    }
+
+    async fn keep(&self, bytes: Vec<u8>) -> Result<Digest> {
+        let store = self.store.clone();
+        blocking::run(move || store.blobs().put(&bytes)).await
+    }
+
+    /// A version; without a number the newest.
+    ///
+    /// # Errors
+    /// `replay_playbook_not_found`.
+    pub fn playbook(&self, space: &Space, id: &PlaybookId, version: Option<u32>) -> Result<Version> {
+        self.playbooks.get(space, id, version)
+    }
+
+    /// Playbooks in the order of their ids.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn playbooks(&self, space: &Space, after: Option<&PlaybookId>, limit: usize) -> Result<Vec<Summary>> {
+        self.playbooks.list(space, after, limit)
+    }
+
+    /// All versions of a playbook, oldest first.
+    ///
+    /// # Errors
+    /// `replay_playbook_not_found`.
+    pub fn versions(&self, space: &Space, id: &PlaybookId) -> Result<Vec<Version>> {
+        self.playbooks.versions(space, id)
+    }
+
+    /// A component's bytes.
+    ///
+    /// # Errors
+    /// `data_corrupt` where they are not what was stored.
+    pub async fn component(&self, digest: Digest) -> Result<Vec<u8>> {
+        let store = self.store.clone();
+        blocking::run(move || store.blobs().get(&digest)).await
+    }
+
+    /// What a stored component says of itself, held against its code.
+    ///
+    /// # Errors
+    /// As [`Engine::component`].
+    pub async fn explained(&self, digest: Digest) -> Result<Explained> {
+        let store = self.store.clone();
+        blocking::run(move || store.blobs().get(&digest).map(|bytes| emit::read_plan(&bytes))).await
+    }
+
+    /// A component's world as WIT text.
+    ///
+    /// # Errors
+    /// As [`Engine::component`].
+    pub async fn wit(&self, digest: Digest) -> Result<String> {
+        let bytes = self.component(digest).await?;
+        blocking::run(move || emit::wit_text(&bytes)).await
+    }
+
+    /// What a job's input must look like; none where only the code knows.
+    ///
+    /// # Errors
+    /// As [`Engine::component`].
+    pub async fn input_schema(&self, digest: &Digest) -> Result<Option<Value>> {
+        match self.explained(*digest).await? {
+            Explained::ByPlan(plan) => Ok(Some(plan.input_schema())),
+            Explained::Falsely(_) | Explained::Not => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The steps of a compiled version in the fields that Aionis has, and what this compiler made of each.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::Engine;
+use crate::blocking;
+use crate::compiler::emit::Explained;
+use crate::compiler::plan;
+use crate::contract::Effect;
+use crate::error::{Code, Result};
+use crate::ids::Space;
+use crate::json::Json;
+use crate::lifecycle::{Origin, Version};
+use crate::runs::{Run, SafetyLevel, Step};
+
+/// One step of a playbook.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct StepTemplate {
+    /// The recorded step's own count.
+    pub step_index: u32,
+    /// The step within the plan and in journals.
+    pub step_id: String,
+    /// The tool as the agent called it.
+    pub tool_name: String,
+    /// The tool that a job calls.
+    pub tool: String,
+    /// What repeating the call does.
+    pub effect: Effect,
+    /// The input as it was recorded.
+    #[schema(value_type = Value)]
+    pub tool_input_template: Value,
+    /// How a job makes the input: constants, parameters, earlier answers.
+    #[schema(value_type = Value)]
+    pub input: Value,
+    /// Why each part of the input is what it is.
+    #[schema(value_type = Vec<Object>)]
+    pub decisions: Value,
+    /// As recorded, or what was seen.
+    #[schema(value_type = Value)]
+    pub expected_output_signature: Value,
+    /// As recorded.
+    #[schema(value_type = Vec<Object>)]
+    pub preconditions: Vec<Value>,
+    /// As recorded.
+    #[schema(value_type = Vec<Object>)]
+    pub postconditions: Vec<Value>,
+    /// As recorded.
+    #[schema(value_type = Option<Object>)]
+    pub retry_policy: Value,
+    /// As recorded.
+    pub safety_level: SafetyLevel,
+    /// Always `replay_first_reason_if_needed`.
+    pub replay_mode: &'static str,
+    /// How the recorded step went.
+    pub last_outcome: &'static str,
+    /// Whether the agent had to mend something.
+    pub repair_applied_last_run: bool,
+}
+
+impl Engine {
+    /// The steps of a version, in order; none for a component without a plan.
+    ///
+    /// # Errors
+    /// As [`Engine::component`], and what the store says of the source run.
+    pub async fn steps(&self, space: &Space, version: &Version) -> Result<Vec<StepTemplate>> {
+        let Explained::ByPlan(plan) = self.explained(version.component).await? else { return Ok(Vec::new()) };
+        let run = match &version.origin {
+            Origin::Compiled(compilation) => {
+                let (runs, space, run_id) = (self.runs.clone(), space.clone(), compilation.run_id.clone());
+                match blocking::run(move || runs.get(&space, &run_id)).await {
+                    Ok(run) => Some(run),
+                    Err(e) if e.code == Code::ReplayRunNotFound => None,
+                    Err(e) => return Err(e),
+                }
+            }
+            Origin::Uploaded => None,
+        };
+        let recorded = run.as_ref().map(by_plan_id).unwrap_or_default();
+        Ok(plan.steps().enumerate().map(|(at, step)| template(at, step, recorded.get(&step.id).copied())).collect())
+    }
+}
+
+/// The compiler calls recorded steps `s1`, `s2`, ... by their place in the run. Only a run that has ended keeps
+/// its places; of one that was compiled while it went on, nothing but the plan is shown.
+fn by_plan_id(run: &Run) -> BTreeMap<String, &Step> {
+    run.steps.iter().filter(|_| run.end.is_some()).enumerate().map(|(at, step)| (format!("s{}", at + 1), step)).collect()
+}
+
+fn template(at: usize, step: &plan::Step, recorded: Option<&Step>) -> StepTemplate {
+    let after = recorded.and_then(|step| step.after.as_ref());
+    let value = |json: Option<&Json>| json.map_or(Value::Null, Json::value);
+    let values = |list: Option<&Vec<Json>>| list.map(|list| list.iter().map(Json::value).collect()).unwrap_or_default();
+    let seen = || after.and_then(|after| after.output_signature.as_ref());
+    StepTemplate {
+        step_index: recorded.map_or_else(|| u32::try_from(at + 1).unwrap_or(u32::MAX), |step| step.step_index),
+        step_id: step.id.clone(),
+        tool_name: recorded
+            .map(|step| step.tool_name.clone())
+            .or_else(|| step.recorded_as.clone())
+            .unwrap_or_else(|| step.tool.to_string()),
+        tool: step.tool.to_string(),
+        effect: step.effect,
+        tool_input_template: value(recorded.map(|step| &step.tool_input)),
+        input: serde_json::to_value(&step.input).expect("a template has string keys only"),
+        decisions: serde_json::to_value(&step.decisions).expect("decisions are text"),
+        expected_output_signature: value(recorded.and_then(|step| step.expected_output_signature.as_ref()).or_else(seen)),
+        preconditions: values(recorded.map(|step| &step.preconditions)),
+        postconditions: values(after.map(|after| &after.postconditions)),
+        retry_policy: value(recorded.and_then(|step| step.retry_policy.as_ref())),
+        safety_level: recorded.map_or_else(SafetyLevel::default, |step| step.safety_level),
+        replay_mode: "replay_first_reason_if_needed",
+        last_outcome: after.map_or("pending", |after| after.status.as_str()),
+        repair_applied_last_run: after.is_some_and(|after| after.repair_applied),
+    }
+}

@@ -1,0 +1,245 @@
+//! `/v1/jobs`: start, list, read, journal.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::body::Posted;
+use super::caller::{Asked, OfJob};
+use super::openapi::{Components, Kind, field, required};
+use super::playbooks::page_fields;
+use super::route::{Gives, Route, Takes};
+use super::view;
+use crate::blocking;
+use crate::clock::rfc3339;
+use crate::engine::{Engine, JobRequest};
+use crate::error::{Code, Result};
+use crate::fields::Fields;
+use crate::ids::{JobId, PlaybookId};
+use crate::jobs::Manner;
+use crate::journal::{Filter, Head, Status};
+use crate::{json, limits};
+
+pub(super) fn routes() -> Vec<Route> {
+    let mut filters = page_fields();
+    filters.push(field("status", Kind::OneOf(Status::ALL.map(Status::as_str).to_vec()), "Only jobs that stand so."));
+    filters.push(field("playbook_id", Kind::Given, "Only jobs of this playbook."));
+    vec![
+        Route::post("/v1/jobs", start, "start_job", "Starts a job, and waits for it as long as asked.")
+            .takes(Takes::Json(vec![
+                required("playbook_id", Kind::Id, "What to run."),
+                field("version", Kind::Index, "Its version; the newest where it is left out."),
+                field("input", Kind::Any, "What the playbook's input schema describes; `{}` where it is left out."),
+                field("idempotency_key", Kind::Id, "Names this request: the same name with the same content is the same job."),
+                field("wait_ms", Kind::Count, "How long to wait for the end, at most 50,000; 0 where it is left out."),
+            ]))
+            .gives(202, "The job is on disk and goes on.", Gives::Json(job))
+            .gives(200, "The job has ended.", Gives::Json(job))
+            .fails(&[
+                Code::InvalidRequest,
+                Code::ReplayPlaybookNotFound,
+                Code::InputDoesNotFit,
+                Code::IdConflict,
+                Code::TooLarge,
+                Code::TooBusy,
+                Code::ShuttingDown,
+            ]),
+        Route::get("/v1/jobs", list, "list_jobs", "Jobs, newest first.")
+            .query(filters)
+            .gives(200, "A page. It may be shorter than asked for and still not the last.", Gives::Json(page))
+            .fails(&[Code::InvalidRequest]),
+        Route::get("/v1/jobs/{id}", read, "get_job", "A job, folded from its journal.")
+            .gives(200, "The job.", Gives::Json(job))
+            .fails(&[Code::InvalidRequest, Code::JobNotFound]),
+        Route::get("/v1/jobs/{id}/journal", journal, "get_job_journal", "A job's journal, oldest entry first.")
+            .query(vec![
+                field("after", Kind::Count, "Only entries behind this number: `next` of the page before."),
+                field("limit", Kind::Index, "Entries on the page; 50 where it is left out, at most 500."),
+            ])
+            .gives(200, "A page.", Gives::Json(entries))
+            .fails(&[Code::InvalidRequest, Code::JobNotFound]),
+    ]
+}
+
+async fn start(State(engine): State<Engine>, Posted { space, body, .. }: Posted) -> Result<(StatusCode, Json<Value>)> {
+    let (request, wait) = asked(&body)?;
+    let job_id = engine.start_job(&space, request, Manner::default()).await?;
+    if !wait.is_zero() {
+        engine.wait(&space, &job_id, wait).await?;
+    }
+    let job = engine.job(&space, &job_id).await?;
+    let status = if job.state.status().is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(view::in_space(&space, job.to_json()))))
+}
+
+/// What is to be run, and how long the client waits for it.
+fn asked(body: &Value) -> Result<(JobRequest, Duration)> {
+    let mut fields = Fields::of(body, "")?;
+    fields.require(&["playbook_id"]);
+    let playbook_id = fields.id("playbook_id", PlaybookId::parse);
+    let version = fields.index("version");
+    let input = fields.value("input").map_or_else(|| json::Json::from(&json!({})), json::Json::from);
+    let idempotency_key = fields.text("idempotency_key", limits::ID_CHARS_MAX);
+    let wait_ms = fields.value("wait_ms").map_or(Some(0), Value::as_u64);
+    if wait_ms.is_none() {
+        fields.issue("wait_ms", "is not a whole number of milliseconds".to_owned());
+    }
+    if fields.has("grants") {
+        let how =
+            "is not for a request to say: an operator gives grants, with `reprise serve --grant fs:DIR` or a [[grant]] in reprise.toml";
+        fields.issue("grants", how.to_owned());
+    }
+    for of_any_route in ["tenant_id", "scope", "actor"] {
+        fields.has(of_any_route);
+    }
+    fields.refuse_unknown("a job's request");
+    let made = playbook_id.map(|playbook_id| JobRequest { playbook_id, version, input, idempotency_key, grants: Vec::new() });
+    let request = fields.build(made)?;
+    Ok((request, Duration::from_millis(wait_ms.unwrap_or_default().min(limits::WAIT_MS_MAX))))
+}
+
+async fn list(State(engine): State<Engine>, Asked { space, mut query }: Asked) -> Result<Json<Value>> {
+    let words = format!("one of {}", Status::ALL.map(Status::as_str).join(", "));
+    let filter = Filter {
+        status: query.parsed("status", &words, Status::parse),
+        playbook_id: query.parsed("playbook_id", "an id of 1 to 128 visible characters", |text| PlaybookId::parse(text).ok()),
+    };
+    let before = query.parsed("cursor", "a cursor that a page gave as `next`", |text| JobId::parse(text).ok());
+    let limit = query.limit();
+    query.done()?;
+    let of = space.clone();
+    let page = blocking::run(move || engine.jobs(&of, &filter, before, limit)).await?;
+    let jobs: Vec<Value> = page.jobs.iter().map(|(job_id, head)| row(job_id, head)).collect();
+    Ok(Json(view::in_space(&space, json!({"jobs": jobs, "next": page.next}))))
+}
+
+fn row(job_id: &JobId, head: &Head) -> Value {
+    json!({
+        "job_id": job_id, "status": head.status, "playbook_id": head.playbook_id, "version": head.version,
+        "created_at": rfc3339(head.created_at_ms), "updated_at": rfc3339(head.updated_at_ms), "journal_entries": head.next_seq - 1,
+    })
+}
+
+async fn read(State(engine): State<Engine>, OfJob(job_id): OfJob, Asked { space, query }: Asked) -> Result<Json<Value>> {
+    query.done()?;
+    let job = engine.job(&space, &job_id).await?;
+    Ok(Json(view::in_space(&space, job.to_json())))
+}
+
+async fn journal(State(engine): State<Engine>, OfJob(job_id): OfJob, Asked { space, mut query }: Asked) -> Result<Json<Value>> {
+    let after = query.number("after", 0..=u64::MAX);
+    let limit = query.limit();
+    query.done()?;
+    let of = space.clone();
+    let (entries, next) = blocking::run(move || {
+        let entries = engine.journal(&of, &job_id, after, limit)?;
+        let next = entries.last().filter(|_| entries.len() == limit).map(|entry| entry.seq);
+        let shown: Vec<Value> = entries.iter().map(|entry| without_host_paths(engine.entry_view(entry))).collect();
+        Ok::<_, crate::error::Error>((shown, next))
+    })
+    .await?;
+    Ok(Json(view::in_space(&space, json!({"job_id": job_id, "entries": entries, "next": next}))))
+}
+
+/// A grant that an operator gave to one job names a directory of the host, which is nobody's business here.
+fn without_host_paths(mut entry: Value) -> Value {
+    for grant in entry.get_mut("grants").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(fields) = grant.as_object_mut() {
+            fields.remove("path");
+        }
+    }
+    entry
+}
+
+/// The schema of a job.
+fn job(_: &mut Components) -> Value {
+    let failure = json!({"type": "object", "required": ["message", "cause"], "properties": {
+        "step": text("The step at which it happened."),
+        "message": text("What happened."),
+        "detail": {"description": "What the playbook or the tool adds, for programs."},
+        "cause": text("What broke: the playbook itself, a trap, fuel, time, a limit, nondeterminism, ..."),
+    }});
+    let uncertain = json!({"type": "object", "required": ["call", "seq", "reason"], "properties": {
+        "call": {"type": "integer", "description": "The call's number within the job."},
+        "seq": {"type": "integer", "description": "Its entry in the journal."},
+        "reason": text("Why nobody knows whether it took effect."),
+        "tool": {"type": ["string", "null"]},
+        "step": {"type": ["string", "null"]},
+        "key": {"type": ["string", "null"], "description": "The name under which the tool was called; look for it there."},
+    }});
+    let usage = json!({"type": "object", "required": ["calls", "journal_entries", "attempts", "fuel_limit"], "properties": {
+        "calls": {"type": "integer"}, "journal_entries": {"type": "integer"}, "attempts": {"type": "integer"},
+        "fuel": {"type": ["integer", "null"], "description": "Used; null until the job has ended."}, "fuel_limit": {"type": "integer"},
+    }});
+    let mut properties = row_properties();
+    properties.remove("journal_entries");
+    properties.extend(object(json!({
+        "tenant_id": text("Whose it is."), "scope": text("Whose it is."), "component_digest": text("SHA-256 of what it runs."),
+        "usage": usage, "output": {"description": "What it gave back, once it has completed."}, "failure": failure, "uncertain": uncertain,
+    })));
+    let required =
+        ["tenant_id", "scope", "job_id", "status", "playbook_id", "version", "component_digest", "created_at", "updated_at", "usage"];
+    json!({"type": "object", "properties": properties, "required": required})
+}
+
+fn page(_: &mut Components) -> Value {
+    let properties = row_properties();
+    let required: Vec<&String> = properties.keys().collect();
+    let row = json!({"type": "object", "properties": properties, "required": required});
+    let next = json!({"type": ["string", "null"], "description": "The next page's `cursor`; null where this is the last."});
+    json!({"type": "object", "required": ["tenant_id", "scope", "jobs", "next"], "properties": {
+        "tenant_id": text("Whose they are."), "scope": text("Whose they are."), "jobs": {"type": "array", "items": row}, "next": next,
+    }})
+}
+
+fn row_properties() -> Map<String, Value> {
+    object(json!({
+        "job_id": text("The job."), "status": {"type": "string", "enum": Status::ALL.map(Status::as_str)},
+        "playbook_id": text("What it runs."), "version": {"type": "integer", "description": "The version it runs."},
+        "created_at": text("RFC 3339, UTC."), "updated_at": text("RFC 3339, UTC."), "journal_entries": {"type": "integer"},
+    }))
+}
+
+fn entries(_: &mut Components) -> Value {
+    let entry = json!({
+        "type": "object", "required": ["seq", "at", "hash", "prev", "kind"],
+        "description": "The fields beside these depend on `kind`; a value that is large stands as `<name>_blob` with its digest.",
+        "additionalProperties": true,
+        "properties": {
+            "seq": {"type": "integer", "description": "Its number, from 1."}, "at": text("RFC 3339, UTC."),
+            "hash": text("SHA-256 of the entry as stored."), "prev": text("The hash of the entry before."),
+            "kind": text("created, called, returned, recorded, resumed, uncertain, completed or failed."),
+        },
+    });
+    let next =
+        json!({"type": ["integer", "null"], "description": "The next page's `after`; null where this was the end when it was read."});
+    json!({"type": "object", "required": ["tenant_id", "scope", "job_id", "entries", "next"], "properties": {
+        "tenant_id": text("Whose it is."), "scope": text("Whose it is."), "job_id": text("The job."),
+        "entries": {"type": "array", "items": entry}, "next": next,
+    }})
+}
+
+fn text(about: &str) -> Value {
+    json!({"type": "string", "description": about})
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    value.as_object().cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jobs_own_grants_are_shown_without_the_hosts_directories() {
+        let grants = json!([{"kind": "fs", "name": "project", "path": "/home/ada/acme", "access": "rw"}]);
+        let shown = without_host_paths(json!({"kind": "created", "grants": grants, "input": {"path": "kept"}}));
+        let left = json!([{"kind": "fs", "name": "project", "access": "rw"}]);
+        assert_eq!(shown, json!({"kind": "created", "grants": left, "input": {"path": "kept"}}));
+        assert_eq!(without_host_paths(json!({"kind": "called"})), json!({"kind": "called"}));
+    }
+}

@@ -1,0 +1,188 @@
+//! What whoever runs the server asks of it: its tools and grants, its health, its description.
+
+use std::sync::LazyLock;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::openapi;
+use super::route::{Gives, Route};
+use super::view;
+use crate::contract::Effect;
+use crate::engine::Engine;
+use crate::error::{Code, Result};
+use crate::tools::{Access, Grant, Info};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/v1/tools", tools, "list_tools", "Every tool there is.").for_all().gives(
+            200,
+            "The tools, by id.",
+            Gives::Json(openapi::of::<ToolList>),
+        ),
+        Route::get("/v1/grants", grants, "list_grants", "What the operator granted to all jobs, as a job sees it.").for_all().gives(
+            200,
+            "The grants.",
+            Gives::Json(openapi::of::<GrantList>),
+        ),
+        Route::get("/healthz", healthz, "healthz", "Whether the server can do its work.")
+            .for_all()
+            .gives(200, "It can.", Gives::Json(openapi::of::<Healthz>))
+            .fails(&[Code::StorePoisoned]),
+        Route::get("/health", health, "health", "The same in the shape that Aionis' clients read.")
+            .for_all()
+            .gives(200, "It is there.", Gives::Json(openapi::of::<Health>))
+            .fails(&[Code::StorePoisoned]),
+        Route::get("/openapi.json", description, "openapi", "This document.").for_all().gives(
+            200,
+            "The document.",
+            Gives::Json(|_| json!({"type": "object"})),
+        ),
+    ]
+}
+
+async fn tools(State(engine): State<Engine>) -> Json<ToolList> {
+    Json(ToolList { tools: engine.tools().list().map(ToolView::of).collect() })
+}
+
+async fn grants(State(engine): State<Engine>) -> Json<GrantList> {
+    Json(GrantList { grants: engine.grants().iter().map(GrantView::of).collect() })
+}
+
+async fn healthz(State(engine): State<Engine>) -> Result<Json<Healthz>> {
+    engine.check()?;
+    Ok(Json(Healthz { ok: true, version: env!("CARGO_PKG_VERSION"), store: StoreHealth { writable: true } }))
+}
+
+async fn health(State(engine): State<Engine>) -> Result<Json<Health>> {
+    engine.check()?;
+    let runtime = HealthRuntime { edition: "reprise", version: env!("CARGO_PKG_VERSION") };
+    Ok(Json(Health { ok: true, runtime, storage: HealthStorage { backend: "sled" } }))
+}
+
+async fn description() -> Response {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| super::openapi().to_string().into());
+    view::sent(StatusCode::OK, "application/json", DOCUMENT.clone())
+}
+
+/// The answer of `GET /v1/tools`.
+#[derive(Serialize, ToSchema)]
+struct ToolList {
+    /// By id.
+    tools: Vec<ToolView>,
+}
+
+/// What everyone may know about a tool.
+#[derive(Serialize, ToSchema)]
+struct ToolView {
+    /// `fs/read`; a component imports it as `tool:fs/read`.
+    id: String,
+    /// What it does, for whoever writes a call.
+    description: &'static str,
+    /// What a job may do with it, for a reviewer.
+    words: &'static str,
+    /// What repeating a call does.
+    effect: Effect,
+    /// JSON Schema of the input.
+    #[schema(value_type = Object)]
+    input_schema: Value,
+    /// JSON Schema of the output.
+    #[schema(value_type = Object)]
+    output_schema: Value,
+}
+
+impl ToolView {
+    fn of(info: &Info) -> Self {
+        ToolView {
+            id: info.id.to_string(),
+            description: info.description,
+            words: info.words,
+            effect: info.effect,
+            input_schema: info.input_schema.clone(),
+            output_schema: info.output_schema.clone(),
+        }
+    }
+}
+
+/// The answer of `GET /v1/grants`.
+#[derive(Serialize, ToSchema)]
+struct GrantList {
+    /// In the order in which they were given.
+    grants: Vec<GrantView>,
+}
+
+/// A grant as a job sees it. The directory's place on the host is left out: whoever may ask a server to run
+/// playbooks need not learn how its disk is laid out. The operator, who wrote it down, sees it in `reprise.toml`.
+#[derive(Serialize, ToSchema)]
+struct GrantView {
+    /// The first part of every path that a job uses.
+    name: String,
+    /// Always `fs`.
+    kind: &'static str,
+    /// `ro` or `rw`.
+    access: &'static str,
+    /// For people.
+    words: String,
+}
+
+impl GrantView {
+    fn of(grant: &Grant) -> Self {
+        let Grant::Fs(fs) = grant;
+        let (access, may) = match fs.access {
+            Access::ReadOnly => ("ro", "read"),
+            Access::ReadWrite => ("rw", "read and write"),
+        };
+        GrantView { name: fs.name.to_string(), kind: "fs", access, words: format!("{may} files below {}/", fs.name) }
+    }
+}
+
+/// The answer of `GET /healthz`.
+#[derive(Serialize, ToSchema)]
+struct Healthz {
+    /// Always true; a server that cannot do its work answers 503.
+    ok: bool,
+    /// The program's version.
+    version: &'static str,
+    /// The store.
+    store: StoreHealth,
+}
+
+/// The store's health.
+#[derive(Serialize, ToSchema)]
+struct StoreHealth {
+    /// Always true; after a failed flush the answer is 503 `store_poisoned`.
+    writable: bool,
+}
+
+/// The answer of `GET /health`.
+#[derive(Serialize, ToSchema)]
+struct Health {
+    /// Always true.
+    ok: bool,
+    /// What answers.
+    runtime: HealthRuntime,
+    /// What keeps the data.
+    storage: HealthStorage,
+}
+
+/// What answers.
+#[derive(Serialize, ToSchema)]
+struct HealthRuntime {
+    /// Always `reprise`.
+    edition: &'static str,
+    /// The program's version.
+    version: &'static str,
+}
+
+/// What keeps the data.
+#[derive(Serialize, ToSchema)]
+struct HealthStorage {
+    /// Always `sled`.
+    backend: &'static str,
+}

@@ -1,0 +1,427 @@
+//! `/v1/memory/replay/playbooks/...`: a run compiled, a playbook read, a playbook judged.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::requests;
+use crate::clock::rfc3339;
+use crate::compiler::{Dropped, Proof};
+use crate::engine::{Engine, ImportLine, Judgement, Mode, StepTemplate};
+use crate::error::{Code, Result};
+use crate::http::body::Posted;
+use crate::http::openapi::{self, Field, Kind, field, required, words};
+use crate::http::route::{Gives, Route, Takes};
+use crate::http::view;
+use crate::ids::Space;
+use crate::lifecycle::{Origin, Status, Version};
+use crate::runs::view::CommitFields;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::post(
+            "/v1/memory/replay/playbooks/compile_from_run",
+            compile_from_run,
+            "replay_playbooks_compile_from_run",
+            "Compiles a run into a playbook version, proved against the run.",
+        )
+        .takes(Takes::Json(compile_fields()))
+        .gives(200, "The version was made, now or by the same request before.", Gives::Json(openapi::of::<CompiledView>))
+        .fails(&[
+            Code::InvalidRequest,
+            Code::InvalidConfiguration,
+            Code::ReplayCompileRequiresSuccessfulRun,
+            Code::ReplayCompileNoSteps,
+            Code::ReplayRunNotFound,
+            Code::IdConflict,
+            Code::Contended,
+            Code::NotCompilable,
+        ]),
+        Route::post("/v1/memory/replay/playbooks/get", get, "replay_playbooks_get", "The newest version of a playbook.")
+            .takes(Takes::Json(vec![required("playbook_id", Kind::Id, "The playbook.")]))
+            .gives(200, "The playbook.", Gives::Json(openapi::of::<GetView>))
+            .fails(&[Code::InvalidRequest, Code::ReplayPlaybookNotFound]),
+        Route::post(
+            "/v1/memory/replay/playbooks/candidate",
+            candidate,
+            "replay_playbooks_candidate",
+            "Whether a playbook may stand in for the caller's own inference. Nothing runs.",
+        )
+        .takes(Takes::Json(candidate_fields()))
+        .gives(200, "The gate's answer; a mismatch is one too.", Gives::Json(openapi::of::<CandidateView>))
+        .fails(&[Code::InvalidRequest, Code::ReplayPlaybookNotFound]),
+    ]
+}
+
+async fn compile_from_run(State(engine): State<Engine>, Posted { space, body, .. }: Posted) -> Result<Json<CompiledView>> {
+    let made = engine.compile_from_run(&space, requests::compile(&body)?).await?;
+    let (version, compiled) = (made.version, made.compiled);
+    let (playbook_node_id, playbook_uri) = view::node(&space, &version);
+    let parameter =
+        |p: &crate::compiler::plan::Parameter| ParameterView { name: p.name.clone(), schema: p.schema.value(), sample: p.sample.value() };
+    Ok(Json(CompiledView {
+        tenant_id: space.tenant().to_owned(),
+        scope: space.scope().to_owned(),
+        playbook_id: version.playbook_id.to_string(),
+        version: version.version,
+        status: version.status,
+        source_run_id: view::source_run_id(&version),
+        playbook_node_id,
+        playbook_uri,
+        compile_summary: compile_summary(&version),
+        usage: Usage::default(),
+        digest: version.component.to_string(),
+        parameters: compiled.plan.parameters.iter().map(parameter).collect(),
+        input_schema: compiled.plan.input_schema(),
+        imports: engine.imports(version.component).await?,
+        dropped: compiled.dropped,
+        proof: compiled.proof,
+        commit: view::commit(&space, &version),
+    }))
+}
+
+async fn get(State(engine): State<Engine>, Posted { space, body, .. }: Posted) -> Result<Json<GetView>> {
+    let version = engine.playbook(&space, &requests::get(&body)?, None)?;
+    let steps_template = engine.steps(&space, &version).await?;
+    let playbook = PlaybookFields::of(&space, &version, steps_template);
+    Ok(Json(GetView { tenant_id: space.tenant().to_owned(), scope: space.scope().to_owned(), playbook }))
+}
+
+async fn candidate(State(engine): State<Engine>, Posted { space, body, .. }: Posted) -> Result<Json<CandidateView>> {
+    let asked = requests::candidate(&body)?;
+    let (version, gate) = engine.candidate(&space, &asked.playbook_id, asked.version, asked.gate.as_ref())?;
+    Ok(Json(CandidateView::of(&space, &version, gate)))
+}
+
+/// The answer of `playbooks/compile_from_run`.
+#[derive(Serialize, ToSchema)]
+struct CompiledView {
+    /// Whose it is.
+    tenant_id: String,
+    /// Whose it is.
+    scope: String,
+    /// The client's, or the one that follows from the run.
+    playbook_id: String,
+    /// The version that was made.
+    version: u32,
+    /// Always `draft`.
+    status: Status,
+    /// The run.
+    source_run_id: Option<String>,
+    /// A UUID that follows from space, playbook and version.
+    playbook_node_id: String,
+    /// `aionis://{tenant}/{scope}/procedure/{playbook_node_id}`.
+    playbook_uri: String,
+    /// The compiler's report, in Aionis' fields and ours.
+    #[schema(value_type = Object)]
+    compile_summary: Value,
+    /// What a language model used: none is asked.
+    usage: Usage,
+    /// SHA-256 of the component.
+    digest: String,
+    /// What a job's input must hold.
+    parameters: Vec<ParameterView>,
+    /// JSON Schema of a job's input.
+    #[schema(value_type = Object)]
+    input_schema: Value,
+    /// Every import, and what it allows. There is nothing else.
+    imports: Vec<ImportLine>,
+    /// Recorded steps that are not part of the playbook, and why.
+    dropped: Vec<Dropped>,
+    /// What running it against the recording showed.
+    proof: Proof,
+    #[serde(flatten)]
+    commit: CommitFields,
+}
+
+/// One field of a job's input.
+#[derive(Serialize, ToSchema)]
+struct ParameterView {
+    /// The field's name.
+    name: String,
+    /// JSON Schema of its value.
+    #[schema(value_type = Object)]
+    schema: Value,
+    /// The value it had in the source run.
+    #[schema(value_type = Value)]
+    sample: Value,
+}
+
+/// What a language model used.
+#[derive(Serialize, ToSchema)]
+struct Usage {
+    /// Always 0.
+    prompt_tokens: u64,
+    /// Always 0.
+    completion_tokens: u64,
+    /// Always 0.
+    total_tokens: u64,
+    /// Always `no_model_call`.
+    source: &'static str,
+}
+
+impl Default for Usage {
+    fn default() -> Self {
+        Usage { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0, source: "no_model_call" }
+    }
+}
+
+/// The answer of `playbooks/get`.
+#[derive(Serialize, ToSchema)]
+struct GetView {
+    /// Whose it is.
+    tenant_id: String,
+    /// Whose it is.
+    scope: String,
+    /// The newest version.
+    playbook: PlaybookFields,
+}
+
+/// A playbook's newest version, as Aionis shows one.
+#[derive(Serialize, ToSchema)]
+struct PlaybookFields {
+    /// The playbook.
+    playbook_id: String,
+    /// For people.
+    name: String,
+    /// In a line.
+    text_summary: String,
+    /// The newest version's number.
+    version: u32,
+    /// How far it is trusted.
+    status: Status,
+    /// When it applies; empty where nothing was said.
+    #[schema(value_type = Object)]
+    matchers: Value,
+    /// What counts as success; empty where nothing was said.
+    #[schema(value_type = Object)]
+    success_criteria: Value,
+    /// `low`, `medium` or `high`.
+    risk_profile: String,
+    /// The run it was compiled from; null for an uploaded one.
+    source_run_id: Option<String>,
+    /// Its steps in order; empty for a component without a plan.
+    steps_template: Vec<StepTemplate>,
+    /// The compiler's report; empty for an uploaded one.
+    #[schema(value_type = Object)]
+    compile_summary: Value,
+    /// As sent with the compilation.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Value::is_null")]
+    metadata: Value,
+    /// SHA-256 of the component.
+    component_digest: String,
+    /// `aionis://{tenant}/{scope}/procedure/{node_id}`.
+    uri: String,
+    /// A UUID that follows from space, playbook and version.
+    node_id: String,
+    /// RFC 3339, UTC.
+    created_at: String,
+    /// The same: a version never changes.
+    updated_at: String,
+    #[serde(flatten)]
+    commit: CommitFields,
+}
+
+impl PlaybookFields {
+    fn of(space: &Space, version: &Version, steps_template: Vec<StepTemplate>) -> Self {
+        let (node_id, uri) = view::node(space, version);
+        let compilation = match &version.origin {
+            Origin::Compiled(compilation) => Some(compilation),
+            Origin::Uploaded => None,
+        };
+        PlaybookFields {
+            playbook_id: version.playbook_id.to_string(),
+            name: version.name.clone(),
+            text_summary: compilation
+                .map_or("Uploaded as a component".to_owned(), |c| format!("Replay playbook compiled from run {}", c.run_id)),
+            version: version.version,
+            status: version.status,
+            matchers: view::object_of(compilation.and_then(|c| c.matchers.as_ref())),
+            success_criteria: view::object_of(compilation.and_then(|c| c.success_criteria.as_ref())),
+            risk_profile: compilation.map_or("medium", |c| c.risk_profile.as_str()).to_owned(),
+            source_run_id: view::source_run_id(version),
+            steps_template,
+            compile_summary: compile_summary(version),
+            metadata: compilation.and_then(|c| c.metadata.as_ref()).map_or(Value::Null, crate::json::Json::value),
+            component_digest: version.component.to_string(),
+            uri,
+            node_id,
+            created_at: rfc3339(version.created_at_ms),
+            updated_at: rfc3339(version.created_at_ms),
+            commit: view::commit(space, version),
+        }
+    }
+}
+
+/// The stored report, with the source run beside it as Aionis has it.
+fn compile_summary(version: &Version) -> Value {
+    let Origin::Compiled(compilation) = &version.origin else { return json!({}) };
+    let mut summary = compilation.summary.value();
+    if let Some(fields) = summary.as_object_mut() {
+        fields.insert("source_run_id".to_owned(), compilation.run_id.as_str().into());
+        fields.insert("generated_at".to_owned(), rfc3339(version.created_at_ms).into());
+    }
+    summary
+}
+
+/// The answer of `playbooks/candidate`.
+#[derive(Serialize, ToSchema)]
+struct CandidateView {
+    /// Whose it is.
+    tenant_id: String,
+    /// Whose it is.
+    scope: String,
+    /// The version that was judged.
+    playbook: CandidatePlaybook,
+    /// What follows from the judgement.
+    candidate: CandidateFields,
+    /// The judgement, part by part.
+    deterministic_gate: Judgement,
+    /// What it spares.
+    cost_signals: CostSignals,
+}
+
+/// The version that was judged.
+#[derive(Serialize, ToSchema)]
+struct CandidatePlaybook {
+    /// The playbook.
+    playbook_id: String,
+    /// The version's number.
+    version: u32,
+    /// How far it is trusted.
+    status: Status,
+    /// For people.
+    name: String,
+    /// `aionis://{tenant}/{scope}/procedure/{node_id}`.
+    uri: String,
+    /// A UUID that follows from space, playbook and version.
+    node_id: String,
+}
+
+/// What follows from the judgement.
+#[derive(Serialize, ToSchema)]
+struct CandidateFields {
+    /// Whether it may be replayed without asking a model.
+    eligible_for_deterministic_replay: bool,
+    /// How it would be run.
+    recommended_mode: Mode,
+    /// What the caller should do now.
+    next_action: &'static str,
+    /// What does not fit.
+    mismatch_reasons: Vec<&'static str>,
+    /// Whether the gate says to do nothing.
+    rejectable: bool,
+}
+
+/// What a replay spares.
+#[derive(Serialize, ToSchema)]
+struct CostSignals {
+    /// Always `replay_cost_signals_v1`.
+    summary_version: &'static str,
+    /// Whether the gate matched.
+    deterministic_replay_eligible: bool,
+    /// Whether the caller may leave out its own inference.
+    primary_inference_skipped: bool,
+    /// 0 or 1.
+    estimated_primary_model_calls_avoided: u32,
+    /// Always false here.
+    fallback_executed: bool,
+    /// Always `simulate` here.
+    requested_mode: Mode,
+    /// What the gate makes of it.
+    effective_mode: Mode,
+    /// What does not fit.
+    mismatch_reasons: Vec<&'static str>,
+    /// What the saving comes from, or what stands in its way.
+    primary_savings_levers: Vec<&'static str>,
+}
+
+impl CandidateView {
+    fn of(space: &Space, version: &Version, gate: Judgement) -> Self {
+        let (node_id, uri) = view::node(space, version);
+        let levers = [
+            (gate.matched, "deterministic_replay_match"),
+            (gate.inference_skipped, "primary_inference_skipped"),
+            (!gate.mismatch_reasons.is_empty(), "deterministic_gate_mismatch"),
+        ];
+        CandidateView {
+            tenant_id: space.tenant().to_owned(),
+            scope: space.scope().to_owned(),
+            playbook: CandidatePlaybook {
+                playbook_id: version.playbook_id.to_string(),
+                version: version.version,
+                status: version.status,
+                name: version.name.clone(),
+                uri,
+                node_id,
+            },
+            candidate: CandidateFields {
+                eligible_for_deterministic_replay: gate.matched,
+                recommended_mode: gate.effective_mode,
+                next_action: gate.next_action(),
+                mismatch_reasons: gate.mismatch_reasons.clone(),
+                rejectable: gate.decision == crate::engine::Decision::Rejected,
+            },
+            cost_signals: CostSignals {
+                summary_version: "replay_cost_signals_v1",
+                deterministic_replay_eligible: gate.matched,
+                primary_inference_skipped: gate.inference_skipped,
+                estimated_primary_model_calls_avoided: u32::from(gate.inference_skipped),
+                fallback_executed: false,
+                requested_mode: gate.requested_mode,
+                effective_mode: gate.effective_mode,
+                mismatch_reasons: gate.mismatch_reasons.clone(),
+                primary_savings_levers: levers.iter().filter(|(holds, _)| *holds).map(|(_, lever)| *lever).collect(),
+            },
+            deterministic_gate: gate,
+        }
+    }
+}
+
+fn compile_fields() -> Vec<Field> {
+    let binding = json!({
+        "description": "A tool's id, or the tool and how field names translate.",
+        "anyOf": [{"type": "string"}, {"type": "object", "required": ["tool"], "properties": {
+            "tool": {"type": "string"},
+            "input": {"type": "object", "additionalProperties": {"type": "string"}},
+            "output": {"type": "object", "additionalProperties": {"type": "string"}},
+        }}],
+    });
+    vec![
+        required("run_id", Kind::Id, "A run that ended with success."),
+        field("playbook_id", Kind::Id, "The playbook, new or not; follows from the run where it is left out."),
+        field("name", Kind::Text, "For people; the run's goal where it is left out."),
+        field("version", Kind::Index, "The number that the version must get; the next one where it is left out."),
+        field("matchers", Kind::Object, "When the playbook applies."),
+        field("success_criteria", Kind::Object, "What counts as success."),
+        field("risk_profile", words(requests::RISKS), "`medium` where it is left out."),
+        field("allow_partial", Kind::Flag, "Take the successful steps of a run that did not end with success."),
+        field("metadata", Kind::Object, "Whatever else is worth keeping."),
+        field("bindings", Kind::Map(binding), "Which recorded tool is which tool here, beyond the built-in table. Not known to Aionis."),
+        field(
+            "roots",
+            Kind::Map(json!({"type": "string"})),
+            "Recorded directory -> the grant under whose name a job will see it. Not known to Aionis.",
+        ),
+    ]
+}
+
+fn candidate_fields() -> Vec<Field> {
+    let statuses = requests::STATUSES.map(Status::as_str).to_vec();
+    let gate = vec![
+        field("enabled", Kind::Flag, "True where it is left out."),
+        field("prefer_deterministic_execution", Kind::Flag, "Whether a match becomes a strict replay; true where it is left out."),
+        field("on_mismatch", words(requests::ON_MISMATCH), "`fallback` where it is left out."),
+        field("required_statuses", Kind::SomeOf(statuses), "`shadow` and `active` where it is left out."),
+        field("matchers", Kind::Object, "Must equal the playbook's."),
+        field("policy_constraints", Kind::Object, "Must equal the playbook's."),
+    ];
+    vec![
+        required("playbook_id", Kind::Id, "The playbook."),
+        field("version", Kind::Index, "The newest where it is left out."),
+        field("deterministic_gate", Kind::Fields(gate), "What is demanded; without it nothing is eligible."),
+    ]
+}

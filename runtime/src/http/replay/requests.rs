@@ -1,0 +1,133 @@
+//! What is asked of recorded runs as playbooks: to compile one, to read one, to judge one.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::compiler::{Binding, Options};
+use crate::engine::{CompileRequest, Gate, OnMismatch};
+use crate::error::Result;
+use crate::fields::Fields;
+use crate::ids::{PlaybookId, RunId};
+use crate::lifecycle::Status;
+use crate::limits;
+
+/// The words of `risk_profile`.
+pub(super) const RISKS: &[(&str, &str)] = &[("low", "low"), ("medium", "medium"), ("high", "high")];
+/// The words of a gate's `on_mismatch`.
+pub(super) const ON_MISMATCH: &[(&str, OnMismatch)] = &[("fallback", OnMismatch::Fallback), ("reject", OnMismatch::Reject)];
+/// The words of a gate's `required_statuses`.
+pub(super) const STATUSES: [Status; 4] = [Status::Draft, Status::Shadow, Status::Active, Status::Disabled];
+
+/// `playbooks/compile_from_run`.
+pub(super) fn compile(body: &Value) -> Result<CompileRequest> {
+    let mut fields = Fields::of(body, "")?;
+    fields.require(&["run_id"]);
+    let run_id = fields.id("run_id", RunId::parse);
+    let playbook_id = fields.id("playbook_id", PlaybookId::parse);
+    let name = fields.text("name", limits::TEXT_CHARS_MAX);
+    let version = fields.index("version");
+    let matchers = fields.meta_object("matchers");
+    let success_criteria = fields.meta_object("success_criteria");
+    let risk_profile = fields.choice("risk_profile", RISKS).unwrap_or("medium").to_owned();
+    let metadata = fields.meta_object("metadata");
+    fields.check_meta();
+    let options = Options {
+        allow_partial: fields.flag("allow_partial").unwrap_or_default(),
+        bindings: map(&mut fields, "bindings", binding),
+        roots: map(&mut fields, "roots", |value| value.as_str().map(str::to_owned).ok_or_else(|| "is not the name of a grant".to_owned())),
+    };
+    let made = run_id.map(|run_id| CompileRequest {
+        run_id,
+        playbook_id,
+        name,
+        version,
+        matchers,
+        success_criteria,
+        risk_profile,
+        metadata,
+        options,
+    });
+    fields.build(made)
+}
+
+/// `playbooks/get`.
+pub(super) fn get(body: &Value) -> Result<PlaybookId> {
+    let mut fields = Fields::of(body, "")?;
+    fields.require(&["playbook_id"]);
+    let id = fields.id("playbook_id", PlaybookId::parse);
+    fields.build(id)
+}
+
+/// `playbooks/candidate`.
+pub(super) struct Candidate {
+    pub playbook_id: PlaybookId,
+    pub version: Option<u32>,
+    pub gate: Option<Gate>,
+}
+
+/// `playbooks/candidate`.
+pub(super) fn candidate(body: &Value) -> Result<Candidate> {
+    let mut fields = Fields::of(body, "")?;
+    fields.require(&["playbook_id"]);
+    let playbook_id = fields.id("playbook_id", PlaybookId::parse);
+    let version = fields.index("version");
+    let gate = fields.value("deterministic_gate").map(gate).transpose().unwrap_or_else(|e| {
+        for issue in e.issues {
+            fields.issue(issue.path.trim_start_matches('/'), issue.message);
+        }
+        None
+    });
+    fields.build(playbook_id.map(|playbook_id| Candidate { playbook_id, version, gate }))
+}
+
+fn gate(asked: &Value) -> Result<Gate> {
+    let mut fields = Fields::of(asked, "/deterministic_gate")?;
+    let plain = Gate::default();
+    let required_statuses = statuses(&mut fields).unwrap_or(plain.required_statuses);
+    let gate = Gate {
+        enabled: fields.flag("enabled").unwrap_or(plain.enabled),
+        prefer_deterministic_execution: fields.flag("prefer_deterministic_execution").unwrap_or(plain.prefer_deterministic_execution),
+        on_mismatch: fields.choice("on_mismatch", ON_MISMATCH).unwrap_or(plain.on_mismatch),
+        required_statuses,
+        matchers: fields.meta_object("matchers"),
+        policy_constraints: fields.meta_object("policy_constraints"),
+    };
+    fields.check_meta();
+    fields.build(Some(gate))
+}
+
+fn statuses(fields: &mut Fields<'_>) -> Option<Vec<Status>> {
+    let value = fields.value("required_statuses")?;
+    let status = |word: &Value| STATUSES.into_iter().find(|status| word.as_str() == Some(status.as_str()));
+    let statuses: Option<Vec<Status>> =
+        value.as_array().filter(|list| (1..=STATUSES.len()).contains(&list.len())).and_then(|list| list.iter().map(status).collect());
+    if statuses.is_none() {
+        let words = STATUSES.map(|status| format!("{:?}", status.as_str())).join(", ");
+        fields.issue("required_statuses", format!("is not a list of 1 to {} of {words}", STATUSES.len()));
+    }
+    statuses
+}
+
+/// An object read field by field; each wrong one is an issue.
+fn map<T>(fields: &mut Fields<'_>, name: &'static str, read: impl Fn(&Value) -> std::result::Result<T, String>) -> BTreeMap<String, T> {
+    let Some(value) = fields.value(name) else { return BTreeMap::new() };
+    let Some(object) = value.as_object() else {
+        fields.issue(name, "is not an object".to_owned());
+        return BTreeMap::new();
+    };
+    let mut map = BTreeMap::new();
+    for (key, value) in object {
+        match read(value) {
+            Ok(value) => drop(map.insert(key.clone(), value)),
+            Err(why) => fields.issue(&format!("{name}/{}", key.replace('~', "~0").replace('/', "~1")), why),
+        }
+    }
+    map
+}
+
+/// `"fs/replace"` is short for `{"tool": "fs/replace"}`.
+fn binding(value: &Value) -> std::result::Result<Binding, String> {
+    let long = if value.is_string() { serde_json::json!({ "tool": value }) } else { value.clone() };
+    serde_json::from_value(long).map_err(|e| e.to_string())
+}

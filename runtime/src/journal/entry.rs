@@ -1,0 +1,251 @@
+//! What can happen to a job, one variant each.
+//!
+//! Its job: the words of the journal. It does not know which word may follow which (`state`), what the
+//! words look like on disk (`stored`) or who writes them. The rule: an entry says what happened and is
+//! never changed; whatever else is known about a job follows from its entries in order.
+//!
+//! Waits, signals, timers, approvals, pause, cancel and the settling of uncertain calls will be variants
+//! beside these; nothing else about a job has a place of its own.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::{Effect, ToolError, ToolId};
+use crate::ids::{Digest, PlaybookId};
+use crate::json::Json;
+use crate::store::Payload;
+
+/// One thing that happened, at its place in the chain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its place: the first entry is 1, so that "after 0" means all of them.
+    pub seq: u64,
+    /// When it was written, in milliseconds since the Unix epoch. Never earlier than the entry before it.
+    pub at_ms: u64,
+    /// [`Entry::hash`] of the entry before it; see [`Tip::first`](super::chain::Tip::first) for the first one's.
+    pub prev: Digest,
+    /// SHA-256 of its stored bytes.
+    pub hash: Digest,
+    /// What happened.
+    pub body: Body,
+}
+
+/// What happened. The names of the variants, in snake case, are the kinds that people and programs see.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// The job was accepted. Always the first entry and never a later one.
+    Created {
+        /// The playbook it runs.
+        playbook_id: PlaybookId,
+        /// The playbook's version; versions never change.
+        version: u32,
+        /// Digest of the component, so that the journal alone says which code it belongs to.
+        component: Digest,
+        /// What `run` is called with.
+        input: Payload,
+        /// Digest of the input's canonical text.
+        input_digest: Digest,
+        /// The permissions that were given to this job alone, as JSON objects that only `tools` reads.
+        grants: Vec<Json>,
+        /// What executes it, such as `wasmtime 48.0.8`: fuel is comparable only within one version.
+        engine: String,
+        /// Fuel it may use.
+        fuel: u64,
+    },
+    /// A tool is about to be called. On disk before a call that changes anything begins.
+    Called {
+        /// The call's number within the job; the first is 1.
+        call: u64,
+        /// The step that the guest had named last.
+        step: Option<String>,
+        /// The tool.
+        tool: ToolId,
+        /// What repeating the call would do.
+        effect: Effect,
+        /// What the tool sees as this call's name, after a crash too.
+        key: String,
+        /// What the tool gets.
+        input: Payload,
+        /// Digest of the input's canonical text.
+        input_digest: Digest,
+    },
+    /// The tool answered.
+    Returned {
+        /// The number of the call that it answers.
+        call: u64,
+        /// What the guest got, and gets again on every resume.
+        answer: Answer,
+    },
+    /// The guest asked for something that is different each time.
+    Recorded {
+        /// The step that the guest had named last.
+        step: Option<String>,
+        /// What it got, and gets again on every resume.
+        value: Recorded,
+    },
+    /// A worker took up the job where an earlier one had left it.
+    Resumed {
+        /// How many workers have begun it, this one included.
+        attempt: u32,
+    },
+    /// A call whose effect must not be repeated was under way when its worker died, and nobody knows
+    /// whether it took effect. The job stands until that is settled.
+    Uncertain {
+        /// The number of the call.
+        call: u64,
+        /// Why nobody knows, for people.
+        reason: String,
+    },
+    /// The playbook returned. Nothing follows.
+    Completed {
+        /// What it returned.
+        output: Payload,
+        /// Fuel used by the attempt that completed.
+        fuel_used: u64,
+    },
+    /// The job stopped short. Nothing follows.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// Fuel used by the attempt that failed.
+        fuel_used: u64,
+    },
+}
+
+/// What a tool call came to, as the journal keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The tool's output.
+    Output(Payload),
+    /// What the guest got instead of an output.
+    Error(ToolError),
+}
+
+/// A value that is different each time it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// Wall-clock time in milliseconds since the Unix epoch.
+    Now(u64),
+    /// 64 random bits.
+    Random(u64),
+}
+
+/// What a guest can ask for that is different each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordedKind {
+    /// [`Recorded::Now`].
+    Now,
+    /// [`Recorded::Random`].
+    Random,
+}
+
+/// Why a job stopped short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The step that the guest had named last.
+    pub step: Option<String>,
+    /// What went wrong, for people.
+    pub message: String,
+    /// The same for programs.
+    pub detail: Option<Json>,
+    /// Whose doing it was.
+    pub cause: Cause,
+}
+
+/// Whose doing a failure was. The names are stored; one never changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The playbook itself returned a failure: a check did not hold, or a tool's error was not handled.
+    Playbook,
+    /// The guest broke a rule of WebAssembly: an unreachable instruction, an access outside its memory, too deep a recursion.
+    Trap,
+    /// The guest used up its fuel.
+    Fuel,
+    /// The guest computed for longer than the kill switch allows.
+    Time,
+    /// The job met one of the bounds in `limits`; the message names it.
+    Limit,
+    /// Resumed, the guest did not do what its journal says it did.
+    Nondeterminism,
+    /// The playbook needs something that is not in this version.
+    NotSupported,
+    /// The component could not be read, compiled or linked.
+    Component,
+    /// A mistake of ours; the log has the rest.
+    Internal,
+}
+
+impl Body {
+    /// Every kind, in the order of the variants.
+    pub const KINDS: [&'static str; 8] = ["created", "called", "returned", "recorded", "resumed", "uncertain", "completed", "failed"];
+
+    /// The variant's name as it is stored and shown.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Body::Created { .. } => "created",
+            Body::Called { .. } => "called",
+            Body::Returned { .. } => "returned",
+            Body::Recorded { .. } => "recorded",
+            Body::Resumed { .. } => "resumed",
+            Body::Uncertain { .. } => "uncertain",
+            Body::Completed { .. } => "completed",
+            Body::Failed { .. } => "failed",
+        }
+    }
+
+    /// True for what ends something that was begun (a call, an attempt, the job). It always fits into
+    /// a journal that is full, so that a job at its limit can still say what became of it.
+    #[must_use]
+    pub fn ends_something(&self) -> bool {
+        matches!(self, Body::Returned { .. } | Body::Uncertain { .. } | Body::Completed { .. } | Body::Failed { .. })
+    }
+}
+
+impl Recorded {
+    /// What was asked for.
+    #[must_use]
+    pub fn kind(self) -> RecordedKind {
+        match self {
+            Recorded::Now(_) => RecordedKind::Now,
+            Recorded::Random(_) => RecordedKind::Random,
+        }
+    }
+
+    /// The number that the guest got.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        match self {
+            Recorded::Now(n) | Recorded::Random(n) => n,
+        }
+    }
+}
+
+impl fmt::Display for RecordedKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RecordedKind::Now => "the time",
+            RecordedKind::Random => "a random number",
+        })
+    }
+}
+
+impl Cause {
+    /// The snake_case text that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Playbook => "playbook",
+            Cause::Trap => "trap",
+            Cause::Fuel => "fuel",
+            Cause::Time => "time",
+            Cause::Limit => "limit",
+            Cause::Nondeterminism => "nondeterminism",
+            Cause::NotSupported => "not_supported",
+            Cause::Component => "component",
+            Cause::Internal => "internal",
+        }
+    }
+}

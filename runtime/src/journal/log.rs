@@ -1,0 +1,301 @@
+//! The one who writes a job's journal.
+//!
+//! Its job: hold a job's journal open, keep entries in memory until they must be on disk, and put them there in one
+//! guarded batch. It does not know tools, guests or schedules. The rule: what [`Log::flush`] has acknowledged is on
+//! disk, and nothing is ever on disk that does not follow from what was there.
+//!
+//! | write (one atomic batch each) | the process dies before | dies after |
+//! |---|---|---|
+//! | [`Log::create`]: first entry, job's row, status row, idempotency row | no job; the client asks again | the job is `ready` and found at the next start |
+//! | [`Log::reopen`]: job's row with a higher epoch | the earlier worker may still write | the earlier worker cannot; the next one takes a higher epoch again |
+//! | [`Log::flush`]: pending entries, job's row, status row moved | none of them happened as far as anyone can tell | all of them are replayed |
+//!
+//! A value too large for an entry lies in a blob that is on disk before the entry that names it; a crash between the
+//! two leaves a file that nothing names.
+
+use std::mem;
+
+use super::chain::Tip;
+use super::entry::{Body, Entry};
+use super::head::Head;
+use super::room::Filled;
+use super::state::State;
+use super::{read, stored};
+use crate::error::{Code, Error, Result};
+use crate::ids::{JobId, Space};
+use crate::store::{Batch, CommitError, EntryKey, IdempotencyKey, JobKey, StatusKey, Store};
+use crate::{clock, limits};
+
+/// A job's journal, open for writing by one worker.
+#[derive(Debug)]
+pub struct Log {
+    store: Store,
+    space: Space,
+    job_id: JobId,
+    /// Everything written and pending, folded.
+    state: State,
+    /// The end of the chain, pending entries included.
+    tip: Tip,
+    /// The job's row as it was last written, and its exact bytes: what the next write expects to find.
+    head: Head,
+    head_bytes: Vec<u8>,
+    pending: Vec<(u64, Vec<u8>)>,
+    pending_bytes: usize,
+    hold: Hold,
+}
+
+/// Whether this worker may still write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// Nothing says otherwise.
+    Held,
+    /// Someone else's row was found: the job is theirs.
+    Taken,
+    /// A write ended without an answer, so what is on disk is not known. Only reading it again can tell.
+    Unknown,
+}
+
+/// Why a job was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The idempotency key was used before; its row says for what.
+    #[error("the idempotency key was used before")]
+    KeyTaken,
+    /// Anything else.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl Log {
+    /// Writes the first entry of a new job, and with it everything by which the job is found.
+    ///
+    /// `idempotency` is a row that must not be there yet and is there afterwards.
+    ///
+    /// # Errors
+    /// [`CreateError::KeyTaken`]; `job_state_conflict` where the job is there already; what the store says.
+    pub async fn create(
+        store: &Store,
+        space: &Space,
+        job_id: JobId,
+        created: Body,
+        idempotency: Option<(IdempotencyKey, Vec<u8>)>,
+    ) -> Result<Log, CreateError> {
+        let first = Tip::first(&job_id);
+        let (entry, bytes) = stored::seal(first.next_seq, clock::now_ms(), first.hash, created);
+        let state = State::begin(&entry).map_err(|e| internal(&e))?;
+        let tip = Tip::after(&entry);
+        let head = Head::of(&state, &tip, bytes.len() as u64, 1);
+        let head_bytes = head.encode();
+
+        let mut batch = Batch::new();
+        let job_key = JobKey { space: space.clone(), job_id };
+        batch.expect(&job_key, None);
+        batch.put(&job_key, head_bytes.clone());
+        batch.put(&EntryKey { job_id, seq: entry.seq }, bytes);
+        batch.put(&status_key(&head, space, job_id), Vec::new());
+        if let Some((key, row)) = &idempotency {
+            batch.expect(key, None);
+            batch.put(key, row.clone());
+        }
+        match store.commit(batch).await {
+            Ok(()) => {}
+            Err(CommitError::Store(e)) => return Err(CreateError::Failed(e)),
+            Err(CommitError::Guard) => {
+                if let Some((key, _)) = &idempotency
+                    && store.get(key)?.is_some()
+                {
+                    return Err(CreateError::KeyTaken);
+                }
+                return Err(CreateError::Failed(Error::new(Code::JobStateConflict, format!("job {job_id} is there already"))));
+            }
+        }
+        let (store, space) = (store.clone(), space.clone());
+        Ok(Log { store, space, job_id, state, tip, head, head_bytes, pending: Vec::new(), pending_bytes: 0, hold: Hold::Held })
+    }
+
+    /// Takes up a job where it was left: fences off whoever held it, then reads and verifies its journal.
+    ///
+    /// The fence comes first, so that nothing is written any more while the journal is read. A worker that still
+    /// writes does not keep the next one out; of two that take the job up at once, one gets it.
+    ///
+    /// # Errors
+    /// `job_not_found`; `job_state_conflict` where the job has ended or another worker takes it up at this moment;
+    /// `data_corrupt` that names the entry where the journal is not what was written.
+    pub async fn reopen(store: &Store, space: &Space, job_id: JobId) -> Result<(Log, Vec<Entry>)> {
+        let head = take(store, space, job_id).await?;
+        let head_bytes = head.encode();
+        let journal = read::whole(store, &job_id)?;
+        journal.agrees_with(&head).map_err(|e| e.at(format!("job {job_id}")))?;
+        let read::Journal { entries, state, tip, .. } = journal;
+        let (store, space) = (store.clone(), space.clone());
+        let log = Log { store, space, job_id, state, tip, head, head_bytes, pending: Vec::new(), pending_bytes: 0, hold: Hold::Held };
+        Ok((log, entries))
+    }
+
+    /// Puts an entry behind the others, in memory. It is on disk after the next [`Log::flush`].
+    ///
+    /// # Errors
+    /// `too_large` where the journal, or what waits for a flush, is at its limit (what ends a call, an attempt or the
+    /// job still fits into a full journal); `internal_error` where the entry cannot follow; `job_state_conflict` where
+    /// this worker lost the job. The log is then as it was.
+    pub fn push(&mut self, body: Body) -> Result<u64> {
+        self.held()?;
+        let seq = self.tip.next_seq;
+        let at_ms = clock::now_ms().max(self.state.updated_at_ms);
+        let (entry, bytes) = stored::seal(seq, at_ms, self.tip.hash, body);
+        let full = |what| Error::new(Code::TooLarge, format!("job {}: {what}", self.job_id));
+        self.filled().takes(&entry.body, bytes.len()).map_err(full)?;
+        self.state.apply(&entry).map_err(|e| internal(&e))?;
+        self.tip = Tip::after(&entry);
+        self.pending_bytes += bytes.len();
+        self.pending.push((seq, bytes));
+        Ok(seq)
+    }
+
+    /// Puts everything pending on disk, in one batch. When this returns, it is there.
+    ///
+    /// # Errors
+    /// `job_state_conflict` where another worker has taken the job: nothing of it was written. What the store says
+    /// otherwise: then it is not known whether it was written, and this log writes no more; [`Log::reopen`] tells.
+    pub async fn flush(&mut self) -> Result<()> {
+        self.held()?;
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let head = Head::of(&self.state, &self.tip, self.journal_bytes(), self.head.epoch);
+        let head_bytes = head.encode();
+        let job_key = JobKey { space: self.space.clone(), job_id: self.job_id };
+        let mut batch = Batch::new();
+        batch.expect(&job_key, Some(&self.head_bytes));
+        batch.put(&job_key, head_bytes.clone());
+        if head.status != self.head.status {
+            batch.delete(&status_key(&self.head, &self.space, self.job_id));
+            batch.put(&status_key(&head, &self.space, self.job_id), Vec::new());
+        }
+        for (seq, bytes) in mem::take(&mut self.pending) {
+            batch.put(&EntryKey { job_id: self.job_id, seq }, bytes);
+        }
+        self.pending_bytes = 0;
+
+        // Whoever drops this future in the middle, or meets a failing disk, leaves it so.
+        self.hold = Hold::Unknown;
+        match self.store.commit(batch).await {
+            Ok(()) => {
+                self.hold = Hold::Held;
+                self.head = head;
+                self.head_bytes = head_bytes;
+                Ok(())
+            }
+            Err(CommitError::Guard) => {
+                self.hold = Hold::Taken;
+                Err(taken(&self.job_id))
+            }
+            Err(CommitError::Store(e)) => Err(e),
+        }
+    }
+
+    /// Everything written and pending, folded.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The job.
+    #[must_use]
+    pub fn job_id(&self) -> JobId {
+        self.job_id
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// This worker's number among those that took the job up.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.head.epoch
+    }
+
+    /// Entries that wait for the next flush.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Bytes that wait for the next flush.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.pending_bytes
+    }
+
+    /// True where so much waits that it should be flushed before more is pushed, though nothing requires it yet.
+    #[must_use]
+    pub fn should_flush(&self) -> bool {
+        self.filled().should_flush()
+    }
+
+    fn journal_bytes(&self) -> u64 {
+        self.head.journal_bytes + self.pending_bytes as u64
+    }
+
+    fn held(&self) -> Result<()> {
+        match self.hold {
+            Hold::Held => Ok(()),
+            Hold::Taken => Err(taken(&self.job_id)),
+            Hold::Unknown => Err(Error::new(
+                Code::StoreUnavailable,
+                format!("job {}: an earlier write ended without an answer; the journal must be reopened", self.job_id),
+            )),
+        }
+    }
+
+    fn filled(&self) -> Filled {
+        Filled {
+            entries: self.tip.next_seq - 1,
+            bytes: self.journal_bytes(),
+            pending: self.pending.len(),
+            pending_bytes: self.pending_bytes,
+        }
+    }
+}
+
+/// Writes the job's row with the next epoch; whoever held the job before can write no more.
+async fn take(store: &Store, space: &Space, job_id: JobId) -> Result<Head> {
+    let key = JobKey { space: space.clone(), job_id };
+    let mut epoch = None;
+    for _ in 0..limits::CONTENDED_TRIES_MAX {
+        let bytes = store.get(&key)?.ok_or_else(|| read::no_such_job(&job_id))?;
+        let found = read::decode_head(&job_id, &bytes)?;
+        if found.status.is_final() {
+            return Err(Error::new(Code::JobStateConflict, format!("job {job_id} is {} and takes no more entries", found.status)));
+        }
+        if *epoch.get_or_insert(found.epoch) != found.epoch {
+            return Err(taken(&job_id));
+        }
+        let head = Head { epoch: found.epoch + 1, ..found };
+        let mut batch = Batch::new();
+        batch.expect(&key, Some(&bytes));
+        batch.put(&key, head.encode());
+        match store.commit(batch).await {
+            Ok(()) => return Ok(head),
+            // The row moved on. Where only entries were added, the epoch is the same and the next try may succeed.
+            Err(CommitError::Guard) => {}
+            Err(CommitError::Store(e)) => return Err(e),
+        }
+    }
+    Err(Error::new(Code::Contended, format!("job {job_id} is being written so fast that it cannot be taken up; try again")))
+}
+
+fn status_key(head: &Head, space: &Space, job_id: JobId) -> StatusKey {
+    StatusKey { status: head.status.number(), space: space.clone(), job_id }
+}
+
+fn taken(job_id: &JobId) -> Error {
+    Error::new(Code::JobStateConflict, format!("job {job_id}: another worker has taken this job"))
+}
+
+fn internal(e: &dyn std::fmt::Display) -> Error {
+    Error::new(Code::InternalError, e.to_string())
+}

@@ -1,0 +1,417 @@
+//! The bytes of an entry.
+//!
+//! Its job: entry to bytes and back. It does not know keys, chains of entries or what may follow what.
+//!
+//! One entry is one JSON object without white space, its fields in this order:
+//!
+//! ```text
+//! {"v":1,"seq":2,"at":1763632000000,"prev":"<64 hex digits>","body":{"called":{"call":1,"step":"bump",
+//!  "tool":"fs/write","effect":"idempotent","key":"...","input":{"inline":{"path":"a"}}}}}
+//! ```
+//!
+//! - `v` stands first, so that a reader knows what it reads before it reads on. A field is added, removed or
+//!   given another meaning only under a new number, and the old one is read forever
+//!   (`tests/fixtures/journal-v1`).
+//! - `body` has one field, the kind, and holds the kind's fields; see `StoredBody`.
+//! - A value is either `{"inline":VALUE}` in canonical form or `{"blob":{"digest":HEX,"bytes":N}}`.
+//! - An input's digest is not stored: it follows from the value, or is the blob's name.
+//! - A field that may be missing is left out, never `null`.
+//!
+//! The rule that must stay true: what [`seal`] wrote reads back as the same entry, and sealing that again gives the
+//! same bytes. The hash of an entry is the hash of its bytes as they lie on disk, never of what would be printed today.
+//!
+//! The enum is tagged from outside because serde buffers the other forms into trees, which loses the exact text
+//! of numbers and costs most of the speed of a resume.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use super::entry::{Answer, Body, Cause, Entry, Failure, Recorded};
+use crate::contract::{Effect, ErrorKind, ToolError, ToolId};
+use crate::error::{Code, Error};
+use crate::ids::{Digest, PlaybookId};
+use crate::json::Json;
+use crate::store::Payload;
+
+/// The form that is written. Stands in every entry; never reused for another form.
+pub const VERSION: u32 = 1;
+
+/// How every entry of this form begins.
+const BEGINNING: &[u8] = br#"{"v":1,"#;
+
+/// Why stored bytes are not an entry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// A newer version of this program wrote them.
+    #[error("form {0} was written by a newer version of reprise; this one reads up to form {VERSION}")]
+    TooNew(u64),
+    /// They are no entry in any form.
+    #[error("not an entry: {0}")]
+    Damaged(String),
+}
+
+impl From<Unreadable> for Error {
+    fn from(e: Unreadable) -> Self {
+        let code = match e {
+            Unreadable::TooNew(_) => Code::DataDirTooNew,
+            Unreadable::Damaged(_) => Code::DataCorrupt,
+        };
+        Error::new(code, e.to_string())
+    }
+}
+
+/// Puts `body` at its place: the entry, and the bytes to store for it.
+#[must_use]
+pub fn seal(seq: u64, at_ms: u64, prev: Digest, body: Body) -> (Entry, Vec<u8>) {
+    let stored = Stored { v: VERSION, seq, at: at_ms, prev, body: StoredBody::of(&body) };
+    let bytes = serde_json::to_vec(&stored).expect("an entry holds text and checked JSON, which always print");
+    let hash = Digest::of(&bytes);
+    (Entry { seq, at_ms, prev, hash, body }, bytes)
+}
+
+/// Reads one entry.
+///
+/// # Errors
+/// Where `bytes` are not what [`seal`] writes.
+pub fn decode(bytes: &[u8]) -> Result<Entry, Unreadable> {
+    if !bytes.starts_with(BEGINNING) {
+        return Err(unknown_form(bytes));
+    }
+    let damaged = |e: &dyn std::fmt::Display| Unreadable::Damaged(e.to_string());
+    let text = std::str::from_utf8(bytes).map_err(|e| damaged(&e))?;
+    let stored: Stored<'_> = serde_json::from_str(text).map_err(|e| damaged(&e))?;
+    let body = stored.body.into_body().map_err(Unreadable::Damaged)?;
+    Ok(Entry { seq: stored.seq, at_ms: stored.at, prev: stored.prev, hash: Digest::of(bytes), body })
+}
+
+/// Says what is wrong with bytes that do not begin as they should.
+fn unknown_form(bytes: &[u8]) -> Unreadable {
+    #[derive(Deserialize)]
+    struct Form {
+        v: u64,
+    }
+    match serde_json::from_slice::<Form>(bytes) {
+        Ok(form) if form.v > u64::from(VERSION) => Unreadable::TooNew(form.v),
+        Ok(form) => Unreadable::Damaged(format!("form {} does not begin with {}", form.v, String::from_utf8_lossy(BEGINNING))),
+        Err(e) => Unreadable::Damaged(e.to_string()),
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored<'a> {
+    v: u32,
+    seq: u64,
+    at: u64,
+    prev: Digest,
+    #[serde(borrow)]
+    body: StoredBody<'a>,
+}
+
+/// The fields of each kind, as stored.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum StoredBody<'a> {
+    Created {
+        #[serde(borrow)]
+        playbook_id: Cow<'a, str>,
+        version: u32,
+        component: Digest,
+        #[serde(borrow)]
+        input: StoredPayload<'a>,
+        #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+        grants: Vec<&'a RawValue>,
+        #[serde(borrow)]
+        engine: Cow<'a, str>,
+        fuel: u64,
+    },
+    Called {
+        call: u64,
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        step: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        tool: Cow<'a, str>,
+        effect: Effect,
+        #[serde(borrow)]
+        key: Cow<'a, str>,
+        #[serde(borrow)]
+        input: StoredPayload<'a>,
+    },
+    Returned {
+        call: u64,
+        #[serde(borrow)]
+        answer: StoredAnswer<'a>,
+    },
+    Recorded {
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        step: Option<Cow<'a, str>>,
+        value: StoredRecorded,
+    },
+    Resumed {
+        attempt: u32,
+    },
+    Uncertain {
+        call: u64,
+        #[serde(borrow)]
+        reason: Cow<'a, str>,
+    },
+    Completed {
+        #[serde(borrow)]
+        output: StoredPayload<'a>,
+        fuel_used: u64,
+    },
+    Failed {
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        step: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        message: Cow<'a, str>,
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+        detail: Option<&'a RawValue>,
+        cause: Cause,
+        fuel_used: u64,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum StoredPayload<'a> {
+    Inline(#[serde(borrow)] &'a RawValue),
+    Blob { digest: Digest, bytes: u64 },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum StoredAnswer<'a> {
+    Output(#[serde(borrow)] StoredPayload<'a>),
+    Error {
+        kind: ErrorKind,
+        #[serde(borrow)]
+        message: Cow<'a, str>,
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+        detail: Option<&'a RawValue>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum StoredRecorded {
+    Now(u64),
+    Random(u64),
+}
+
+/// A field that is there has a value, even where the value is `null`.
+fn there<'de, D: Deserializer<'de>>(d: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(d).map(Some)
+}
+
+impl<'a> StoredBody<'a> {
+    fn of(body: &'a Body) -> Self {
+        match body {
+            Body::Created { playbook_id, version, component, input, input_digest, grants, engine, fuel } => {
+                debug_assert_eq!(*input_digest, digest_of(input), "an input's digest follows from the input");
+                StoredBody::Created {
+                    playbook_id: playbook_id.as_str().into(),
+                    version: *version,
+                    component: *component,
+                    input: StoredPayload::of(input),
+                    grants: grants.iter().map(raw).collect(),
+                    engine: engine.into(),
+                    fuel: *fuel,
+                }
+            }
+            Body::Called { call, step, tool, effect, key, input, input_digest } => {
+                debug_assert_eq!(*input_digest, digest_of(input), "an input's digest follows from the input");
+                StoredBody::Called {
+                    call: *call,
+                    step: step.as_deref().map(Cow::from),
+                    tool: tool.to_string().into(),
+                    effect: *effect,
+                    key: key.into(),
+                    input: StoredPayload::of(input),
+                }
+            }
+            Body::Returned { call, answer } => StoredBody::Returned { call: *call, answer: StoredAnswer::of(answer) },
+            Body::Recorded { step, value } => StoredBody::Recorded {
+                step: step.as_deref().map(Cow::from),
+                value: match value {
+                    Recorded::Now(ms) => StoredRecorded::Now(*ms),
+                    Recorded::Random(bits) => StoredRecorded::Random(*bits),
+                },
+            },
+            Body::Resumed { attempt } => StoredBody::Resumed { attempt: *attempt },
+            Body::Uncertain { call, reason } => StoredBody::Uncertain { call: *call, reason: reason.into() },
+            Body::Completed { output, fuel_used } => StoredBody::Completed { output: StoredPayload::of(output), fuel_used: *fuel_used },
+            Body::Failed { failure, fuel_used } => StoredBody::Failed {
+                step: failure.step.as_deref().map(Cow::from),
+                message: (&failure.message).into(),
+                detail: failure.detail.as_ref().map(raw),
+                cause: failure.cause,
+                fuel_used: *fuel_used,
+            },
+        }
+    }
+
+    fn into_body(self) -> Result<Body, String> {
+        Ok(match self {
+            StoredBody::Created { playbook_id, version, component, input, grants, engine, fuel } => {
+                let input = input.into_payload();
+                Body::Created {
+                    playbook_id: PlaybookId::parse(&playbook_id).map_err(|e| e.message)?,
+                    version,
+                    component,
+                    input_digest: digest_of(&input),
+                    input,
+                    grants: grants.into_iter().map(json).collect(),
+                    engine: engine.into_owned(),
+                    fuel,
+                }
+            }
+            StoredBody::Called { call, step, tool, effect, key, input } => {
+                let input = input.into_payload();
+                Body::Called {
+                    call,
+                    step: step.map(Cow::into_owned),
+                    tool: ToolId::parse(&tool).map_err(|e| e.message)?,
+                    effect,
+                    key: key.into_owned(),
+                    input_digest: digest_of(&input),
+                    input,
+                }
+            }
+            StoredBody::Returned { call, answer } => Body::Returned { call, answer: answer.into_answer() },
+            StoredBody::Recorded { step, value } => Body::Recorded {
+                step: step.map(Cow::into_owned),
+                value: match value {
+                    StoredRecorded::Now(ms) => Recorded::Now(ms),
+                    StoredRecorded::Random(bits) => Recorded::Random(bits),
+                },
+            },
+            StoredBody::Resumed { attempt } => Body::Resumed { attempt },
+            StoredBody::Uncertain { call, reason } => Body::Uncertain { call, reason: reason.into_owned() },
+            StoredBody::Completed { output, fuel_used } => Body::Completed { output: output.into_payload(), fuel_used },
+            StoredBody::Failed { step, message, detail, cause, fuel_used } => Body::Failed {
+                failure: Failure { step: step.map(Cow::into_owned), message: message.into_owned(), detail: detail.map(json), cause },
+                fuel_used,
+            },
+        })
+    }
+}
+
+impl<'a> StoredPayload<'a> {
+    fn of(payload: &'a Payload) -> Self {
+        match payload {
+            Payload::Inline(value) => StoredPayload::Inline(raw(value)),
+            Payload::Blob { digest, bytes } => StoredPayload::Blob { digest: *digest, bytes: *bytes },
+        }
+    }
+
+    fn into_payload(self) -> Payload {
+        match self {
+            StoredPayload::Inline(value) => Payload::Inline(json(value)),
+            StoredPayload::Blob { digest, bytes } => Payload::Blob { digest, bytes },
+        }
+    }
+}
+
+impl<'a> StoredAnswer<'a> {
+    fn of(answer: &'a Answer) -> Self {
+        match answer {
+            Answer::Output(output) => StoredAnswer::Output(StoredPayload::of(output)),
+            Answer::Error(e) => StoredAnswer::Error { kind: e.kind, message: (&e.message).into(), detail: e.detail.as_ref().map(raw) },
+        }
+    }
+
+    fn into_answer(self) -> Answer {
+        match self {
+            StoredAnswer::Output(output) => Answer::Output(output.into_payload()),
+            StoredAnswer::Error { kind, message, detail } => {
+                Answer::Error(ToolError { kind, message: message.into_owned(), detail: detail.map(json) })
+            }
+        }
+    }
+}
+
+/// Digest of the canonical text that a payload stands for. A blob's name is just that.
+pub(super) fn digest_of(payload: &Payload) -> Digest {
+    match payload {
+        Payload::Inline(value) => value.digest(),
+        Payload::Blob { digest, .. } => *digest,
+    }
+}
+
+fn raw(value: &Json) -> &RawValue {
+    serde_json::from_str(value.as_str()).expect("canonical JSON parses")
+}
+
+/// What lies in the journal was canonical when it was written, and the chain says that it is still that.
+fn json(value: &RawValue) -> Json {
+    Json::trusted(value.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::*;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_entry_reads_back_as_it_was_and_seals_to_the_same_bytes(seq in 1u64.., at_ms: u64, body in any_body()) {
+            let (entry, bytes) = seal(seq, at_ms, Digest::of(b"before"), body);
+            let again = decode(&bytes).unwrap();
+            prop_assert_eq!(&again, &entry);
+            prop_assert_eq!(again.hash, Digest::of(&bytes));
+            prop_assert_eq!(seal(again.seq, again.at_ms, again.prev, again.body).1, bytes);
+        }
+
+        #[test]
+        fn bytes_that_were_cut_are_no_entry(body in any_body(), keep in 0.0..1.0) {
+            let (_, bytes) = seal(1, 2, Digest::of(b"before"), body);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a part of a small length")]
+            let kept = (bytes.len() as f64 * keep) as usize;
+            prop_assert!(matches!(decode(&bytes[..kept]), Err(Unreadable::Damaged(_))));
+        }
+    }
+
+    #[test]
+    fn a_detail_of_null_is_not_a_missing_detail() {
+        for detail in [None, Some(parsed("null"))] {
+            let answer = Answer::Error(ToolError { kind: ErrorKind::Failed, message: String::new(), detail });
+            let (entry, bytes) = seal(1, 2, Digest::of(b"before"), Body::Returned { call: 1, answer });
+            assert_eq!(decode(&bytes).unwrap(), entry);
+        }
+    }
+
+    #[test]
+    fn what_is_no_entry_of_this_form_says_why() {
+        let (_, bytes) = seal(1, 2, Digest::of(b"before"), called(1, Effect::Once));
+        let good = String::from_utf8(bytes).unwrap();
+        let changed = |from: &str, to: &str| {
+            assert!(good.contains(from), "{good}");
+            good.replace(from, to)
+        };
+        for (text, why) in [
+            (changed(r#"{"v":1,"#, r#"{"v":2,"#), "form 2 was written by a newer version"),
+            (changed(r#"{"v":1,"#, r#"{"v":0,"#), "form 0"),
+            (changed(r#"{"v":1,"#, r#"{ "v":1,"#), "form 1 does not begin with"),
+            (changed(r#""call":1"#, r#""call":-1"#), "invalid value"),
+            (changed(r#""call":1"#, r#""call":1,"later":true"#), "unknown field `later`"),
+            (changed(r#""call":1"#, r#""call":1,"call":1"#), "duplicate field"),
+            (changed(r#""called""#, r#""slept""#), "unknown variant `slept`"),
+            (changed(r#""fs/write""#, r#""fs_write""#), "not two kebab-case words"),
+            (changed(r#""once""#, r#""twice""#), "unknown variant `twice`"),
+            (changed(r#""inline":{"#, r#""inline":{,"#), "key must be a string"),
+            (format!("{good}{good}"), "trailing characters"),
+            (String::new(), "EOF"),
+        ] {
+            let unreadable = decode(text.as_bytes()).unwrap_err();
+            assert!(unreadable.to_string().contains(why), "{text}: {unreadable}");
+        }
+        let newer = changed(r#"{"v":1,"#, r#"{"v":2,"#);
+        assert_eq!(Error::from(decode(newer.as_bytes()).unwrap_err()).code, Code::DataDirTooNew);
+        assert_eq!(Error::from(decode(b"{}").unwrap_err()).code, Code::DataCorrupt);
+        assert!(decode(&[b"{\"v\":1,\"seq\":\"".as_slice(), &[0xff]].concat()).is_err());
+    }
+}

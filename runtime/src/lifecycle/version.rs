@@ -1,0 +1,135 @@
+//! One version of a playbook, and what it takes to make one.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::ids::{Digest, PlaybookId, RunId};
+use crate::json::Json;
+
+/// How far a version is trusted. Names are on disk and in answers: they never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Made, and not promoted yet.
+    Draft,
+    /// Runs beside the active one.
+    Shadow,
+    /// What runs.
+    Active,
+    /// Must not run.
+    Disabled,
+}
+
+impl Status {
+    /// As stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Draft => "draft",
+            Status::Shadow => "shadow",
+            Status::Active => "active",
+            Status::Disabled => "disabled",
+        }
+    }
+}
+
+/// Where a version came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Compiled from a recorded run.
+    Compiled(Box<Compilation>),
+    /// Uploaded as a component.
+    Uploaded,
+}
+
+/// What was said and found when a run was compiled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compilation {
+    /// The run.
+    pub run_id: RunId,
+    /// What the compiler reports (`compile_summary`), an object.
+    pub summary: Json,
+    /// When the playbook applies, as the client put it.
+    pub matchers: Option<Json>,
+    /// What counts as success, as the client put it.
+    pub success_criteria: Option<Json>,
+    /// `low`, `medium` or `high`.
+    pub risk_profile: String,
+    /// Whatever else the client wanted to keep, an object.
+    pub metadata: Option<Json>,
+}
+
+/// One immutable version of a playbook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The playbook.
+    pub playbook_id: PlaybookId,
+    /// From 1, without gaps.
+    pub version: u32,
+    /// How far it is trusted.
+    pub status: Status,
+    /// For people.
+    pub name: String,
+    /// SHA-256 of the component.
+    pub component: Digest,
+    /// The component's size.
+    pub component_bytes: u64,
+    /// Where it came from.
+    pub origin: Origin,
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub created_at_ms: u64,
+}
+
+/// A version that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewVersion {
+    /// The playbook, new or not.
+    pub playbook_id: PlaybookId,
+    /// The number the client asked for.
+    pub wanted: Option<u32>,
+    /// For people.
+    pub name: String,
+    /// SHA-256 of the component, whose bytes are in the store.
+    pub component: Digest,
+    /// The component's size.
+    pub component_bytes: u64,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl NewVersion {
+    pub(super) fn numbered(self, version: u32) -> Version {
+        let NewVersion { playbook_id, name, component, component_bytes, origin, .. } = self;
+        Version { playbook_id, version, status: Status::Draft, name, component, component_bytes, origin, created_at_ms: clock::now_ms() }
+    }
+
+    /// True where this content is what made `version`.
+    pub(super) fn makes(&self, version: &Version) -> bool {
+        self.identity() == version.identity()
+    }
+
+    /// What makes two requests the same; shown in a conflict.
+    pub(super) fn identity(&self) -> Value {
+        identity(&self.name, &self.component, &self.origin)
+    }
+}
+
+impl Version {
+    /// What makes two versions the same; shown in a conflict.
+    #[must_use]
+    pub fn identity(&self) -> Value {
+        identity(&self.name, &self.component, &self.origin)
+    }
+}
+
+fn identity(name: &str, component: &Digest, origin: &Origin) -> Value {
+    match origin {
+        Origin::Uploaded => json!({"name": name, "component": component}),
+        Origin::Compiled(c) => json!({
+            "name": name, "component": component, "source_run_id": c.run_id, "matchers": c.matchers,
+            "success_criteria": c.success_criteria, "risk_profile": c.risk_profile, "metadata": c.metadata,
+        }),
+    }
+}

@@ -1,0 +1,210 @@
+//! The component model's side of the contract: types as `wit/` has them, and the host functions behind
+//! `flow`, `data` and each tool import. Everything that comes in here is hostile.
+
+use std::collections::BTreeMap;
+
+use wasmtime::component::{ComponentType, Lift, Linker, Lower};
+use wasmtime::{Result, StoreContextMut, StoreLimits};
+
+use super::effects::{Effects, Level, Stop};
+use super::imports::{DATA, FLOW};
+use crate::contract::{ErrorKind, Outcome, ToolError, ToolId};
+use crate::json::{self, Json};
+use crate::limits;
+
+/// What a store carries for one guest.
+pub(super) struct Guest {
+    pub effects: Box<dyn Effects>,
+    pub limits: StoreLimits,
+    /// Why the host stopped the guest; the trap itself says only that it did.
+    pub stop: Option<Stop>,
+    pub log_lines: usize,
+}
+
+/// `wit/playbook.wit`, record `failure`.
+#[derive(ComponentType, Lift)]
+#[component(record)]
+pub(super) struct WitFailure {
+    pub step: Option<String>,
+    pub message: String,
+    pub detail: Option<String>,
+}
+
+/// `wit/types.wit`, enum `error-kind`.
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(enum)]
+#[repr(u8)]
+enum WitErrorKind {
+    #[component(name = "invalid-input")]
+    InvalidInput,
+    #[component(name = "denied")]
+    Denied,
+    #[component(name = "not-found")]
+    NotFound,
+    #[component(name = "conflict")]
+    Conflict,
+    #[component(name = "unavailable")]
+    Unavailable,
+    #[component(name = "timeout")]
+    Timeout,
+    #[component(name = "broken")]
+    Broken,
+    #[component(name = "failed")]
+    Failed,
+}
+
+impl From<ErrorKind> for WitErrorKind {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::InvalidInput => WitErrorKind::InvalidInput,
+            ErrorKind::Denied => WitErrorKind::Denied,
+            ErrorKind::NotFound => WitErrorKind::NotFound,
+            ErrorKind::Conflict => WitErrorKind::Conflict,
+            ErrorKind::Unavailable => WitErrorKind::Unavailable,
+            ErrorKind::Timeout => WitErrorKind::Timeout,
+            ErrorKind::Broken => WitErrorKind::Broken,
+            ErrorKind::Failed => WitErrorKind::Failed,
+        }
+    }
+}
+
+/// `wit/types.wit`, record `tool-error`.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct WitToolError {
+    kind: WitErrorKind,
+    message: String,
+    detail: Option<String>,
+}
+
+impl From<ToolError> for WitToolError {
+    fn from(error: ToolError) -> Self {
+        let ToolError { kind, message, detail } = error;
+        WitToolError { kind: kind.into(), message, detail: detail.map(|d| d.as_str().to_owned()) }
+    }
+}
+
+/// Links every import that the host provides, for a component that imports `tools`.
+pub(super) fn link(linker: &mut Linker<Guest>, tools: &BTreeMap<String, ToolId>) -> Result<()> {
+    link_flow(linker)?;
+    link_data(linker)?;
+    for (import, tool) in tools {
+        link_tool(linker, import, tool.clone())?;
+    }
+    Ok(())
+}
+
+/// Ends the guest: the reason waits in the store, the trap carries it to the log.
+fn stopped(mut store: StoreContextMut<'_, Guest>, stop: Stop) -> wasmtime::Error {
+    let error = wasmtime::Error::msg(format!("stopped by the host: {stop:?}"));
+    store.data_mut().stop = Some(stop);
+    error
+}
+
+/// The guest's time on the processor starts anew: it came back to the host by itself.
+pub(super) fn rewind_kill_switch(store: &mut StoreContextMut<'_, Guest>) {
+    let ticks = limits::GUEST_BUSY_TIME_MAX.as_millis() / limits::EPOCH_TICK.as_millis();
+    store.set_epoch_deadline(u64::try_from(ticks).expect("seconds in ticks fit"));
+}
+
+fn link_flow(linker: &mut Linker<Guest>) -> Result<()> {
+    let mut flow = linker.instance(FLOW)?;
+    flow.func_wrap("step", |mut store: StoreContextMut<'_, Guest>, (id,): (String,)| {
+        store.data_mut().effects.step(clipped(id, limits::ID_CHARS_MAX));
+        Ok(())
+    })?;
+    flow.func_wrap_async("now", |mut store: StoreContextMut<'_, Guest>, (): ()| {
+        Box::new(async move {
+            let answer = store.data_mut().effects.now().await;
+            rewind_kill_switch(&mut store);
+            answer.map(|ms| (ms,)).map_err(|stop| stopped(store, stop))
+        })
+    })?;
+    flow.func_wrap_async("random-u64", |mut store: StoreContextMut<'_, Guest>, (): ()| {
+        Box::new(async move {
+            let answer = store.data_mut().effects.random().await;
+            rewind_kill_switch(&mut store);
+            answer.map(|bits| (bits,)).map_err(|stop| stopped(store, stop))
+        })
+    })?;
+    flow.func_wrap("log", |mut store: StoreContextMut<'_, Guest>, (level, message): (Level, String)| {
+        let guest = store.data_mut();
+        guest.log_lines += 1;
+        if guest.log_lines <= limits::LOG_LINES_MAX {
+            guest.effects.log(level, clipped(message, limits::LOG_LINE_CHARS_MAX));
+        }
+        Ok(())
+    })
+}
+
+fn link_data(linker: &mut Linker<Guest>) -> Result<()> {
+    let mut data = linker.instance(DATA)?;
+    data.func_wrap("select", |_: StoreContextMut<'_, Guest>, (document, pointer): (String, String)| {
+        let document = guest_json("select", "document", &document)?;
+        Ok((document.pointer(&pointer).map(|value| value.to_string()),))
+    })?;
+    data.func_wrap("text", |_: StoreContextMut<'_, Guest>, (value,): (String,)| {
+        Ok((json::text_of(&guest_json("text", "value", &value)?),))
+    })?;
+    data.func_wrap("quote", |_: StoreContextMut<'_, Guest>, (text,): (String,)| Ok((serde_json::Value::String(text).to_string(),)))?;
+    data.func_wrap("check", |_: StoreContextMut<'_, Guest>, (document, schema): (String, String)| {
+        let document = guest_json("check", "document", &document)?;
+        let schema = guest_json("check", "schema", &schema)?;
+        Ok((check(&document, &schema),))
+    })
+}
+
+/// What does not fit, one place a line.
+fn check(document: &serde_json::Value, schema: &serde_json::Value) -> Result<(), String> {
+    let validator = jsonschema::validator_for(schema).map_err(|e| format!("the schema itself is not valid: {e}"))?;
+    let faults: Vec<String> = validator.iter_errors(document).take(20).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    if faults.is_empty() { Ok(()) } else { Err(clipped(faults.join("\n"), limits::GUEST_MESSAGE_CHARS_MAX)) }
+}
+
+/// A guest that calls text JSON when it is not broke a rule: a trap, not an answer.
+fn guest_json(function: &str, argument: &str, text: &str) -> Result<serde_json::Value> {
+    json::parse(text.as_bytes()).map_err(|e| wasmtime::Error::msg(format!("data.{function}: its argument `{argument}` is not JSON: {e}")))
+}
+
+fn link_tool(linker: &mut Linker<Guest>, import: &str, tool: ToolId) -> Result<()> {
+    linker.instance(import)?.func_wrap_async("call", move |mut store: StoreContextMut<'_, Guest>, (input,): (String,)| {
+        let tool = tool.clone();
+        Box::new(async move {
+            // An input that is no JSON never reaches the journal: the answer depends on nothing but the input.
+            let outcome = match tool_input(&input) {
+                Err(refusal) => Err(refusal),
+                Ok(input) => {
+                    let answer = store.data_mut().effects.call(&tool, input).await;
+                    rewind_kill_switch(&mut store);
+                    match answer {
+                        Ok(outcome) => outcome,
+                        Err(stop) => return Err(stopped(store, stop)),
+                    }
+                }
+            };
+            Ok((wit_outcome(outcome),))
+        })
+    })
+}
+
+fn wit_outcome(outcome: Outcome) -> Result<String, WitToolError> {
+    outcome.map(|output| output.as_str().to_owned()).map_err(WitToolError::from)
+}
+
+fn tool_input(text: &str) -> Result<Json, ToolError> {
+    if text.len() > limits::JSON_BYTES_MAX {
+        return Err(ToolError::new(
+            ErrorKind::InvalidInput,
+            format!("{} bytes; a tool's input has at most {}", text.len(), limits::JSON_BYTES_MAX),
+        ));
+    }
+    Json::parse(text.as_bytes()).map_err(|e| ToolError::new(ErrorKind::InvalidInput, e.to_string()))
+}
+
+/// At most `chars_max` characters of a guest's text.
+pub(super) fn clipped(text: String, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        None => text,
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}

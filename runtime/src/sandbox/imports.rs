@@ -1,0 +1,103 @@
+//! What a component imports, read from its types, and whether the host can satisfy it.
+
+use std::collections::BTreeMap;
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wasmtime::component::types::{ComponentInstance, ComponentItem};
+
+use crate::contract::ToolId;
+use crate::error::Issue;
+
+/// The interface that every playbook exports.
+pub const PLAYBOOK: &str = "reprise:playbook/playbook@0.1.0";
+/// Steps, clock, randomness, log: recorded in the journal, reaches nothing.
+pub const FLOW: &str = "reprise:playbook/flow@0.1.0";
+/// Pure functions over JSON: reaches nothing.
+pub const DATA: &str = "reprise:playbook/data@0.1.0";
+/// Only types.
+pub const TYPES: &str = "reprise:playbook/types@0.1.0";
+
+/// The functions of `flow` that this version provides.
+const FLOW_FUNCTIONS: [&str; 4] = ["step", "now", "random-u64", "log"];
+/// Those that come with durable waits.
+const FLOW_WAITS: [&str; 3] = ["sleep", "wait-signal", "approve"];
+const DATA_FUNCTIONS: [&str; 4] = ["select", "text", "quote", "check"];
+
+/// Everything that a component may reach.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imports {
+    /// The tools it may call.
+    pub tools: Vec<ToolId>,
+    /// The functions of `flow` it uses.
+    pub flow: Vec<String>,
+    /// The functions of `data` it uses.
+    pub data: Vec<String>,
+}
+
+/// Sorts a component's imports into what the host provides and what is missing.
+pub(super) fn sort(engine: &Engine, component: &Component, provides: impl Fn(&ToolId) -> bool) -> Result<Imports, Vec<Issue>> {
+    let mut imports = Imports::default();
+    let mut missing = Vec::new();
+    let mut lack = |name: &str, message: String| missing.push(Issue { path: name.to_owned(), message });
+    for (name, item) in component.component_type().imports(engine) {
+        let ComponentItem::ComponentInstance(instance) = item.ty else {
+            if !matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_)) {
+                lack(name, "is imported directly; the host provides interfaces only".to_owned());
+            }
+            continue;
+        };
+        let functions = functions_of(engine, &instance);
+        match name {
+            TYPES if functions.is_empty() => {}
+            FLOW => {
+                for f in &functions {
+                    if FLOW_WAITS.contains(&f.as_str()) {
+                        lack(&format!("{name}#{f}"), "durable waits are not part of this version".to_owned());
+                    } else if !FLOW_FUNCTIONS.contains(&f.as_str()) {
+                        lack(&format!("{name}#{f}"), format!("flow has no such function; it has {}", FLOW_FUNCTIONS.join(", ")));
+                    }
+                }
+                imports.flow = functions;
+            }
+            DATA => {
+                for f in functions.iter().filter(|f| !DATA_FUNCTIONS.contains(&f.as_str())) {
+                    lack(&format!("{name}#{f}"), format!("data has no such function; it has {}", DATA_FUNCTIONS.join(", ")));
+                }
+                imports.data = functions;
+            }
+            _ => match ToolId::from_import(name) {
+                Some(tool) if functions != ["call"] => lack(
+                    name,
+                    format!(
+                        "a tool has one function, call: func(input: json) -> result<json, tool-error>; {tool} is imported with {functions:?}"
+                    ),
+                ),
+                Some(tool) if !tool.is_external() && !provides(&tool) => {
+                    lack(name, format!("no tool {tool} here; `reprise tools list` shows what there is"));
+                }
+                Some(tool) => imports.tools.push(tool),
+                None if name.starts_with("wasi:") => {
+                    lack(name, "playbooks get no WASI: what they reach, they reach through the tools they import".to_owned());
+                }
+                None => lack(name, format!("the host provides {FLOW}, {DATA} and tool:<namespace>/<name>")),
+            },
+        }
+    }
+    imports.tools.sort();
+    if missing.is_empty() { Ok(imports) } else { Err(missing) }
+}
+
+/// True where the component exports the playbook interface with `run`.
+pub(super) fn exports_run(component: &Component) -> bool {
+    component.get_export_index(None, PLAYBOOK).is_some_and(|interface| component.get_export_index(Some(&interface), "run").is_some())
+}
+
+/// Import names of tools, as the linker wants them.
+pub(super) fn by_import_name(imports: &Imports) -> BTreeMap<String, ToolId> {
+    imports.tools.iter().map(|tool| (tool.import_name(), tool.clone())).collect()
+}
+
+fn functions_of(engine: &Engine, instance: &ComponentInstance) -> Vec<String> {
+    instance.exports(engine).filter(|(_, e)| matches!(e.ty, ComponentItem::ComponentFunc(_))).map(|(name, _)| name.to_owned()).collect()
+}

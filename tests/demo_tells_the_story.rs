@@ -1,0 +1,69 @@
+//! `reprise demo` is the first thing that a newcomer runs: it must work on an empty machine, and show everything.
+
+use super::support::cli::Place;
+
+#[test]
+fn in_json_the_job_was_killed_in_the_middle_and_every_call_stands_once() {
+    let place = Place::new();
+    let report = place.json(0, &["demo"]);
+    assert_eq!(report["job"]["status"], "completed");
+    assert!(report["killed_after_seq"].as_u64().unwrap() > 1, "{report:#}");
+    assert_eq!(report["job"]["usage"]["attempts"], 2);
+    assert_eq!(report["calls"], 8);
+    assert_eq!(report["proof"]["calls"], 8);
+    assert_eq!(report["job"]["usage"]["calls"], 8);
+    let text = report["job"]["output"]["text"].as_str().unwrap();
+    assert!(text.starts_with("zephyr-clocks 1.0.0, 2026-12-01, after 0.9.2\n"), "{text}");
+    assert!(place.tree("").is_empty(), "nothing is left but what was asked for: {:?}", place.tree(""));
+}
+
+#[test]
+fn in_words_each_part_of_the_story_is_there_in_its_order() {
+    let place = Place::new();
+    let temporary = place.path("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    let output = place.command(&["demo"]).env("TMPDIR", &temporary).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let mut rest = text.as_str();
+    for part in [
+        "1. An agent works",
+        "FAILED",
+        "2. The run is compiled",
+        "version (string), \"1.4.0\" in the recording",
+        "holds the run's input.version",
+        "holds what s2 answered at /json/version",
+        "left out s4",
+        "Proved",
+        "3. The component says what it may reach",
+        "tool:fs/replace",
+        "It cannot open a network connection",
+        "4. It runs on the second project",
+        "reprise run release",
+        "SIGKILL to process",
+        "5. It is resumed",
+        "reprise jobs resume",
+        "attempt 2 goes on from here",
+        "completed",
+        "exactly once",
+        "This is zephyr-clocks 1.0.0.",
+        "docs/RECORDING.md",
+    ] {
+        let at = rest.find(part).unwrap_or_else(|| panic!("{part:?} is missing, or not in its place:\n{text}"));
+        rest = &rest[at + part.len()..];
+    }
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn with_keep_everything_it_made_can_be_looked_at() {
+    let place = Place::new();
+    let temporary = place.path("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    assert!(place.command(&["--json", "demo", "--keep"]).env("TMPDIR", &temporary).output().unwrap().status.success());
+    let kept = std::fs::read_dir(&temporary).unwrap().next().unwrap().unwrap().path();
+    let jobs = place.json(0, &["--data", kept.join("data").to_str().unwrap(), "jobs", "list"]);
+    assert_eq!(jobs["jobs"][0]["status"], "completed");
+    let notes = kept.join("zephyr-clocks/releases/1.0.0.txt");
+    assert!(std::fs::read_to_string(notes).unwrap().starts_with("zephyr-clocks 1.0.0"));
+}

@@ -1,0 +1,6 @@
+//! What several tests need.
+
+pub mod cli;
+pub mod documented;
+pub mod page;
+pub mod server;
