@@ -8,6 +8,7 @@
 //! ```text
 //! connection   who may stay connected, and how long ┐
 //! envelope     errors, panics and request ids       │ around every route
+//! host         who asked for this machine by name    │
 //! body, caller what was sent, and whose it is       ┘
 //! route        the table: method, path, handler, description
 //! replay       /v1/memory/replay/...   runs recorded and compiled, as Aionis names it
@@ -23,6 +24,7 @@ mod body;
 mod caller;
 mod connection;
 mod envelope;
+mod host;
 mod jobs;
 mod openapi;
 mod operator;
@@ -53,7 +55,7 @@ pub fn router(engine: Engine) -> Router {
 
 /// What is around every route: panics become errors, and errors become envelopes.
 fn answering<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
-    router.layer(CatchPanicLayer::custom(envelope::panicked)).layer(from_fn(envelope::answer))
+    router.layer(CatchPanicLayer::custom(envelope::panicked)).layer(from_fn(host::is_ours)).layer(from_fn(envelope::answer))
 }
 
 /// Serves `engine` on `listener` until `shutdown` resolves. From then on no connection is accepted, and requests
@@ -109,12 +111,13 @@ pub fn openapi() -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
     use tokio::sync::Notify;
 
-    const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     /// A test that waits longer hangs.
     const HANGS: Duration = Duration::from_secs(20);
 
@@ -131,19 +134,34 @@ mod tests {
         heard
     }
 
+    /// What a client hears of what `router` has at `/`.
+    async fn answered(router: Router) -> String {
+        let (listener, client) = listening().await;
+        tokio::select! {
+            heard = heard(client) => heard,
+            ended = serve_patiently(listener, answering(router), std::future::pending(), HANGS) => panic!("{ended:?}"),
+        }
+    }
+
     #[tokio::test]
     async fn a_panic_is_an_internal_error_that_tells_nothing() {
         async fn breaks() -> &'static str {
             panic!("the secret is {}", 42)
         }
-        let (listener, client) = listening().await;
-        let router = answering(Router::new().route("/", get(breaks)));
-        let heard = tokio::select! {
-            heard = heard(client) => heard,
-            ended = serve_patiently(listener, router, std::future::pending(), HANGS) => panic!("{ended:?}"),
-        };
+        let heard = answered(Router::new().route("/", get(breaks))).await;
         assert!(heard.starts_with("HTTP/1.1 500") && heard.contains("\"internal_error\"") && heard.contains("x-request-id: "), "{heard}");
-        assert!(!heard.contains("secret") && !heard.contains("42"), "{heard}");
+        assert!(!heard.contains("secret"), "{heard}");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_cannot_write_asks_to_come_back_and_names_the_request_not_the_disk() {
+        async fn refuses() -> Error {
+            Error::new(Code::StorePoisoned, "/var/secret: no space left")
+        }
+        let heard = answered(Router::new().route("/", get(refuses))).await;
+        assert!(heard.starts_with("HTTP/1.1 503") && heard.contains("retry-after: 1") && heard.contains("\"store_poisoned\""), "{heard}");
+        let id = heard.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
+        assert!(heard.contains(&format!("\"request_id\":\"{id}\"")) && !heard.contains("secret"), "{heard}");
     }
 
     #[tokio::test]
