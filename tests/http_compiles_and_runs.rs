@@ -144,11 +144,7 @@ fn a_compiled_version_can_be_read_in_every_form() {
     let line = |step: &Value| json!([step["step_index"], step["step_id"], step["tool_name"], step["last_outcome"]]);
     assert_eq!(
         steps.iter().map(line).collect::<Vec<_>>(),
-        [
-            json!([1, "s1", "fs/read", "success"]),
-            json!([3, "s3", "fs/replace", "success"]),
-            json!([4, "s4", "fs/replace", "success"])
-        ]
+        [json!([1, "s1", "fs/read", "success"]), json!([3, "s3", "fs/replace", "success"]), json!([4, "s4", "fs/replace", "success"])]
     );
     assert_eq!(steps[1]["tool_input_template"]["new"], "\"version\": \"1.4.0\"");
 
@@ -203,7 +199,8 @@ fn bindings_and_roots_say_which_tool_and_which_directory_is_meant() {
     let unbound = compile(&server, &json!({"run_id": "r"})).ok();
     assert_eq!(unbound["imports"][0]["import"], "tool:agent/slurp");
     let bindings = json!({"slurp": {"tool": "fs/read", "input": {"file": "path"}, "output": {"body": "text"}}});
-    let bound = compile(&server, &json!({"run_id": "r", "playbook_id": "bound", "bindings": bindings, "roots": {"/home/ada/acme": "work"}})).ok();
+    let bound =
+        compile(&server, &json!({"run_id": "r", "playbook_id": "bound", "bindings": bindings, "roots": {"/home/ada/acme": "work"}})).ok();
     assert_eq!(bound["imports"][0]["import"], "tool:fs/read");
     let job = run(&server, json!({"playbook_id": "bound"}));
     assert_eq!((&job["status"], &job["output"]["text"]), (&json!("completed"), &json!("acme 1.0.0\n")), "{job}");
@@ -299,7 +296,10 @@ fn an_input_that_does_not_fit_starts_no_job() {
     compile(&server, &json!({"run_id": "r1", "playbook_id": "p"})).ok();
     for input in [json!({}), json!({"version": 3}), json!({"version": "1", "more": true}), json!("text")] {
         let body = server.post("/v1/jobs", &json!({"playbook_id": "p", "input": input})).refused(422, "input_does_not_fit");
-        assert!(!body["issues"].as_array().unwrap().is_empty() && body["details"]["input_schema"]["required"] == json!(["version"]), "{body}");
+        assert!(
+            !body["issues"].as_array().unwrap().is_empty() && body["details"]["input_schema"]["required"] == json!(["version"]),
+            "{body}"
+        );
     }
     assert_eq!(server.get("/v1/jobs").ok()["jobs"], json!([]));
 }
@@ -347,7 +347,8 @@ fn jobs_are_listed_newest_first_filtered_and_in_pages() {
         started.insert(0, run(&server, json!({"playbook_id": playbook, "input": {"version": "1.1.0"}})));
     }
     let ids = |jobs: &Value| jobs.as_array().unwrap().iter().map(|job| job["job_id"].clone()).collect::<Vec<_>>();
-    let of = |playbook: &str| started.iter().filter(|job| job["playbook_id"] == playbook).map(|job| job["job_id"].clone()).collect::<Vec<_>>();
+    let of =
+        |playbook: &str| started.iter().filter(|job| job["playbook_id"] == playbook).map(|job| job["job_id"].clone()).collect::<Vec<_>>();
     let all: Vec<Value> = started.iter().map(|job| job["job_id"].clone()).collect();
     assert_eq!(ids(&server.get("/v1/jobs").ok()["jobs"]), all);
     assert_eq!(ids(&server.get("/v1/jobs?status=failed").ok()["jobs"]), all);

@@ -76,7 +76,9 @@ fn a_run_is_recorded_and_read_back_whole_with_aionis_fields() {
         assert_eq!(run[field], value, "{field}");
     }
     let steps = whole["steps"].as_array().unwrap();
-    let line = |step: &Value| json!([step["step_id"], step["step_index"], step["status"], step["tool_input"], step["output"], step["safety_level"]]);
+    let line = |step: &Value| {
+        json!([step["step_id"], step["step_index"], step["status"], step["tool_input"], step["output"], step["safety_level"]])
+    };
     assert_eq!(
         steps.iter().map(line).collect::<Vec<_>>(),
         [
@@ -190,7 +192,10 @@ fn tenants_and_scopes_see_nothing_of_each_other() {
     for (n, space) in spaces.iter().enumerate() {
         let run = replay(&server, "runs/get", &within(space, json!({"run_id": "same"}))).ok();
         assert_eq!((&run["run"]["goal"], &run["steps"][0]["tool_input"]), (&json!(format!("goal {n}")), &json!(n)));
-        assert_eq!((&run["tenant_id"], &run["scope"]), (space.get("tenant_id").unwrap_or(&json!("default")), space.get("scope").unwrap_or(&json!("default"))));
+        assert_eq!(
+            (&run["tenant_id"], &run["scope"]),
+            (space.get("tenant_id").unwrap_or(&json!("default")), space.get("scope").unwrap_or(&json!("default")))
+        );
     }
     commits.sort_by_key(Value::to_string);
     commits.dedup();
@@ -200,7 +205,8 @@ fn tenants_and_scopes_see_nothing_of_each_other() {
 #[test]
 fn a_clients_name_for_its_request_comes_back_and_a_hostile_one_does_not() {
     let server = Server::start();
-    let named = |id: &str| server.send("GET", "/healthz", &[("x-request-id", id)], None).headers["x-request-id"].to_str().unwrap().to_owned();
+    let named =
+        |id: &str| server.send("GET", "/healthz", &[("x-request-id", id)], None).headers["x-request-id"].to_str().unwrap().to_owned();
     assert_eq!(named("mine-1"), "mine-1");
     assert_ne!(named(&"x".repeat(129)), "x".repeat(129));
     let fresh = || server.get("/healthz").headers["x-request-id"].clone();

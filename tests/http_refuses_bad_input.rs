@@ -188,7 +188,9 @@ fn raw(server: &Server, parts: &[&[u8]]) -> String {
 fn a_length_that_lies_and_a_body_without_one_are_held_to_the_limit_too() {
     let server = Server::start();
     let head = |more: &str| {
-        format!("POST /v1/memory/replay/run/start HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n{more}\r\n\r\n")
+        format!(
+            "POST /v1/memory/replay/run/start HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n{more}\r\n\r\n"
+        )
     };
     // No length at all: chunks, one byte more than the limit.
     let chunk = format!("{:x}\r\n{}\r\n", limits::HTTP_BODY_BYTES_MAX + 1, " ".repeat(limits::HTTP_BODY_BYTES_MAX + 1));

@@ -82,7 +82,14 @@ fn a_component_made_elsewhere_is_kept_shown_and_run() {
     assert_eq!(first.status, 201);
     let version = first.json();
     assert_eq!(
-        json!([version["playbook_id"], version["version"], version["status"], version["name"], version["origin"], version["component_bytes"]]),
+        json!([
+            version["playbook_id"],
+            version["version"],
+            version["status"],
+            version["name"],
+            version["origin"],
+            version["component_bytes"]
+        ]),
         json!(["lister", 1, "draft", "Lists a directory", "uploaded", bytes.len()])
     );
     let list = &version["imports"][0];
@@ -159,7 +166,12 @@ fn what_is_no_playbook_is_refused_with_its_reason() {
         ("half of it", whole[..whole.len() / 2].to_vec(), "not_a_component", "not a valid component"),
         ("all but a byte", whole[..whole.len() - 1].to_vec(), "not_a_component", "not a valid component"),
         ("an empty component", component("(component)"), "not_a_component", "does not export"),
-        ("another export", changed("\"reprise:playbook/playbook@0.1.0\"", "\"acme:other/playbook@0.1.0\""), "not_a_component", "does not export"),
+        (
+            "another export",
+            changed("\"reprise:playbook/playbook@0.1.0\"", "\"acme:other/playbook@0.1.0\""),
+            "not_a_component",
+            "does not export",
+        ),
         ("another version", changed("playbook@0.1.0", "playbook@9.0.0"), "not_a_component", "does not export"),
         (
             "a run of another type",
@@ -168,7 +180,10 @@ fn what_is_no_playbook_is_refused_with_its_reason() {
                     .replace(run_type, &run_type.replace("string)", "u64)"))
                     .replace("(param i32 i32) (result i32)", "(param i64) (result i32)")
                     .replace("(call $call (local.get 0) (local.get 1) (i32.const 512))", "")
-                    .replace("(param \"input\" string) (result (result string (error $failure", "(param \"input\" u64) (result (result string (error $failure"),
+                    .replace(
+                        "(param \"input\" string) (result (result string (error $failure",
+                        "(param \"input\" u64) (result (result string (error $failure",
+                    ),
             ),
             "not_a_component",
             "its run is not",
@@ -206,7 +221,11 @@ fn an_import_that_nothing_can_satisfy_is_listed_with_all_others() {
         (with(wait), &["reprise:playbook/flow@0.1.0#sleep"], "durable waits"),
         (with(several), &["wasi:cli/environment@0.2.0", "acme:own/thing", "loose"], "no WASI"),
         (with(r#"(import "tool:fs/read" (instance (export "peek" (func))))"#), &["tool:fs/read"], "one function, call"),
-        (with(r#"(import "reprise:playbook/data@0.1.0" (instance (export "guess" (func))))"#), &["reprise:playbook/data@0.1.0#guess"], "no such function"),
+        (
+            with(r#"(import "reprise:playbook/data@0.1.0" (instance (export "guess" (func))))"#),
+            &["reprise:playbook/data@0.1.0#guess"],
+            "no such function",
+        ),
     ];
     for (bytes, missing, says) in cases {
         let body = upload(&server, "", bytes).refused(422, "imports_unsatisfied");

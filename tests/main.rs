@@ -13,6 +13,8 @@ mod http_records_a_run;
 mod http_refuses_bad_input;
 mod http_uploads;
 mod openapi_names_every_route;
+mod playbook_written_by_hand;
+mod docs_are_true;
 mod demo_tells_the_story;
 mod cli_records_compiles_runs;
 mod cli_errors_say_what_is_right;

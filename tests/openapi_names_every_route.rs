@@ -34,7 +34,10 @@ fn each_documented_route_is_there_and_takes_no_other_method() {
             assert_eq!(error == "method_not_allowed", !known, "{method} {path}: {error}");
             if !known {
                 let allowed: Vec<&str> = answer.headers["allow"].to_str().unwrap().split(", ").collect();
-                assert!(allowed.iter().all(|m| documented.contains(&(path, (*m).to_owned()))) && !allowed.is_empty(), "{path}: {allowed:?}");
+                assert!(
+                    allowed.iter().all(|m| documented.contains(&(path, (*m).to_owned()))) && !allowed.is_empty(),
+                    "{path}: {allowed:?}"
+                );
             }
         }
     }
@@ -100,9 +103,13 @@ fn each_documented_field_of_a_request_is_read() {
                 Some((_, code)) => drop(answer.refused(400, code)),
                 None => {
                     let envelope = answer.json();
-                    let places: Vec<&str> = envelope["issues"].as_array().into_iter().flatten().filter_map(|i| i["path"].as_str()).collect();
+                    let places: Vec<&str> =
+                        envelope["issues"].as_array().into_iter().flatten().filter_map(|i| i["path"].as_str()).collect();
                     let within = format!("/{field}");
-                    assert!(places.iter().any(|place| *place == within || place.starts_with(&format!("{within}/"))), "{path} {field}: {envelope}");
+                    assert!(
+                        places.iter().any(|place| *place == within || place.starts_with(&format!("{within}/"))),
+                        "{path} {field}: {envelope}"
+                    );
                 }
             }
         }

@@ -73,7 +73,13 @@ fn child_writes_until_killed() {
     std::thread::scope(|scope| {
         for writer in 0..THREADS {
             let store = &store;
-            scope.spawn(move || while std::io::stdout().lock().write_all(write_one(store, writer).as_bytes()).is_ok() {});
+            scope.spawn(move || {
+                loop {
+                    // The line is made before the output is locked, or the writers would come one after another.
+                    let line = write_one(store, writer);
+                    std::io::stdout().write_all(line.as_bytes()).unwrap();
+                }
+            });
         }
     });
 }
@@ -88,8 +94,8 @@ fn write_one(store: &Store, writer: u8) -> String {
         let large = |one_in: u64| if random.is_multiple_of(one_in) { 50_000 } else { 10 };
         let rows: Vec<Vec<u8>> = (first..first + count)
             .map(|seq| {
-                let json = Json::parse(format!(r#"["{}",{seq}]"#, "p".repeat(large(7))).as_bytes()).unwrap();
-                let filler = "f".repeat(large(11));
+                let json = Json::parse(format!(r#"["{}",{seq}]"#, "p".repeat(large(20))).as_bytes()).unwrap();
+                let filler = "f".repeat(large(30));
                 let entry = Entry { batch: before.batches, first, count, writer, filler, payload: store.save(&json).unwrap() };
                 serde_json::to_vec(&entry).unwrap()
             })

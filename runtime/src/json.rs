@@ -101,7 +101,8 @@ pub fn parse(text: &[u8]) -> Result<Value> {
 /// As [`parse`].
 pub fn parse_within(text: &[u8], depth_max: usize) -> Result<Value> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Checked { left: depth_max }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value)).map_err(|e| refused(&e))?;
+    let value =
+        Checked { left: depth_max }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value)).map_err(|e| refused(&e))?;
     match inexact_number(text) {
         None => Ok(value),
         Some(number) => Err(Error::new(

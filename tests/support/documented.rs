@@ -31,9 +31,11 @@ pub fn check(method: &str, path: &str, status: u16, body: &Value) {
 /// The schema of this answer; an error's where the path is no route.
 fn schema_of(method: &str, path: &str, status: u16) -> &'static Value {
     let path = path.split('?').next().unwrap();
-    let operation = DOCUMENT["paths"].as_object().unwrap().iter().find_map(|(template, operations)| {
-        fits(template, path).then(|| operations.get(method.to_ascii_lowercase())).flatten()
-    });
+    let operation = DOCUMENT["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .find_map(|(template, operations)| fits(template, path).then(|| operations.get(method.to_ascii_lowercase())).flatten());
     let Some(operation) = operation else {
         assert!(status >= 400, "{method} {path} is not documented and answers {status}");
         return &DOCUMENT["components"]["schemas"]["Envelope"];

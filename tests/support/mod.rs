@@ -2,4 +2,5 @@
 
 pub mod cli;
 pub mod documented;
+pub mod page;
 pub mod server;

@@ -48,6 +48,8 @@ pub(super) enum Command {
     Record(Record),
     /// Compile a recorded run into a playbook (a WebAssembly component) and prove it against the run.
     Compile(Compile),
+    /// Take a component that was made elsewhere, by hand or in another language, as a playbook.
+    Upload(Upload),
     /// Show in plain words what a component may reach and what it does, without running it.
     Inspect(Inspect),
     /// Run a playbook as a durable job, here, to its end.
@@ -105,6 +107,19 @@ pub(super) struct Compile {
     /// Also write the component to this file.
     #[arg(long, value_name = "FILE.wasm")]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct Upload {
+    /// The component in binary form; `wasm-tools parse FILE.wat -o FILE.wasm` makes it of WebAssembly text.
+    #[arg(value_name = "FILE.wasm")]
+    pub file: PathBuf,
+    /// The playbook's id [default: one that follows from the bytes].
+    #[arg(long, value_name = "ID", value_parser = parse_playbook_id)]
+    pub playbook: Option<PlaybookId>,
+    /// The playbook's name for people [default: its id].
+    #[arg(long)]
+    pub name: Option<String>,
 }
 
 #[derive(Args)]
@@ -274,7 +289,10 @@ impl Global {
         let data = self.data()?;
         if !data.exists() {
             let there = data.display();
-            return Err(Error::new(Code::FileNotFound, format!("there is no data directory {there}; name one with --data, or make one with `reprise record`")));
+            return Err(Error::new(
+                Code::FileNotFound,
+                format!("there is no data directory {there}; name one with --data, or make one with `reprise record`"),
+            ));
         }
         self.engine(Vec::new()).await
     }

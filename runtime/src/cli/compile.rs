@@ -34,7 +34,8 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
     let engine = global.existing().await?;
     let made = engine.compile_from_run(&space, request).await?;
     if let Some(path) = &args.out {
-        std::fs::write(path, &made.compiled.component).map_err(|e| Error::new(Code::StoreUnavailable, format!("cannot write {}: {e}", path.display())))?;
+        std::fs::write(path, &made.compiled.component)
+            .map_err(|e| Error::new(Code::StoreUnavailable, format!("cannot write {}: {e}", path.display())))?;
     }
     let (version, compiled) = (&made.version, &made.compiled);
     output.show(

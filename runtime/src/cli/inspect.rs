@@ -15,7 +15,10 @@ pub(super) async fn inspect(global: &Global, args: Inspect, output: &Output) -> 
         // A file needs no data directory, so that anyone can look at what they were sent.
         engine::inspect_file(bytes).await?
     } else if args.what.contains('/') || args.what.ends_with(".wasm") {
-        return Err(Error::new(Code::FileNotFound, format!("there is no file {}; a playbook's id has no slash and does not end in .wasm", args.what)));
+        return Err(Error::new(
+            Code::FileNotFound,
+            format!("there is no file {}; a playbook's id has no slash and does not end in .wasm", args.what),
+        ));
     } else {
         let (id, version) = playbook_and_version(&args.what)?;
         let engine = global.existing().await?;

@@ -28,7 +28,12 @@ pub(super) async fn list(global: &Global, args: JobsList, output: &Output) -> Re
         },
         || {
             let rows = page.jobs.iter().map(|(id, head)| {
-                [id.to_string(), head.status.as_str().to_owned(), format!("{}@{}", head.playbook_id, head.version), rfc3339(head.created_at_ms)]
+                [
+                    id.to_string(),
+                    head.status.as_str().to_owned(),
+                    format!("{}@{}", head.playbook_id, head.version),
+                    rfc3339(head.created_at_ms),
+                ]
             });
             let more = page.next.map(|next| format!("\nmore with --cursor {next}")).unwrap_or_default();
             format!("{}{more}", table(["job", "status", "playbook", "created"], rows))

@@ -36,18 +36,27 @@ pub(super) async fn runs(global: &Global, args: RunsList, output: &Output) -> Re
 pub(super) async fn run(global: &Global, args: RunArg, output: &Output) -> Result<u8> {
     let run = global.existing().await?.runs().get(&global.space()?, &args.run)?;
     output.show(
-        || {
-            view::run(&run)
-        },
+        || view::run(&run),
         || {
             let rows = run.steps.iter().map(|step| {
                 let status = step.after.as_ref().map_or("pending", |after| after.status.as_str());
                 let answer = step.after.as_ref().and_then(|a| a.error.as_ref().or(a.output.as_ref()).or(a.output_signature.as_ref()));
-                [step.step_index.to_string(), step.tool_name.clone(), status.to_owned(), short(step.tool_input.as_str()), answer.map(|a| short(a.as_str())).unwrap_or_default()]
+                [
+                    step.step_index.to_string(),
+                    step.tool_name.clone(),
+                    status.to_owned(),
+                    short(step.tool_input.as_str()),
+                    answer.map(|a| short(a.as_str())).unwrap_or_default(),
+                ]
             });
             let inputs = run.inputs.as_ref().map_or("none", |inputs| inputs.as_str());
             let status = run.status().map_or("in_progress", |status| status.as_str());
-            format!("Run {}: {}\nstatus {status}, inputs {inputs}\n{}", run.run_id, printable(&run.goal), table(["#", "tool", "status", "input", "answer"], rows))
+            format!(
+                "Run {}: {}\nstatus {status}, inputs {inputs}\n{}",
+                run.run_id,
+                printable(&run.goal),
+                table(["#", "tool", "status", "input", "answer"], rows)
+            )
         },
     );
     Ok(exit::OK)

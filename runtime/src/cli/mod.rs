@@ -14,6 +14,7 @@ mod record;
 mod run;
 mod serve;
 mod show;
+mod upload;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -63,6 +64,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Demo(args) => demo::demo(args, output).await,
         Command::Record(args) => record::record(&global, args, output).await,
         Command::Compile(args) => compile::compile(&global, args, output).await,
+        Command::Upload(args) => upload::upload(&global, args, output).await,
         Command::Inspect(args) => inspect::inspect(&global, args, output).await,
         Command::Run(args) => run::run(&global, args, output).await,
         Command::Jobs(JobsCommand::List(args)) => jobs::list(&global, args, output).await,

@@ -6,8 +6,8 @@ use std::io::BufReader;
 use serde_json::json;
 
 use super::args::{Global, Record};
-use super::output::{Output, count};
 use super::exit;
+use super::output::{Output, count};
 use crate::blocking;
 use crate::error::{Code, Error, Result};
 use crate::runs::Recording;

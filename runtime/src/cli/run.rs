@@ -49,7 +49,8 @@ fn input(text: &str) -> Result<Json> {
 pub(super) async fn to_its_end(engine: &Engine, space: &Space, job: JobId, follow: bool, output: &Output) -> Result<u8> {
     let show = |entry: &Entry| {
         if follow {
-            output.aside(|| view::object(entry), || format!("{:>4}  {:<9}  {}", entry.seq, entry.body.kind(), printable(&view::line(entry))));
+            output
+                .aside(|| view::object(entry), || format!("{:>4}  {:<9}  {}", entry.seq, entry.body.kind(), printable(&view::line(entry))));
         }
         Ok(())
     };

@@ -10,7 +10,10 @@ use crate::http;
 
 pub(super) async fn serve(global: &Global, args: Serve, output: &Output) -> Result<u8> {
     if !args.listen.ip().is_loopback() {
-        let why = format!("{} is not an address of this machine alone, and this version has no authentication; use 127.0.0.1, and a proxy that authenticates", args.listen);
+        let why = format!(
+            "{} is not an address of this machine alone, and this version has no authentication; use 127.0.0.1, and a proxy that authenticates",
+            args.listen
+        );
         return Err(Error::new(Code::NotSupported, why));
     }
     let engine = global.engine(args.grants).await?;
@@ -22,12 +25,21 @@ pub(super) async fn serve(global: &Global, args: Serve, output: &Output) -> Resu
     output.show(
         || json!({"listening": format!("http://{address}"), "data": engine.data_dir(), "resumed_jobs": resumed, "grants": grants}),
         || {
-            let granted = if grants.is_empty() { "  nothing (see --grant)".to_owned() } else { grants.iter().map(|g| format!("  {g}")).collect::<Vec<_>>().join("\n") };
+            let granted = if grants.is_empty() {
+                "  nothing (see --grant)".to_owned()
+            } else {
+                grants.iter().map(|g| format!("  {g}")).collect::<Vec<_>>().join("\n")
+            };
             let resumed = if resumed == 0 { String::new() } else { format!("\nResumed {}.", super::output::count(resumed, "job")) };
-            format!("Listening on http://{address}, data in {}.{resumed}\nJobs may reach:\n{granted}\nStop with Ctrl-C.", engine.data_dir().display())
+            format!(
+                "Listening on http://{address}, data in {}.{resumed}\nJobs may reach:\n{granted}\nStop with Ctrl-C.",
+                engine.data_dir().display()
+            )
         },
     );
-    http::serve(listener, engine.clone(), asked_to_stop()).await.map_err(|e| Error::new(Code::InternalError, format!("the server ended: {e}")))?;
+    http::serve(listener, engine.clone(), asked_to_stop())
+        .await
+        .map_err(|e| Error::new(Code::InternalError, format!("the server ended: {e}")))?;
     engine.shut_down().await;
     Ok(exit::OK)
 }

@@ -20,7 +20,8 @@ pub(super) fn compiled(compiled: &Compiled) -> String {
     for input in &compiled.unused_inputs {
         let _ = writeln!(text, "  input {input:?} was given to the run, but no step uses its value");
     }
-    let _ = writeln!(text, "Proved: the component makes the {} of the recording with byte-equal inputs.", count(compiled.proof.calls, "call"));
+    let _ =
+        writeln!(text, "Proved: the component makes the {} of the recording with byte-equal inputs.", count(compiled.proof.calls, "call"));
     for fallback in &compiled.proof.fallbacks {
         let _ = writeln!(text, "  {}{} became literal: {}", fallback.step, fallback.at, printable(&fallback.reason));
     }
@@ -34,7 +35,8 @@ pub(super) fn parameters(plan: &Plan) -> String {
     }
     for parameter in &plan.parameters {
         let schema = parameter.schema.value();
-        let _ = writeln!(text, "  {} ({}), {} in the recording", parameter.name, schema["type"].as_str().unwrap_or("any"), parameter.sample);
+        let _ =
+            writeln!(text, "  {} ({}), {} in the recording", parameter.name, schema["type"].as_str().unwrap_or("any"), parameter.sample);
     }
     text
 }
@@ -74,7 +76,9 @@ pub(super) fn inspection(inspection: &Inspection) -> String {
     let _ = writeln!(text, "Component  sha256 {}, {} bytes", inspection.component_digest, inspection.component_bytes);
     let source = match (inspection.explained_by, &inspection.plan_fault) {
         ("plan", _) => "compiled from a plan it carries; checked: compiling that plan again gives exactly these bytes".to_owned(),
-        (_, Some(fault)) => format!("WARNING: it carries a plan that is not what its code does ({fault}); only the imports below are certain"),
+        (_, Some(fault)) => {
+            format!("WARNING: it carries a plan that is not what its code does ({fault}); only the imports below are certain")
+        }
         _ => "written by hand or elsewhere; it carries no plan, so the imports below are all that is known of it".to_owned(),
     };
     let _ = writeln!(text, "Origin     {source}");
@@ -118,7 +122,12 @@ fn reach(inspection: &Inspection) -> String {
         let _ = writeln!(text, "  - {cannot}");
     }
     let mib = limits::GUEST_MEMORY_BYTES_MAX / 1024 / 1024;
-    let _ = writeln!(text, "It is stopped at {} of fuel (about a second of computing), {mib} MiB of memory or {} journal entries.", limits::JOB_FUEL, limits::JOURNAL_ENTRIES_MAX);
+    let _ = writeln!(
+        text,
+        "It is stopped at {} of fuel (about a second of computing), {mib} MiB of memory or {} journal entries.",
+        limits::JOB_FUEL,
+        limits::JOURNAL_ENTRIES_MAX
+    );
     text
 }
 

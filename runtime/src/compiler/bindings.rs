@@ -95,7 +95,9 @@ impl Bindings {
             }
             // A short `NAME=TOOL` still gets the usual field names.
             let mut binding = binding.clone();
-            if let Some(usual) = self.table.values().find(|b| b.tool == binding.tool).filter(|_| binding.input.is_empty() && binding.output.is_empty()) {
+            if let Some(usual) =
+                self.table.values().find(|b| b.tool == binding.tool).filter(|_| binding.input.is_empty() && binding.output.is_empty())
+            {
                 binding = usual.clone();
             }
             self.table.insert(name.clone(), binding);
@@ -103,7 +105,9 @@ impl Bindings {
         for (root, grant) in roots {
             let plain = root.trim_end_matches('/');
             if !plain.starts_with('/') || grant.is_empty() || grant.contains('/') {
-                return wrong(format!("root {root:?} = {grant:?}: a root is an absolute recorded directory and the name of a grant, such as /home/me/project=project"));
+                return wrong(format!(
+                    "root {root:?} = {grant:?}: a root is an absolute recorded directory and the name of a grant, such as /home/me/project=project"
+                ));
             }
             self.roots.push((plain.to_owned(), grant.clone()));
         }
@@ -117,7 +121,15 @@ impl Bindings {
         if let Some(binding) = self.table.get(recorded) {
             let renamed = self.renamed(binding, input);
             match self.misfit(&binding.tool, &renamed) {
-                None => return self.bound(&binding.tool, renamed, recorded, format!("{recorded:?} is bound to {}", binding.tool), binding.output.clone()),
+                None => {
+                    return self.bound(
+                        &binding.tool,
+                        renamed,
+                        recorded,
+                        format!("{recorded:?} is bound to {}", binding.tool),
+                        binding.output.clone(),
+                    );
+                }
                 Some(why) => {
                     let reason = format!("{recorded:?} would be {}, but the recorded input does not fit it ({why})", binding.tool);
                     return self.bound(&ToolId::agent(recorded), input.clone(), recorded, reason, BTreeMap::new());
@@ -125,7 +137,9 @@ impl Bindings {
             }
         }
         match ToolId::parse(recorded) {
-            Ok(tool) if tool.is_external() => self.bound(&tool, input.clone(), recorded, "recorded under this name".to_owned(), BTreeMap::new()),
+            Ok(tool) if tool.is_external() => {
+                self.bound(&tool, input.clone(), recorded, "recorded under this name".to_owned(), BTreeMap::new())
+            }
             Ok(tool) if self.registry.get(&tool).is_some() => {
                 let input = self.below_roots(&tool, input.clone());
                 self.bound(&tool, input, recorded, "recorded under this name".to_owned(), BTreeMap::new())

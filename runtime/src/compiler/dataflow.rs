@@ -196,7 +196,9 @@ impl Origins {
 fn walk(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &Value)) {
     visit(pointer, value);
     match value {
-        Value::Object(fields) => fields.iter().for_each(|(key, value)| walk(value, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), visit)),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| walk(value, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), visit))
+        }
         Value::Array(items) => items.iter().enumerate().for_each(|(i, value)| walk(value, &format!("{pointer}/{i}"), visit)),
         _ => {}
     }
@@ -204,7 +206,9 @@ fn walk(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &Value)) {
 
 /// True where the way to `pointer` leads through a list of more than one element.
 fn in_a_list_of_several(document: &Value, pointer: &str) -> bool {
-    pointer.match_indices('/').any(|(end, _)| document.pointer(&pointer[..end]).and_then(Value::as_array).is_some_and(|items| items.len() > 1))
+    pointer
+        .match_indices('/')
+        .any(|(end, _)| document.pointer(&pointer[..end]).and_then(Value::as_array).is_some_and(|items| items.len() > 1))
 }
 
 fn last_word(pointer: &str) -> Option<&str> {
@@ -264,9 +268,7 @@ fn telling_inside_parameter(value: &Value, path_like: bool) -> bool {
 /// letters, digits not as digits, and a version or decimal number not with a further `.5`.
 fn stands_alone(text: &str, start: usize, end: usize) -> bool {
     let (before, inside, after) = (&text[..start], &text[start..end], &text[end..]);
-    let same = |a: Option<char>, b: Option<char>| {
-        matches!((a, b), (Some(a), Some(b)) if (a.is_alphabetic() && b.is_alphabetic()) || (a.is_ascii_digit() && b.is_ascii_digit()))
-    };
+    let same = |a: Option<char>, b: Option<char>| matches!((a, b), (Some(a), Some(b)) if (a.is_alphabetic() && b.is_alphabetic()) || (a.is_ascii_digit() && b.is_ascii_digit()));
     let (first, last) = (inside.chars().next(), inside.chars().next_back());
     let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
     let goes_on = digit(last) && after.starts_with('.') && digit(after.chars().nth(1));

@@ -98,7 +98,10 @@ fn require_success(run: &Run, options: &Options) -> Result<()> {
     let found = status.map_or("it has not ended".to_owned(), |status| format!("it ended as {}", status.as_str()));
     Err(Error::new(
         Code::ReplayCompileRequiresSuccessfulRun,
-        format!("run {} did not end with success ({found}); end it with status success, or set allow_partial to take its successful steps", run.run_id),
+        format!(
+            "run {} did not end with success ({found}); end it with status success, or set allow_partial to take its successful steps",
+            run.run_id
+        ),
     ))
 }
 

@@ -196,19 +196,30 @@ impl Plan {
         check_sources(&self.output, &names, &before, "/output", &mut fault);
         match issues.first() {
             None => Ok(()),
-            Some(first) => Err(Error::new(Code::NotCompilable, format!("the plan is not valid: {}: {}", first.path, first.message)).with_issues(issues)),
+            Some(first) => {
+                Err(Error::new(Code::NotCompilable, format!("the plan is not valid: {}: {}", first.path, first.message))
+                    .with_issues(issues))
+            }
         }
     }
 }
 
 /// A template may only speak of parameters that exist and steps that come before it.
-fn check_sources(template: &Template, names: &BTreeSet<&str>, before: &BTreeMap<&str, usize>, path: &str, fault: &mut impl FnMut(String, String)) {
+fn check_sources(
+    template: &Template,
+    names: &BTreeSet<&str>,
+    before: &BTreeMap<&str, usize>,
+    path: &str,
+    fault: &mut impl FnMut(String, String),
+) {
     if template.depth() > limits::JSON_DEPTH_MAX {
         fault(path.to_owned(), format!("nested deeper than {} levels", limits::JSON_DEPTH_MAX));
     }
     template.for_each_source(&mut |source| match source {
         Source::Parameter { name, .. } if !names.contains(name.as_str()) => fault(path.to_owned(), format!("no parameter {name:?}")),
-        Source::Output { step, .. } if !before.contains_key(step.as_str()) => fault(path.to_owned(), format!("no step {step:?} before this one")),
+        Source::Output { step, .. } if !before.contains_key(step.as_str()) => {
+            fault(path.to_owned(), format!("no step {step:?} before this one"))
+        }
         Source::Parameter { pointer, .. } | Source::Output { pointer, .. } if !pointer.is_empty() && !pointer.starts_with('/') => {
             fault(path.to_owned(), format!("{pointer:?} is not a JSON pointer"));
         }

@@ -83,7 +83,8 @@ pub async fn prove(sandbox: &Sandbox, provides: impl Fn(&ToolId) -> bool, mut pl
             other => (script.lines.len() - left.min(script.lines.len()), format!("{other:?}")),
         };
         let fallback = literal(&mut plan, script, at, &why);
-        fallbacks.push(fallback.ok_or_else(|| Error::new(Code::NotCompilable, format!("call {at} does not reproduce the recording: {why}")))?);
+        fallbacks
+            .push(fallback.ok_or_else(|| Error::new(Code::NotCompilable, format!("call {at} does not reproduce the recording: {why}")))?);
     }
     Err(Error::new(Code::NotCompilable, "even the literal plan does not reproduce the recording"))
 }
@@ -108,7 +109,11 @@ fn literal(plan: &mut Plan, script: &Script, at: usize, why: &str) -> Option<Fal
         return None;
     }
     step.input = constant;
-    step.decisions = vec![Decision { at: String::new(), kind: DecisionKind::Constant, reason: format!("the proof failed with its source: {}", clip(why)) }];
+    step.decisions = vec![Decision {
+        at: String::new(),
+        kind: DecisionKind::Constant,
+        reason: format!("the proof failed with its source: {}", clip(why)),
+    }];
     Some(fallback(&step.id.clone()))
 }
 
@@ -120,17 +125,25 @@ fn by_evaluation(plan: &mut Plan, script: &Script) -> Vec<Fallback> {
     for (step, line) in plan.steps_mut().zip(&script.lines) {
         let known = Known { input: &input, outputs: &outputs };
         let mut wrong = Vec::new();
-        step.input = corrected(std::mem::replace(&mut step.input, Template::Array(Vec::new())), &line.input.value(), &known, "", &mut wrong).simplified();
+        step.input =
+            corrected(std::mem::replace(&mut step.input, Template::Array(Vec::new())), &line.input.value(), &known, "", &mut wrong)
+                .simplified();
         for (at, reason) in wrong {
             step.decisions.retain(|decision| decision.at != at);
-            step.decisions.push(Decision { at: at.clone(), kind: DecisionKind::Constant, reason: format!("the proof failed with its source: {reason}") });
+            step.decisions.push(Decision {
+                at: at.clone(),
+                kind: DecisionKind::Constant,
+                reason: format!("the proof failed with its source: {reason}"),
+            });
             fallbacks.push(Fallback { step: step.id.clone(), at, reason });
         }
         outputs.insert(step.id.clone(), line.outcome.as_ref().map_or(Value::Null, Json::value));
     }
     let known = Known { input: &input, outputs: &outputs };
     let mut wrong = Vec::new();
-    plan.output = corrected(std::mem::replace(&mut plan.output, Template::Array(Vec::new())), &script.output.value(), &known, "", &mut wrong).simplified();
+    plan.output =
+        corrected(std::mem::replace(&mut plan.output, Template::Array(Vec::new())), &script.output.value(), &known, "", &mut wrong)
+            .simplified();
     fallbacks.extend(wrong.into_iter().map(|(at, reason)| Fallback { step: "output".to_owned(), at, reason }));
     fallbacks
 }
@@ -144,11 +157,17 @@ fn corrected(template: Template, recorded: &Value, known: &Known<'_>, pointer: &
     };
     match (template, recorded) {
         (Template::Object(fields), Value::Object(values)) if fields.keys().eq(values.keys()) => Template::Object(
-            fields.into_iter().map(|(key, t)| { let t = corrected(t, &values[&key], known, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), wrong); (key, t) }).collect(),
+            fields
+                .into_iter()
+                .map(|(key, t)| {
+                    let t = corrected(t, &values[&key], known, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), wrong);
+                    (key, t)
+                })
+                .collect(),
         ),
-        (Template::Array(items), Value::Array(values)) if items.len() == values.len() => {
-            Template::Array(items.into_iter().zip(values).enumerate().map(|(i, (t, v))| corrected(t, v, known, &format!("{pointer}/{i}"), wrong)).collect())
-        }
+        (Template::Array(items), Value::Array(values)) if items.len() == values.len() => Template::Array(
+            items.into_iter().zip(values).enumerate().map(|(i, (t, v))| corrected(t, v, known, &format!("{pointer}/{i}"), wrong)).collect(),
+        ),
         _ => {
             wrong.push((pointer.to_owned(), reason));
             Template::Constant(recorded.into())

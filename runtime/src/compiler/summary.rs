@@ -18,7 +18,8 @@ pub(super) fn of(run: &Run, trace: &Trace, kept: &[usize], dropped: &[Dropped], 
     let duplicates: Vec<&Dropped> = dropped.iter().filter(|d| d.duplicate).collect();
     let index_of = |step: &str| trace.attempts.iter().position(|a| a.id == step).map(|at| run.steps[at].step_index);
     let scores: Vec<f64> = kept.iter().map(|at| quality(&run.steps[*at])).collect();
-    let low: Vec<u32> = kept.iter().zip(&scores).filter(|(_, score)| **score < LOW_QUALITY).map(|(at, _)| run.steps[*at].step_index).collect();
+    let low: Vec<u32> =
+        kept.iter().zip(&scores).filter(|(_, score)| **score < LOW_QUALITY).map(|(at, _)| run.steps[*at].step_index).collect();
     let average = scores.iter().sum::<f64>() / f64::from(u32::try_from(scores.len().max(1)).expect("a few thousand steps"));
     Json::from(&json!({
         "steps_total": proven.plan.body.len(),
@@ -47,7 +48,9 @@ fn parameterization(proven: &Proven) -> Value {
         let at: Vec<&str> = step.decisions.iter().filter(|d| d.kind != DecisionKind::Constant).map(|d| d.at.as_str()).collect();
         step.input.for_each_source(&mut |source| {
             let (kind, sample) = match source {
-                Source::Parameter { name, .. } => ("parameter", proven.plan.parameters.iter().find(|p| p.name == *name).map(|p| p.sample.clone())),
+                Source::Parameter { name, .. } => {
+                    ("parameter", proven.plan.parameters.iter().find(|p| p.name == *name).map(|p| p.sample.clone()))
+                }
                 Source::Output { .. } => ("reference", None),
             };
             variables.push(json!({"name": source.to_string(), "kind": kind, "sample": sample, "step": step.id, "path": at}));
@@ -64,7 +67,10 @@ fn recommendations(trace: &Trace, kept: &[usize], unused_inputs: &[String], prov
             lines.push(format!("{}: {}; bind it to a tool to run without an agent", attempt.id, attempt.bound.reason));
         }
         if attempt.bound.tool.namespace() == "fs" && attempt.bound.input["path"].as_str().is_some_and(|path| path.starts_with('/')) {
-            lines.push(format!("{}: its path is absolute, which a job cannot reach; name the recorded directory and its grant as a root", attempt.id));
+            lines.push(format!(
+                "{}: its path is absolute, which a job cannot reach; name the recorded directory and its grant as a root",
+                attempt.id
+            ));
         }
     }
     lines.extend(unused_inputs.iter().map(|name| format!("input {name:?}: no step uses its value")));

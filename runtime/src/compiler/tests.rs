@@ -28,7 +28,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just(json!(u64::MAX)),
         any::<f64>().prop_filter("JSON has finite numbers only", |f| f.is_finite()).prop_map(Value::from),
         any::<String>().prop_map(Value::from),
-        prop_oneof!["1\\.[0-9]\\.[0-9]", "[a-z]{3,8}-[0-9]{3,6}", "/[a-z]{2,5}/[a-z]{2,5}\\.txt", "\"\\\\[\u{0}-\u{1f}]→🦀"].prop_map(Value::from),
+        prop_oneof!["1\\.[0-9]\\.[0-9]", "[a-z]{3,8}-[0-9]{3,6}", "/[a-z]{2,5}/[a-z]{2,5}\\.txt", "\"\\\\[\u{0}-\u{1f}]→🦀"]
+            .prop_map(Value::from),
     ];
     leaf.prop_recursive(3, 24, 5, |inner| {
         prop_oneof![
@@ -182,9 +183,17 @@ fn any_plan() -> impl Strategy<Value = Plan> {
     (any::<String>(), steps, template(3)).prop_map(|(goal, (a, b, c), output)| {
         let step = |n: usize, tool: &str, input: Template| {
             let decisions = vec![Decision { at: String::new(), kind: DecisionKind::Composed, reason: "tried at random".to_owned() }];
-            Node::Step(Step { id: format!("s{n}"), tool: ToolId::parse(tool).unwrap(), effect: Effect::Once, recorded_as: Some("x".to_owned()), input, decisions })
+            Node::Step(Step {
+                id: format!("s{n}"),
+                tool: ToolId::parse(tool).unwrap(),
+                effect: Effect::Once,
+                recorded_as: Some("x".to_owned()),
+                input,
+                decisions,
+            })
         };
-        let parameters = ["a", "b~/"].map(|name| Parameter { name: name.to_owned(), schema: Json::from(&json!({})), sample: Json::from(&Value::Null) });
+        let parameters =
+            ["a", "b~/"].map(|name| Parameter { name: name.to_owned(), schema: Json::from(&json!({})), sample: Json::from(&Value::Null) });
         let body = vec![step(0, "agent/one", a), step(1, "agent/record", b), step(2, "agent/one", c)];
         Plan { plan_version: PLAN_VERSION, goal, parameters: parameters.to_vec(), body, output }
     })
@@ -210,7 +219,8 @@ fn part(steps_before: usize) -> impl Strategy<Value = Part> {
 
 fn source(steps_before: usize) -> impl Strategy<Value = Source> {
     let pointer = || prop_oneof![3 => Just(String::new()), 1 => Just("/0".to_owned()), 1 => Just("/path".to_owned())];
-    let parameter = (prop_oneof![Just("a"), Just("b~/")], pointer()).prop_map(|(name, pointer)| Source::Parameter { name: name.to_owned(), pointer });
+    let parameter =
+        (prop_oneof![Just("a"), Just("b~/")], pointer()).prop_map(|(name, pointer)| Source::Parameter { name: name.to_owned(), pointer });
     if steps_before == 0 {
         return parameter.boxed();
     }
@@ -274,10 +284,21 @@ fn only_a_run_that_succeeded_is_compiled() {
 #[test]
 fn the_proof_makes_literal_what_its_source_does_not_give() {
     let step = |id: &str, input: Template| {
-        Node::Step(Step { id: id.to_owned(), tool: ToolId::parse("agent/x").unwrap(), effect: Effect::Once, recorded_as: None, input, decisions: Vec::new() })
+        Node::Step(Step {
+            id: id.to_owned(),
+            tool: ToolId::parse("agent/x").unwrap(),
+            effect: Effect::Once,
+            recorded_as: None,
+            input,
+            decisions: Vec::new(),
+        })
     };
     let of_s1 = |pointer: &str| Template::Value(Source::Output { step: "s1".to_owned(), pointer: pointer.to_owned() });
-    let second = Template::Object(BTreeMap::from([("absent".to_owned(), of_s1("/no")), ("right".to_owned(), of_s1("/a")), ("wrong".to_owned(), of_s1("/b"))]));
+    let second = Template::Object(BTreeMap::from([
+        ("absent".to_owned(), of_s1("/no")),
+        ("right".to_owned(), of_s1("/a")),
+        ("wrong".to_owned(), of_s1("/b")),
+    ]));
     let plan = Plan {
         plan_version: PLAN_VERSION,
         goal: "go wrong".to_owned(),
@@ -285,7 +306,11 @@ fn the_proof_makes_literal_what_its_source_does_not_give() {
         body: vec![step("s1", Template::Constant(Json::from(&json!({})))), step("s2", second)],
         output: of_s1(""),
     };
-    let line = |input: Value, answer: Value| Line { tool: ToolId::parse("agent/x").unwrap(), input: Json::from(&input), outcome: Ok(Json::from(&answer)) };
+    let line = |input: Value, answer: Value| Line {
+        tool: ToolId::parse("agent/x").unwrap(),
+        input: Json::from(&input),
+        outcome: Ok(Json::from(&answer)),
+    };
     let lines = vec![line(json!({}), json!({"a": 1, "b": 2})), line(json!({"absent": 4, "right": 1, "wrong": 3}), json!("done"))];
     let script = Script { lines, output: Json::from(&json!("done")) };
     let proven = wait(prove(sandbox(), |_| true, plan, &script)).unwrap();

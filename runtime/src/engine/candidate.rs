@@ -209,7 +209,14 @@ mod tests {
             ("status_not_allowed_for_deterministic_replay", "matcher_fingerprint_mismatch", "policy_constraints_fingerprint_mismatch");
         let cases: Vec<(Option<Gate>, Status, &Option<Json>, Decision, Vec<&str>, &str)> = vec![
             (None, Status::Active, &None, Decision::Disabled, vec![], "deterministic_gate_not_requested"),
-            (Some(Gate { enabled: false, ..matching(&less) }), Status::Draft, &here, Decision::Disabled, vec![], "deterministic_gate_not_requested"),
+            (
+                Some(Gate { enabled: false, ..matching(&less) }),
+                Status::Draft,
+                &here,
+                Decision::Disabled,
+                vec![],
+                "deterministic_gate_not_requested",
+            ),
             (Some(plain.clone()), Status::Active, &here, Decision::PromotedToStrict, vec![], "safe_to_skip_primary_inference"),
             (Some(plain.clone()), Status::Shadow, &None, Decision::PromotedToStrict, vec![], "safe_to_skip_primary_inference"),
             (Some(matching(&same)), Status::Active, &here, Decision::PromotedToStrict, vec![], "safe_to_skip_primary_inference"),
@@ -251,7 +258,11 @@ mod tests {
         ];
         for (gate, status, matchers, decision, reasons, next) in cases {
             let judged = judge(gate.as_ref(), status, matchers.as_ref());
-            assert_eq!((judged.decision, &judged.mismatch_reasons, judged.next_action()), (decision, &reasons, next), "{gate:?} {status:?}");
+            assert_eq!(
+                (judged.decision, &judged.mismatch_reasons, judged.next_action()),
+                (decision, &reasons, next),
+                "{gate:?} {status:?}"
+            );
             let strict = decision == Decision::PromotedToStrict;
             assert_eq!((judged.effective_mode == Mode::Strict, judged.inference_skipped), (strict, strict));
             assert_eq!(judged.matched, strict || decision == Decision::Matched);

@@ -141,7 +141,13 @@ fn inspect(sandbox: &Sandbox, tools: &Registry, bytes: Vec<u8>) -> Result<Inspec
     Ok(described(digest, component_bytes, explained, playbook.imports(), words))
 }
 
-fn described(digest: Digest, component_bytes: usize, explained: Explained, imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Effect)>) -> Inspection {
+fn described(
+    digest: Digest,
+    component_bytes: usize,
+    explained: Explained,
+    imports: &Imports,
+    words: impl Fn(&ToolId) -> Option<(String, Effect)>,
+) -> Inspection {
     let mut inspection = Inspection {
         component_digest: digest,
         component_bytes,
@@ -184,17 +190,20 @@ fn described(digest: Digest, component_bytes: usize, explained: Explained, impor
 
 fn import_lines(imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Effect)>) -> Vec<ImportLine> {
     let tool = |tool: &ToolId| {
-        let (allows, effect) = words(tool).unwrap_or_else(|| ("asks an agent outside to do it; what that does is not known here".to_owned(), Effect::Once));
+        let (allows, effect) =
+            words(tool).unwrap_or_else(|| ("asks an agent outside to do it; what that does is not known here".to_owned(), Effect::Once));
         ImportLine { import: tool.import_name(), allows, effect: Some(effect), changes: !effect.touches_nothing() }
     };
-    let plain = |import: &str, allows: &str| ImportLine { import: import.to_owned(), allows: allows.to_owned(), effect: None, changes: false };
+    let plain =
+        |import: &str, allows: &str| ImportLine { import: import.to_owned(), allows: allows.to_owned(), effect: None, changes: false };
     let flow = imports.flow.iter().map(|function| match function.as_str() {
         "step" => plain("flow.step", "names the step that follows, in the journal"),
         "now" => plain("flow.now", "reads the time; the journal keeps what it got"),
         "random-u64" => plain("flow.random-u64", "asks for a random number; the journal keeps what it got"),
         _ => plain(&format!("flow.{function}"), "writes a line to the log"),
     });
-    let data = (!imports.data.is_empty()).then(|| plain(&format!("data.{}", imports.data.join(", data.")), "computes with JSON; reaches nothing"));
+    let data =
+        (!imports.data.is_empty()).then(|| plain(&format!("data.{}", imports.data.join(", data.")), "computes with JSON; reaches nothing"));
     imports.tools.iter().map(tool).chain(flow).chain(data).collect()
 }
 

@@ -1,5 +1,7 @@
 //! Jobs: start, read, list, follow, resume.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 use super::Engine;
 use crate::clock::rfc3339;
 use crate::error::{Code, Error, Issue, Result};
-use crate::ids::{JobId, PlaybookId, Space};
+use crate::ids::{Digest, JobId, PlaybookId, Space};
 use crate::jobs::{Manner, Order, Target};
 use crate::journal::{self, Entry, Filter, State, Status};
 use crate::json::Json;
@@ -49,6 +51,39 @@ pub struct JobPage {
     pub next: Option<JobId>,
 }
 
+/// What each component takes, by digest: reading it out of a component means compiling its plan again.
+#[derive(Clone, Default)]
+pub(super) struct ExpectedInputs {
+    /// Held for look-ups and inserts only.
+    by_component: Arc<Mutex<HashMap<Digest, Arc<Option<ExpectedInput>>>>>,
+}
+
+/// A schema, ready to check with.
+struct ExpectedInput {
+    schema: Value,
+    validator: jsonschema::Validator,
+}
+
+impl ExpectedInputs {
+    fn get(&self, component: &Digest) -> Option<Arc<Option<ExpectedInput>>> {
+        self.by_component.lock().expect("nobody panics while holding it").get(component).cloned()
+    }
+
+    fn keep(&self, component: &Digest, schema: Option<Value>) -> Result<Arc<Option<ExpectedInput>>> {
+        let ready = |schema: Value| match jsonschema::validator_for(&schema) {
+            Ok(validator) => Ok(ExpectedInput { schema, validator }),
+            Err(e) => Err(Error::new(Code::InternalError, format!("the playbook's input schema: {e}"))),
+        };
+        let expected = Arc::new(schema.map(ready).transpose()?);
+        let mut all = self.by_component.lock().expect("nobody panics while holding it");
+        if all.len() >= limits::COMPONENTS_IN_MEMORY_MAX {
+            all.clear();
+        }
+        all.insert(*component, Arc::clone(&expected));
+        Ok(expected)
+    }
+}
+
 impl Engine {
     /// Checks the input against the playbook's schema and starts a job. It is on disk when this returns.
     ///
@@ -79,9 +114,12 @@ impl Engine {
     }
 
     /// A compiled playbook says what it takes; one written by hand checks for itself.
-    async fn check_input(&self, component: &crate::ids::Digest, input: &Json) -> Result<()> {
-        let Some(schema) = self.input_schema(component).await? else { return Ok(()) };
-        let validator = jsonschema::validator_for(&schema).map_err(|e| Error::new(Code::InternalError, format!("the playbook's input schema: {e}")))?;
+    async fn check_input(&self, component: &Digest, input: &Json) -> Result<()> {
+        let expected = match self.inputs.get(component) {
+            Some(expected) => expected,
+            None => self.inputs.keep(component, self.input_schema(component).await?)?,
+        };
+        let Some(ExpectedInput { schema, validator }) = expected.as_ref() else { return Ok(()) };
         let value = input.value();
         // Masked: a message that repeats the value could be a megabyte long.
         let issue = |e: jsonschema::ValidationError| Issue { path: e.instance_path().to_string(), message: e.masked().to_string() };

@@ -35,6 +35,7 @@ pub struct Engine {
     runs: Runs,
     playbooks: Playbooks,
     scheduler: Scheduler,
+    inputs: jobs::ExpectedInputs,
 }
 
 /// Where an engine keeps its data, and what it grants.
@@ -80,7 +81,15 @@ impl Engine {
         let sandbox = Sandbox::new(Some(&settings.data.join("compiled")))?;
         let tools = Registry::builtin();
         let scheduler = Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), grants);
-        Ok(Engine { runs: Runs::new(store.clone()), playbooks: Playbooks::new(store.clone()), store, sandbox, tools, scheduler })
+        Ok(Engine {
+            runs: Runs::new(store.clone()),
+            playbooks: Playbooks::new(store.clone()),
+            store,
+            sandbox,
+            tools,
+            scheduler,
+            inputs: jobs::ExpectedInputs::default(),
+        })
     }
 
     /// Recorded runs.
@@ -137,7 +146,11 @@ fn keep_out(data: &Path, grants: &[Grant]) -> Result<()> {
     let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
     for Grant::Fs(grant) in grants {
         if data.starts_with(&grant.path) || grant.path.starts_with(&data) {
-            let why = format!("grant {:?} covers the data directory {}; grant a directory that does not hold it and does not lie in it", grant.name.as_str(), data.display());
+            let why = format!(
+                "grant {:?} covers the data directory {}; grant a directory that does not hold it and does not lie in it",
+                grant.name.as_str(),
+                data.display()
+            );
             return Err(Error::new(Code::InvalidConfiguration, why));
         }
     }

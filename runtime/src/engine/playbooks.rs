@@ -118,7 +118,10 @@ impl Engine {
     pub async fn upload(&self, space: &Space, upload: Upload) -> Result<Uploaded> {
         let Upload { playbook_id, name, bytes } = upload;
         if bytes.len() > limits::COMPONENT_BYTES_MAX {
-            return Err(Error::new(Code::TooLarge, format!("the component has {} bytes; at most {}", bytes.len(), limits::COMPONENT_BYTES_MAX)));
+            return Err(Error::new(
+                Code::TooLarge,
+                format!("the component has {} bytes; at most {}", bytes.len(), limits::COMPONENT_BYTES_MAX),
+            ));
         }
         let digest = Digest::of(&bytes);
         let playbook_id = playbook_id.unwrap_or_else(|| PlaybookId::derived(&[digest.as_bytes()]));

@@ -98,7 +98,10 @@ fn template(at: usize, step: &plan::Step, recorded: Option<&Step>) -> StepTempla
     StepTemplate {
         step_index: recorded.map_or_else(|| u32::try_from(at + 1).unwrap_or(u32::MAX), |step| step.step_index),
         step_id: step.id.clone(),
-        tool_name: recorded.map(|step| step.tool_name.clone()).or_else(|| step.recorded_as.clone()).unwrap_or_else(|| step.tool.to_string()),
+        tool_name: recorded
+            .map(|step| step.tool_name.clone())
+            .or_else(|| step.recorded_as.clone())
+            .unwrap_or_else(|| step.tool.to_string()),
         tool: step.tool.to_string(),
         effect: step.effect,
         tool_input_template: value(recorded.map(|step| &step.tool_input)),

@@ -136,10 +136,9 @@ mod tests {
     #[test]
     fn what_is_ours_stays_ours() {
         for code in Code::ALL.iter().copied().filter(|code| is_ours(*code)) {
-            let error = Error::new(code, "/secret/path is full").with_details(json!({"path": "/secret"})).with_issues(vec![Issue {
-                path: "/secret".to_owned(),
-                message: "secret".to_owned(),
-            }]);
+            let error = Error::new(code, "/secret/path is full")
+                .with_details(json!({"path": "/secret"}))
+                .with_issues(vec![Issue { path: "/secret".to_owned(), message: "secret".to_owned() }]);
             let text = String::from_utf8(body(error, "r-1")).unwrap();
             assert!(!text.contains("secret") && text.contains("r-1") && text.contains(code.as_str()), "{text}");
         }

@@ -88,7 +88,8 @@ fn asked(body: &Value) -> Result<(JobRequest, Duration)> {
         fields.issue("wait_ms", "is not a whole number of milliseconds".to_owned());
     }
     if fields.has("grants") {
-        let how = "is not for a request to say: an operator gives grants, with `reprise serve --grant fs:DIR` or a [[grant]] in reprise.toml";
+        let how =
+            "is not for a request to say: an operator gives grants, with `reprise serve --grant fs:DIR` or a [[grant]] in reprise.toml";
         fields.issue("grants", how.to_owned());
     }
     for of_any_route in ["tenant_id", "scope", "actor"] {
@@ -179,7 +180,8 @@ fn job(_: &mut Components) -> Value {
         "tenant_id": text("Whose it is."), "scope": text("Whose it is."), "component_digest": text("SHA-256 of what it runs."),
         "usage": usage, "output": {"description": "What it gave back, once it has completed."}, "failure": failure, "uncertain": uncertain,
     })));
-    let required = ["tenant_id", "scope", "job_id", "status", "playbook_id", "version", "component_digest", "created_at", "updated_at", "usage"];
+    let required =
+        ["tenant_id", "scope", "job_id", "status", "playbook_id", "version", "component_digest", "created_at", "updated_at", "usage"];
     json!({"type": "object", "properties": properties, "required": required})
 }
 
@@ -212,7 +214,8 @@ fn entries(_: &mut Components) -> Value {
             "kind": text("created, called, returned, recorded, resumed, uncertain, completed or failed."),
         },
     });
-    let next = json!({"type": ["integer", "null"], "description": "The next page's `after`; null where this was the end when it was read."});
+    let next =
+        json!({"type": ["integer", "null"], "description": "The next page's `after`; null where this was the end when it was read."});
     json!({"type": "object", "required": ["tenant_id", "scope", "job_id", "entries", "next"], "properties": {
         "tenant_id": text("Whose it is."), "scope": text("Whose it is."), "job_id": text("The job."),
         "entries": {"type": "array", "items": entry}, "next": next,

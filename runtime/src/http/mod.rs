@@ -2,8 +2,8 @@
 //!
 //! It is the only module that names axum and the only one that knows a status code. It deliberately decides
 //! nothing: what a request means is the engine's, what it may hold is `limits`'. What must stay true: each route
-//! stands once, in [`route::table`], from which both the router and the OpenAPI document are made; and every
-//! answer that is no success is the one [`envelope`].
+//! stands once, in `route::table`, from which both the router and the OpenAPI document are made; and every
+//! answer that is no success is the one `envelope`.
 //!
 //! ```text
 //! connection   who may stay connected, and how long ┐

@@ -184,9 +184,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         json!({"name": name, "in": "path", "required": true, "schema": schema})
     });
     let space = if route.in_space && !matches!(route.takes, Takes::Json(_)) { space(false) } else { Vec::new() };
-    let in_query = |field: &Field| {
-        json!({"name": field.name, "in": "query", "required": field.required, "description": field.about, "schema": field.kind.schema()})
-    };
+    let in_query = |field: &Field| json!({"name": field.name, "in": "query", "required": field.required, "description": field.about, "schema": field.kind.schema()});
     in_path.chain(route.query.iter().chain(&space).map(in_query)).collect()
 }
 
@@ -209,7 +207,8 @@ fn responses(route: &Route, envelope: &Value, components: &mut Components) -> Va
     for (status, codes) in failures {
         responses.insert(status.to_string(), failure(codes.join("\n\n")));
     }
-    let any: Vec<&str> = [Code::InvalidRequest, Code::StoreUnavailable, Code::StorePoisoned, Code::InternalError].map(Code::as_str).to_vec();
+    let any: Vec<&str> =
+        [Code::InvalidRequest, Code::StoreUnavailable, Code::StorePoisoned, Code::InternalError].map(Code::as_str).to_vec();
     responses.insert("default".to_owned(), failure(format!("Any other failure, such as {}.", any.join(", "))));
     Value::Object(responses)
 }

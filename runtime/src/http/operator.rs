@@ -21,12 +21,16 @@ use crate::tools::{Access, Grant, Info};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/v1/tools", tools, "list_tools", "Every tool there is.")
-            .for_all()
-            .gives(200, "The tools, by id.", Gives::Json(openapi::of::<ToolList>)),
-        Route::get("/v1/grants", grants, "list_grants", "What the operator granted to all jobs, as a job sees it.")
-            .for_all()
-            .gives(200, "The grants.", Gives::Json(openapi::of::<GrantList>)),
+        Route::get("/v1/tools", tools, "list_tools", "Every tool there is.").for_all().gives(
+            200,
+            "The tools, by id.",
+            Gives::Json(openapi::of::<ToolList>),
+        ),
+        Route::get("/v1/grants", grants, "list_grants", "What the operator granted to all jobs, as a job sees it.").for_all().gives(
+            200,
+            "The grants.",
+            Gives::Json(openapi::of::<GrantList>),
+        ),
         Route::get("/healthz", healthz, "healthz", "Whether the server can do its work.")
             .for_all()
             .gives(200, "It can.", Gives::Json(openapi::of::<Healthz>))
@@ -35,9 +39,11 @@ pub(super) fn routes() -> Vec<Route> {
             .for_all()
             .gives(200, "It is there.", Gives::Json(openapi::of::<Health>))
             .fails(&[Code::StorePoisoned]),
-        Route::get("/openapi.json", description, "openapi", "This document.")
-            .for_all()
-            .gives(200, "The document.", Gives::Json(|_| json!({"type": "object"}))),
+        Route::get("/openapi.json", description, "openapi", "This document.").for_all().gives(
+            200,
+            "The document.",
+            Gives::Json(|_| json!({"type": "object"})),
+        ),
     ]
 }
 

@@ -25,23 +25,28 @@ use crate::limits;
 pub(super) fn routes() -> Vec<Route> {
     const OF_ONE: &[Code] = &[Code::InvalidRequest, Code::ReplayPlaybookNotFound];
     vec![
-        Route::post("/v1/playbooks", upload, "upload_playbook", "Takes a component that was made elsewhere, linked and started once without effects.")
-            .query(vec![
-                field("id", Kind::Given, "The playbook, new or not; follows from the bytes where it is left out."),
-                field("name", Kind::Text, "For people; the playbook's id where it is left out."),
-            ])
-            .takes(Takes::Component)
-            .gives(201, "A new version.", Gives::Json(openapi::of::<VersionView>))
-            .gives(200, "The version that the same bytes and name had made before.", Gives::Json(openapi::of::<VersionView>))
-            .fails(&[
-                Code::InvalidRequest,
-                Code::TooLarge,
-                Code::NotAComponent,
-                Code::ImportsUnsatisfied,
-                Code::ComponentTooDemanding,
-                Code::ComponentDoesNotStart,
-                Code::Contended,
-            ]),
+        Route::post(
+            "/v1/playbooks",
+            upload,
+            "upload_playbook",
+            "Takes a component that was made elsewhere, linked and started once without effects.",
+        )
+        .query(vec![
+            field("id", Kind::Given, "The playbook, new or not; follows from the bytes where it is left out."),
+            field("name", Kind::Text, "For people; the playbook's id where it is left out."),
+        ])
+        .takes(Takes::Component)
+        .gives(201, "A new version.", Gives::Json(openapi::of::<VersionView>))
+        .gives(200, "The version that the same bytes and name had made before.", Gives::Json(openapi::of::<VersionView>))
+        .fails(&[
+            Code::InvalidRequest,
+            Code::TooLarge,
+            Code::NotAComponent,
+            Code::ImportsUnsatisfied,
+            Code::ComponentTooDemanding,
+            Code::ComponentDoesNotStart,
+            Code::Contended,
+        ]),
         Route::get("/v1/playbooks", list, "list_playbooks", "Playbooks in the order of their ids.")
             .query(page_fields())
             .gives(200, "A page.", Gives::Json(openapi::of::<PlaybookPage>))
@@ -58,9 +63,14 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/v1/playbooks/{id}/versions/{version}/plan", plan, "get_playbook_plan", "The plan that the component was made from.")
             .gives(200, "The plan.", Gives::Json(|_| serde_json::json!({"type": "object"})))
             .fails(&[Code::InvalidRequest, Code::ReplayPlaybookNotFound, Code::PlanNotFound]),
-        Route::get("/v1/playbooks/{id}/versions/{version}/wit", wit, "get_playbook_wit", "The component's world in WIT: what it imports and exports.")
-            .gives(200, "The world.", Gives::Text)
-            .fails(OF_ONE),
+        Route::get(
+            "/v1/playbooks/{id}/versions/{version}/wit",
+            wit,
+            "get_playbook_wit",
+            "The component's world in WIT: what it imports and exports.",
+        )
+        .gives(200, "The world.", Gives::Text)
+        .fails(OF_ONE),
     ]
 }
 
@@ -72,7 +82,11 @@ pub(super) fn page_fields() -> Vec<Field> {
     ]
 }
 
-async fn upload(State(engine): State<Engine>, Asked { space, mut query }: Asked, Component(bytes): Component) -> Result<(StatusCode, Json<VersionView>)> {
+async fn upload(
+    State(engine): State<Engine>,
+    Asked { space, mut query }: Asked,
+    Component(bytes): Component,
+) -> Result<(StatusCode, Json<VersionView>)> {
     let playbook_id = query.text("id").map(|id| PlaybookId::parse(&id)).transpose()?;
     let name = query.parsed("name", &format!("a name of 1 to {} characters", limits::TEXT_CHARS_MAX), |name| {
         (1..=limits::TEXT_CHARS_MAX).contains(&name.chars().count()).then(|| name.to_owned())

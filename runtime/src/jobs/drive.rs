@@ -44,11 +44,16 @@ async fn attempt(shared: &Arc<Shared>, mut log: Log, entries: Vec<Entry>, manner
     };
     match grants {
         Ok(grants) => durable.lend(grants),
-        Err(e) => return finish(&mut durable, failed(None, format!("a grant of the job cannot be used: {}", e.message), Cause::Component), 0).await,
+        Err(e) => {
+            return finish(&mut durable, failed(None, format!("a grant of the job cannot be used: {}", e.message), Cause::Component), 0)
+                .await;
+        }
     }
     let finished = shared.sandbox.run(&playbook, &input, Box::new(durable), fuel).await;
     let effects: Box<dyn Any> = finished.effects;
-    let mut durable = effects.downcast::<Durable>().map_err(|_| Error::new(Code::InternalError, "the sandbox gave back other effects than it was lent"))?;
+    let mut durable = effects
+        .downcast::<Durable>()
+        .map_err(|_| Error::new(Code::InternalError, "the sandbox gave back other effects than it was lent"))?;
     let body = match finished.ending {
         Ending::Stopped(Stop::Host(e)) => return Err(e),
         Ending::Stopped(Stop::Uncertain { .. }) => return Ok(()),
@@ -83,7 +88,9 @@ async fn ended(shared: &Shared, durable: &Durable, ending: Ending) -> Result<End
     }
     Ok(match ending {
         Ending::Output(output) => End::Completed(save(&shared.store, output).await?),
-        Ending::Failure { step: named, message, detail } => End::Failed(Failure { step: named.or(step), message, detail, cause: Cause::Playbook }),
+        Ending::Failure { step: named, message, detail } => {
+            End::Failed(Failure { step: named.or(step), message, detail, cause: Cause::Playbook })
+        }
         Ending::Broke(how) => failed(step, how, Cause::Trap),
         Ending::OutOfFuel => failed(step, format!("used up its fuel of {}", durable.log.state().fuel), Cause::Fuel),
         Ending::OverTime(how) => failed(step, how, Cause::Time),
@@ -102,7 +109,8 @@ async fn load(shared: &Arc<Shared>, component: crate::ids::Digest) -> Result<Pla
         return Ok(playbook);
     }
     let shared = Arc::clone(shared);
-    blocking::run(move || shared.sandbox.load(&component, |tool| shared.tools.get(tool).is_some(), || shared.store.blobs().get(&component))).await
+    blocking::run(move || shared.sandbox.load(&component, |tool| shared.tools.get(tool).is_some(), || shared.store.blobs().get(&component)))
+        .await
 }
 
 /// What the operator granted to all jobs, and what was granted to this one. Opened at every attempt, so that a

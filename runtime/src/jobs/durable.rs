@@ -76,7 +76,9 @@ impl Durable {
     /// The process died in the middle of a call that must not be repeated: nobody knows whether it happened.
     /// Settling it is a later entry's work; until then the job stands.
     async fn uncertain(&mut self, call: u64, tool: &ToolId) -> Result<Stop, Stop> {
-        let reason = format!("the process died after {tool} was called and before its answer was recorded; it may or may not have taken effect, and it is not repeated unasked");
+        let reason = format!(
+            "the process died after {tool} was called and before its answer was recorded; it may or may not have taken effect, and it is not repeated unasked"
+        );
         self.log.push(Body::Uncertain { call, reason }).map_err(Stop::Host)?;
         self.flush().await.map_err(Stop::Host)?;
         Ok(Stop::Uncertain { call })
@@ -87,7 +89,8 @@ impl Durable {
         let effect = self.shared.tools.get(tool).map_or(Effect::Once, |info| info.effect);
         let key = self.key(call, tool, &input_digest);
         let payload = save(&self.shared.store, input.clone()).await.map_err(Stop::Host)?;
-        let called = Body::Called { call, step: self.step.clone(), tool: tool.clone(), effect, key: key.clone(), input: payload, input_digest };
+        let called =
+            Body::Called { call, step: self.step.clone(), tool: tool.clone(), effect, key: key.clone(), input: payload, input_digest };
         self.push(called)?;
         if !effect.touches_nothing() || self.log.should_flush() {
             self.flush().await.map_err(Stop::Host)?;

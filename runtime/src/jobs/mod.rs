@@ -89,7 +89,8 @@ impl Scheduler {
             Err(CreateError::Failed(e)) => Err(e),
             Err(CreateError::KeyTaken) => {
                 let key = key.expect("only a key can be taken");
-                self.promised(&key, &asked)?.ok_or_else(|| Error::new(Code::Contended, "the idempotency key was taken and freed meanwhile; try again"))
+                self.promised(&key, &asked)?
+                    .ok_or_else(|| Error::new(Code::Contended, "the idempotency key was taken and freed meanwhile; try again"))
             }
         }
     }
@@ -97,7 +98,8 @@ impl Scheduler {
     /// The job that was made under this key before.
     fn promised(&self, key: &IdempotencyKey, asked: &Digest) -> Result<Option<JobId>> {
         let Some(row) = self.shared().store.get(key)? else { return Ok(None) };
-        let promise: Promise = serde_json::from_slice(&row).map_err(|e| Error::new(Code::DataCorrupt, format!("the row of idempotency key {:?}: {e}", key.key)))?;
+        let promise: Promise = serde_json::from_slice(&row)
+            .map_err(|e| Error::new(Code::DataCorrupt, format!("the row of idempotency key {:?}: {e}", key.key)))?;
         if promise.asked == *asked {
             return Ok(Some(promise.job_id));
         }
@@ -131,12 +133,20 @@ impl Scheduler {
 fn asked(order: &Order) -> Digest {
     let grants = serde_json::to_vec(&order.grants).expect("grants print");
     let version = order.target.version.to_be_bytes();
-    Digest::of_parts(&[order.target.playbook_id.as_str().as_bytes(), &version, order.component.as_bytes(), order.input.as_str().as_bytes(), &grants])
+    Digest::of_parts(&[
+        order.target.playbook_id.as_str().as_bytes(),
+        &version,
+        order.component.as_bytes(),
+        order.input.as_str().as_bytes(),
+        &grants,
+    ])
 }
 
 /// The grants that a journal holds.
 fn own_grants(stored: &[Json]) -> Result<Vec<Grant>> {
-    let read = |json: &Json| serde_json::from_str(json.as_str()).map_err(|e| Error::new(Code::DataCorrupt, format!("a grant in the journal: {e}")));
+    let read = |json: &Json| {
+        serde_json::from_str(json.as_str()).map_err(|e| Error::new(Code::DataCorrupt, format!("a grant in the journal: {e}")))
+    };
     stored.iter().map(read).collect()
 }
 

@@ -112,7 +112,10 @@ impl Scheduler {
     pub async fn resume(&self, space: &Space, job: JobId, manner: Manner) -> Result<()> {
         let head = journal::head_of(&self.shared.store, space, &job)?.ok_or_else(|| super::no_such_job(&job))?;
         if !matches!(head.status, journal::Status::Ready | journal::Status::Running) {
-            return Err(Error::new(Code::JobStateConflict, format!("job {job} is {}; only a ready or running one can be taken up", head.status)));
+            return Err(Error::new(
+                Code::JobStateConflict,
+                format!("job {job} is {}; only a ready or running one can be taken up", head.status),
+            ));
         }
         if self.holds(&job) {
             return Err(Error::new(Code::JobStateConflict, format!("job {job} is already running here")));

@@ -59,7 +59,8 @@ impl Playbooks {
         for _ in 0..limits::CONTENDED_TRIES_MAX {
             let key = PlaybookKey { space: space.clone(), playbook_id: new.playbook_id.clone() };
             let row = self.store.get(&key)?;
-            let latest = row.as_deref().map(|row| saved::summary(row, &new.playbook_id)).transpose()?.map_or(0, |summary| summary.latest_version);
+            let latest =
+                row.as_deref().map(|row| saved::summary(row, &new.playbook_id)).transpose()?.map_or(0, |summary| summary.latest_version);
             if let Some(same) = self.same_content(space, &new, latest)? {
                 return Ok(Added { version: same, repeated: true });
             }
@@ -90,11 +91,17 @@ impl Playbooks {
     pub fn get(&self, space: &Space, id: &PlaybookId, number: Option<u32>) -> Result<Version> {
         let key = PlaybookKey { space: space.clone(), playbook_id: id.clone() };
         let not_found = |message| Error::new(Code::ReplayPlaybookNotFound, message);
-        let row = self.store.get(&key)?.ok_or_else(|| not_found(format!("no playbook {:?} in tenant {}, scope {}", id.as_str(), space.tenant(), space.scope())))?;
+        let row = self
+            .store
+            .get(&key)?
+            .ok_or_else(|| not_found(format!("no playbook {:?} in tenant {}, scope {}", id.as_str(), space.tenant(), space.scope())))?;
         let latest = saved::summary(&row, id)?.latest_version;
         let number = number.unwrap_or(latest);
         let key = VersionKey { space: space.clone(), playbook_id: id.clone(), version: number };
-        let row = self.store.get(&key)?.ok_or_else(|| not_found(format!("playbook {:?} has no version {number}; it has 1 to {latest}", id.as_str())))?;
+        let row = self
+            .store
+            .get(&key)?
+            .ok_or_else(|| not_found(format!("playbook {:?} has no version {number}; it has 1 to {latest}", id.as_str())))?;
         saved::version(&row, id, number)
     }
 
@@ -135,11 +142,17 @@ impl Playbooks {
 
     fn number_conflict(&self, space: &Space, new: &NewVersion, number: u32, latest: u32) -> Result<Error> {
         if number == 0 || number > latest {
-            return Ok(Error::new(Code::IdConflict, format!("version {number} would leave a gap: playbook {} is at version {latest}", new.playbook_id))
-                .with_details(serde_json::json!({"latest_version": latest, "next_version": latest + 1})));
+            return Ok(Error::new(
+                Code::IdConflict,
+                format!("version {number} would leave a gap: playbook {} is at version {latest}", new.playbook_id),
+            )
+            .with_details(serde_json::json!({"latest_version": latest, "next_version": latest + 1})));
         }
         let stored = self.get(space, &new.playbook_id, Some(number))?;
-        Ok(Error::new(Code::IdConflict, format!("playbook {} has another version {number}; versions never change, the next one is {}", new.playbook_id, latest + 1))
-            .with_details(serde_json::json!({"stored": stored.identity(), "sent": new.identity()})))
+        Ok(Error::new(
+            Code::IdConflict,
+            format!("playbook {} has another version {number}; versions never change, the next one is {}", new.playbook_id, latest + 1),
+        )
+        .with_details(serde_json::json!({"stored": stored.identity(), "sent": new.identity()})))
     }
 }

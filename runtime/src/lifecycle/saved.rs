@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::version::{Origin, Status, Version};
 use super::Summary;
+use super::version::{Origin, Status, Version};
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, PlaybookId};
 
@@ -41,7 +41,8 @@ pub(super) fn summary(row: &[u8], id: &PlaybookId) -> Result<Summary> {
 
 pub(super) fn version_row(version: &Version) -> Vec<u8> {
     let Version { status, name, component, component_bytes, origin, created_at_ms, .. } = version.clone();
-    serde_json::to_vec(&VersionRow { v: 1, status, name, component, component_bytes, origin, created_at: created_at_ms }).expect("a row prints")
+    serde_json::to_vec(&VersionRow { v: 1, status, name, component, component_bytes, origin, created_at: created_at_ms })
+        .expect("a row prints")
 }
 
 pub(super) fn version(row: &[u8], id: &PlaybookId, number: u32) -> Result<Version> {

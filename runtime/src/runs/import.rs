@@ -8,9 +8,10 @@
 use std::collections::HashMap;
 
 use super::Runs;
-use super::record::{self, Next};
+use super::record;
 use super::recording::{Recorded, Recording};
 use super::saved::{self, Head};
+use super::settle::{Next, large};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::ids::{RunId, Space, StepId};
@@ -47,7 +48,7 @@ impl Runs {
     pub async fn import(&self, space: &Space, recording: Recording) -> Result<RunId> {
         let step_ids = step_ids(space, &recording)?;
         self.compare(space, &recording, &step_ids)?;
-        if let Some(values) = record::large(recording.values()) {
+        if let Some(values) = large(recording.values()) {
             self.set_aside(values).await?;
         }
         let mut from = Some(0);
@@ -75,7 +76,7 @@ impl Runs {
     }
 
     /// What is missing from step `from` on, as much as goes into one batch; and the step to go on from.
-    fn portion(&self, space: &Space, recording: &Recording, step_ids: &[StepId], from: usize) -> Result<Next<Option<usize>>> {
+    pub(super) fn portion(&self, space: &Space, recording: &Recording, step_ids: &[StepId], from: usize) -> Result<Next<Option<usize>>> {
         let (run_id, at_ms) = (&recording.run_id, clock::now_ms());
         let head = self.head(space, run_id)?;
         let mut next = head.as_ref().map(|head| head.row.clone()).unwrap_or_default();
@@ -146,7 +147,7 @@ impl Runs {
 }
 
 /// Each step's id in this space.
-fn step_ids(space: &Space, recording: &Recording) -> Result<Vec<StepId>> {
+pub(super) fn step_ids(space: &Space, recording: &Recording) -> Result<Vec<StepId>> {
     let mut first = HashMap::new();
     let mut step_ids = Vec::with_capacity(recording.steps.len());
     for (n, recorded) in recording.steps.iter().enumerate() {

@@ -6,6 +6,7 @@
 //! The rules that must stay true: what was acknowledged is flushed; what was written never changes; the
 //! same request sent again is answered as the first time, and the same id with other content is refused.
 
+mod compare;
 mod export;
 mod import;
 mod read;
@@ -15,6 +16,7 @@ mod recording;
 mod request;
 mod run;
 mod saved;
+mod settle;
 #[cfg(test)]
 mod tests;
 pub mod view;

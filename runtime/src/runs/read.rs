@@ -27,8 +27,10 @@ impl Runs {
         // Results come before steps: each result's step was there before it.
         let head = self.head(space, run_id)?.ok_or_else(|| not_found(space, run_id))?;
         let key = RunKey { space: space.clone(), run_id: run_id.clone() };
-        let start =
-            self.store.get(&key)?.ok_or_else(|| Error::new(Code::DataCorrupt, format!("run {run_id:?} has a head but no start")))?;
+        let start = self
+            .store
+            .get(&key)?
+            .ok_or_else(|| Error::new(Code::DataCorrupt, format!("run {:?} has a head but no start", run_id.as_str())))?;
         let mut run = saved::decode::<Start>(&start, "a run")?.load(&self.store, space, run_id, Digest::of(&start))?;
         let mut afters = std::collections::BTreeMap::new();
         for (key, bytes) in self.store.scan(&AfterKey::of_run(space, run_id), None, limits::RUN_STEPS_MAX)? {
@@ -41,7 +43,10 @@ impl Runs {
             run.steps.push(step);
         }
         if let Some(step_id) = afters.keys().next() {
-            return Err(Error::new(Code::DataCorrupt, format!("run {run_id:?} has a result for step {step_id:?}, which it does not have")));
+            return Err(Error::new(
+                Code::DataCorrupt,
+                format!("run {:?} has a result for step {:?}, which it does not have", run_id.as_str(), step_id.as_str()),
+            ));
         }
         run.steps.sort_by_key(|step| (step.step_index, step.ordinal));
         let written = Digest::of(&head.bytes);

@@ -65,7 +65,10 @@ impl Cache {
         if !path.exists() {
             return None;
         }
-        #[expect(unsafe_code, reason = "the file lies in a directory of our own, under the digest of what we compiled and the hash of the engine that did")]
+        #[expect(
+            unsafe_code,
+            reason = "the file lies in a directory of our own, under the digest of what we compiled and the hash of the engine that did"
+        )]
         let loaded = unsafe { Component::deserialize_file(engine, &path) };
         loaded.inspect_err(|e| tracing::warn!(path = %path.display(), "a cached component does not load and is compiled anew: {e:#}")).ok()
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use wasmtime::Engine;
-use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::Component;
+use wasmtime::component::types::{ComponentInstance, ComponentItem};
 
 use crate::contract::ToolId;
 use crate::error::Issue;
@@ -69,7 +69,9 @@ pub(super) fn sort(engine: &Engine, component: &Component, provides: impl Fn(&To
             _ => match ToolId::from_import(name) {
                 Some(tool) if functions != ["call"] => lack(
                     name,
-                    format!("a tool has one function, call: func(input: json) -> result<json, tool-error>; {tool} is imported with {functions:?}"),
+                    format!(
+                        "a tool has one function, call: func(input: json) -> result<json, tool-error>; {tool} is imported with {functions:?}"
+                    ),
                 ),
                 Some(tool) if !tool.is_external() && !provides(&tool) => {
                     lack(name, format!("no tool {tool} here; `reprise tools list` shows what there is"));
@@ -88,9 +90,7 @@ pub(super) fn sort(engine: &Engine, component: &Component, provides: impl Fn(&To
 
 /// True where the component exports the playbook interface with `run`.
 pub(super) fn exports_run(component: &Component) -> bool {
-    component
-        .get_export_index(None, PLAYBOOK)
-        .is_some_and(|interface| component.get_export_index(Some(&interface), "run").is_some())
+    component.get_export_index(None, PLAYBOOK).is_some_and(|interface| component.get_export_index(Some(&interface), "run").is_some())
 }
 
 /// Import names of tools, as the linker wants them.

@@ -111,7 +111,9 @@ impl Sandbox {
     fn compile(&self, bytes: &[u8]) -> Result<Component> {
         let refused = |message: String| Error::new(Code::NotAComponent, message);
         if wasmparser::Parser::is_core_wasm(bytes) {
-            return Err(refused("this is a core module; a playbook is a component (`wasm-tools component new` makes one of the other)".to_owned()));
+            return Err(refused(
+                "this is a core module; a playbook is a component (`wasm-tools component new` makes one of the other)".to_owned(),
+            ));
         }
         if !wasmparser::Parser::is_component(bytes) {
             return Err(refused(format!("these {} bytes do not begin as a WebAssembly component does", bytes.len())));
@@ -129,14 +131,22 @@ impl Sandbox {
             unsatisfied(format!("nothing here provides {}", names.join(", ")), missing)
         })?;
         if imports.tools.len() > limits::IMPORTS_MAX {
-            return Err(Error::new(Code::ComponentTooDemanding, format!("imports {} tools; at most {}", imports.tools.len(), limits::IMPORTS_MAX)));
+            return Err(Error::new(
+                Code::ComponentTooDemanding,
+                format!("imports {} tools; at most {}", imports.tools.len(), limits::IMPORTS_MAX),
+            ));
         }
         if !imports::exports_run(component) {
-            return Err(Error::new(Code::NotAComponent, format!("a component, but not a playbook: it does not export {PLAYBOOK} with run")));
+            return Err(Error::new(
+                Code::NotAComponent,
+                format!("a component, but not a playbook: it does not export {PLAYBOOK} with run"),
+            ));
         }
         let mut linker = Linker::new(engine);
         guest::link(&mut linker, &imports::by_import_name(&imports)).expect("each import name is linked once");
-        let pre = linker.instantiate_pre(component).map_err(|e| unsatisfied(format!("an import has another type than wit/ gives it: {e:#}"), Vec::new()))?;
+        let pre = linker
+            .instantiate_pre(component)
+            .map_err(|e| unsatisfied(format!("an import has another type than wit/ gives it: {e:#}"), Vec::new()))?;
         let interface = component.get_export_index(None, PLAYBOOK).expect("looked at above");
         let run = component.get_export_index(Some(&interface), "run").expect("looked at above");
         run::check_type(component)?;

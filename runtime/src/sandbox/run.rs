@@ -1,7 +1,7 @@
 //! One run of one playbook: a fresh store, its limits, one call, and what came of it.
 
-use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::Component;
+use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::{AsContextMut, Store, StoreLimitsBuilder, Trap};
 
 use super::effects::{Effects, Stop};
@@ -109,15 +109,21 @@ async fn call(playbook: &Playbook, store: &mut Store<Guest>, input: &Json) -> wa
 
 /// `run` must have the type that `wit/` gives it; found at upload, not at the first job.
 pub(super) fn check_type(component: &Component) -> Result<()> {
-    let wrong = |found: String| Error::new(Code::NotAComponent, format!("its run is not func(input: json) -> result<json, failure>: {found}"));
-    let Some((ComponentItem::ComponentFunc(ty), _)) = component.get_export(None, super::PLAYBOOK).and_then(|(_, interface)| component.get_export(Some(&interface), "run"))
+    let wrong =
+        |found: String| Error::new(Code::NotAComponent, format!("its run is not func(input: json) -> result<json, failure>: {found}"));
+    let Some((ComponentItem::ComponentFunc(ty), _)) =
+        component.get_export(None, super::PLAYBOOK).and_then(|(_, interface)| component.get_export(Some(&interface), "run"))
     else {
         return Err(wrong("it is not a function".to_owned()));
     };
     let params: Vec<_> = ty.params().map(|(_, t)| t).collect();
     let results: Vec<_> = ty.results().collect();
     match (params.as_slice(), results.as_slice()) {
-        ([Type::String], [Type::Result(result)]) if matches!(result.ok(), Some(Type::String)) && matches!(result.err(), Some(Type::Record(_))) => Ok(()),
+        ([Type::String], [Type::Result(result)])
+            if matches!(result.ok(), Some(Type::String)) && matches!(result.err(), Some(Type::Record(_))) =>
+        {
+            Ok(())
+        }
         _ => Err(wrong(format!("it takes {} values and gives {}", params.len(), results.len()))),
     }
 }

@@ -123,17 +123,21 @@ impl Work {
     fn commit(&mut self, waiting: impl Iterator<Item = Waiting>) {
         let mut group = Group::new();
         let mut answers = Vec::new();
-        let mut failure = self.health.check().err();
+        let mut refused = self.health.check();
         for Waiting { batch, answer } in waiting {
-            let verdict = match &failure {
-                Some(_) => Ok(false),
-                None => judge(&self.tree, &mut group, batch),
+            let verdict = match &refused {
+                Err(_) => Ok(false),
+                Ok(()) => judge(&self.tree, &mut group, batch),
             };
-            failure = failure.or(verdict.as_ref().err().cloned());
+            if let Err(failed) = &verdict {
+                // sled writes on threads of its own and tells of a refused write at whatever is called next, a
+                // read too. So a read that fails here may be an earlier write's failure: nothing more is written.
+                self.health.poison(&failed.message);
+                refused = self.health.check();
+            }
             answers.push((answer, verdict.unwrap_or(false)));
         }
-        // A read that failed here took nothing with it: the group is given up, the store is not.
-        let written = failure.map_or_else(|| self.write(group), Err);
+        let written = refused.and_then(|()| self.write(group));
         for (answer, passed) in answers {
             // Nobody may wait any more; the batch is written all the same.
             let _ = answer.send(match &written {

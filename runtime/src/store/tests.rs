@@ -11,6 +11,8 @@ use std::task::{Context, Poll, Waker};
 use super::*;
 use crate::ids::{JobId, RunId, Space, StepId};
 
+mod scans;
+
 fn entry(job: u8, seq: u64) -> EntryKey {
     EntryKey { job_id: JobId::from_bytes([job; 16]), seq }
 }
@@ -24,10 +26,12 @@ fn puts(rows: &[(&EntryKey, &[u8])]) -> Batch {
 }
 
 /// A store whose flushes wait for a word from the test: it hears that one has begun, and lets it go on.
+///
+/// `go_on` stands first, so that it is dropped first: a store that is dropped waits for its committer.
 struct Held {
-    store: Store,
-    begun: mpsc::Receiver<()>,
     go_on: mpsc::Sender<()>,
+    begun: mpsc::Receiver<()>,
+    store: Store,
 }
 
 impl Held {
@@ -41,14 +45,19 @@ impl Held {
                 flush()
             })
         };
-        Held { store: Store::open_with(dir, around).unwrap(), begun, go_on }
+        Held { go_on, begun, store: Store::open_with(dir, around).unwrap() }
+    }
+
+    /// Waits until a flush has begun.
+    fn begun(&self) {
+        self.begun.recv_timeout(FOR_EVER).unwrap();
     }
 
     /// Writes without holding.
     fn write(&self, batch: Batch) {
         self.go_on.send(()).unwrap();
         self.store.commit_blocking(batch).unwrap();
-        self.begun.recv().unwrap();
+        self.begun();
     }
 }
 
@@ -56,10 +65,13 @@ fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Polls until it is ready, which it will be without further help; a minute is for ever.
+/// A test that waits this long would wait for ever.
+const FOR_EVER: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Polls until it is ready, which it will be without further help.
 fn finish<F: Future>(mut future: Pin<&mut F>) -> F::Output {
     let begin = std::time::Instant::now();
-    while begin.elapsed().as_secs() < 60 {
+    while begin.elapsed() < FOR_EVER {
         if let Poll::Ready(value) = poll(future.as_mut()) {
             return value;
         }
@@ -202,13 +214,13 @@ fn of_two_batches_in_one_group_the_second_sees_the_first() {
     // The first flush is held, so that the three that follow wait together and become one group.
     let mut opener = pin!(store.commit(puts(&[(&entry(9, 0), b"")])));
     assert!(poll(opener.as_mut()).is_pending());
-    held.begun.recv().unwrap();
+    held.begun();
     let (mut a, mut b, mut c) =
         (pin!(store.commit(guarded(b"a"))), pin!(store.commit(guarded(b"b"))), pin!(store.commit(puts(&[(&entry(1, 1), b"c")]))));
     assert!(poll(a.as_mut()).is_pending() && poll(b.as_mut()).is_pending() && poll(c.as_mut()).is_pending());
     held.go_on.send(()).unwrap();
     finish(opener).unwrap();
-    held.begun.recv().unwrap();
+    held.begun();
     assert!(poll(b.as_mut()).is_pending(), "that the guard failed is not told before the flush either");
     held.go_on.send(()).unwrap();
     finish(a).unwrap();
@@ -228,7 +240,7 @@ fn nothing_is_acknowledged_nor_seen_before_the_flush() {
     batch.delete(&entry(1, 1));
     let mut commit = pin!(store.commit(batch));
     assert!(poll(commit.as_mut()).is_pending());
-    held.begun.recv().unwrap();
+    held.begun();
     // It is applied, and the flush has begun. If it were acknowledged now, the answer would be here already.
     assert!(poll(commit.as_mut()).is_pending());
     let rows = |store: &Store| store.scan(&EntryKey::of_job(&JobId::from_bytes([1; 16])), None, 10).unwrap();
@@ -248,7 +260,7 @@ fn a_batch_is_written_though_nobody_waits_for_it_any_more() {
     {
         let mut commit = pin!(held.store.commit(puts(&[(&entry(1, 0), b"whole"), (&entry(1, 1), b"whole")])));
         assert!(poll(commit.as_mut()).is_pending());
-        held.begun.recv().unwrap();
+        held.begun();
     }
     // One that was never polled is not handed over.
     drop(held.store.commit(puts(&[(&entry(2, 0), b"never")])));
@@ -326,7 +338,7 @@ fn child_loses_a_thread_of_sleds() {
     held.write(puts(&[(&entry(1, 0), b"kept")]));
     let mut under_way = Box::pin(store.commit(puts(&[(&entry(2, 0), b"")])));
     assert!(poll(under_way.as_mut()).is_pending());
-    held.begun.recv().unwrap();
+    held.begun();
     let mut queued = Box::pin(store.commit(puts(&[(&entry(2, 1), b"")])));
     assert!(poll(queued.as_mut()).is_pending());
     // The committer now waits in a flush that does not come back.

@@ -30,7 +30,11 @@ fn calls() -> [(&'static str, Value, &'static str); 9] {
         ("fs/replace", replace("Cargo.toml", "version = '1.3.0'", "version = '1.4.0'"), "the wrong quotes"),
         ("fs/replace", replace("Cargo.toml", "version = \"1.3.0\"", "version = \"1.4.0\""), "the right ones"),
         ("fs/replace", replace("README.md", "acme-widgets 1.3.0", "acme-widgets 1.4.0"), "set it in the text"),
-        ("fs/replace", replace("CHANGELOG.md", "# Changelog\n", "# Changelog\n\n## 1.4.0 - 2026-11-20\n\nAll changes since 1.3.0.\n"), "a heading"),
+        (
+            "fs/replace",
+            replace("CHANGELOG.md", "# Changelog\n", "# Changelog\n\n## 1.4.0 - 2026-11-20\n\nAll changes since 1.3.0.\n"),
+            "a heading",
+        ),
         ("fs/write", json!({"path": release, "text": text, "create_dirs": true}), "list what changed"),
         ("fs/read", json!({"path": release}), "read it back"),
     ]

@@ -48,7 +48,9 @@ pub(super) async fn run_and_kill(home: &Path, project: &Path, output: &Output) -
     while let Some(line) = lines.next_line().await.map_err(|e| super::cannot("hear the child process", &e))? {
         let entry: Value = serde_json::from_str(&line).unwrap_or_default();
         job = job.or_else(|| entry["job_id"].as_str().and_then(|id| JobId::parse(id).ok()));
-        if let (Some("returned"), Some(call), Some(seq), Some(job)) = (entry["kind"].as_str(), entry["call"].as_u64(), entry["seq"].as_u64(), job) {
+        if let (Some("returned"), Some(call), Some(seq), Some(job)) =
+            (entry["kind"].as_str(), entry["call"].as_u64(), entry["seq"].as_u64(), job)
+        {
             output.say(format!("   call {call} answered, journal entry {seq} is on disk"));
             if call == KILL_AFTER_CALL {
                 child.kill().await.map_err(|e| super::cannot("kill the child process", &e))?;

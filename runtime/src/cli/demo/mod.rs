@@ -113,7 +113,8 @@ impl Story<'_> {
 
 /// The number of tool calls, each of which must stand in the journal once.
 fn once_each(entries: &[Entry]) -> Result<usize> {
-    let mut keys: Vec<&str> = entries.iter().filter_map(|e| if let Body::Called { key, .. } = &e.body { Some(key.as_str()) } else { None }).collect();
+    let mut keys: Vec<&str> =
+        entries.iter().filter_map(|e| if let Body::Called { key, .. } = &e.body { Some(key.as_str()) } else { None }).collect();
     let calls = keys.len();
     keys.sort_unstable();
     keys.dedup();

@@ -68,7 +68,13 @@ impl Layout {
 
     /// A table of (address, length) pairs, as static bytes.
     pub(super) fn table(&mut self, texts: &[&str]) -> u32 {
-        let pairs: Vec<u8> = texts.iter().flat_map(|text| { let (at, len) = self.text(text); [at.to_le_bytes(), len.to_le_bytes()].concat() }).collect();
+        let pairs: Vec<u8> = texts
+            .iter()
+            .flat_map(|text| {
+                let (at, len) = self.text(text);
+                [at.to_le_bytes(), len.to_le_bytes()].concat()
+            })
+            .collect();
         while !self.text.len().is_multiple_of(4) {
             self.text.push(0);
         }
@@ -93,7 +99,9 @@ impl Layout {
 fn scratch_slots(template: &Template) -> u32 {
     match template {
         Template::Constant(_) | Template::Value(_) => 0,
-        Template::Text(parts) => 1 + u32::try_from(parts.iter().filter(|p| matches!(p, Part::Value(_))).count()).expect("parts of one text"),
+        Template::Text(parts) => {
+            1 + u32::try_from(parts.iter().filter(|p| matches!(p, Part::Value(_))).count()).expect("parts of one text")
+        }
         Template::Object(fields) => fields.values().map(scratch_slots).sum(),
         Template::Array(items) => items.iter().map(scratch_slots).sum(),
     }

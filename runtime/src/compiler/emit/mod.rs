@@ -1,6 +1,6 @@
 //! Turns a plan into a WebAssembly component: no toolchain, no network, no generated source.
 //!
-//! The core module ([`module`]) is one straight path with an error exit between any two calls; `wit-component`
+//! The core module (`module`) is one straight path with an error exit between any two calls; `wit-component`
 //! makes it a component whose imports are exactly the plan's tools beside `flow` and `data`. The same plan
 //! gives the same bytes, so a component's digest names what it does, and a plan carried by a component can be
 //! held against its code ([`read_plan`]).
@@ -92,7 +92,14 @@ mod tests {
     use serde_json::json;
 
     fn step(id: &str, tool: &str, input: Template) -> Node {
-        Node::Step(Step { id: id.to_owned(), tool: ToolId::parse(tool).unwrap(), effect: Effect::Once, recorded_as: None, input, decisions: Vec::new() })
+        Node::Step(Step {
+            id: id.to_owned(),
+            tool: ToolId::parse(tool).unwrap(),
+            effect: Effect::Once,
+            recorded_as: None,
+            input,
+            decisions: Vec::new(),
+        })
     }
 
     fn object(fields: &[(&str, Template)]) -> Template {
@@ -106,13 +113,25 @@ mod tests {
     /// Two steps whose tools have names that are keywords of WIT.
     fn plan() -> Plan {
         let version = Source::Parameter { name: "ver/sion".to_owned(), pointer: String::new() };
-        let text = Template::Text(vec![Part::Literal("v\"".to_owned()), Part::Value(version), Part::Literal("\n→".to_owned()), Part::Value(output("s1", "/n"))]);
+        let text = Template::Text(vec![
+            Part::Literal("v\"".to_owned()),
+            Part::Value(version),
+            Part::Literal("\n→".to_owned()),
+            Part::Value(output("s1", "/n")),
+        ]);
         let first = object(&[("path", Template::Constant(Json::from(&json!({"b": [1, 2.5], "a": "ä"}))))]);
-        let second = object(&[("all", Template::Value(output("s1", ""))), ("list", Template::Array(vec![text, Template::Value(output("s1", "/deep/0"))]))]);
+        let second = object(&[
+            ("all", Template::Value(output("s1", ""))),
+            ("list", Template::Array(vec![text, Template::Value(output("s1", "/deep/0"))])),
+        ]);
         Plan {
             plan_version: PLAN_VERSION,
             goal: "try it".to_owned(),
-            parameters: vec![Parameter { name: "ver/sion".to_owned(), schema: Json::from(&json!({"type": "string"})), sample: Json::from(&json!("1")) }],
+            parameters: vec![Parameter {
+                name: "ver/sion".to_owned(),
+                schema: Json::from(&json!({"type": "string"})),
+                sample: Json::from(&json!("1")),
+            }],
             body: vec![step("s1", "use/list", first), step("s2", "use/interface", second)],
             output: object(&[("got", Template::Value(output("s2", "")))]),
         }

@@ -27,7 +27,9 @@ fn contract() -> &'static Resolve {
 pub(super) fn of(plan: &Plan) -> anyhow::Result<(Resolve, WorldId)> {
     let mut resolve = contract().clone();
     let mut namespaces: BTreeMap<&str, String> = BTreeMap::new();
-    let mut world = String::from("package reprise:generated;\nworld generated {\n import reprise:playbook/flow@0.1.0;\n import reprise:playbook/data@0.1.0;\n");
+    let mut world = String::from(
+        "package reprise:generated;\nworld generated {\n import reprise:playbook/flow@0.1.0;\n import reprise:playbook/data@0.1.0;\n",
+    );
     for tool in plan.tools() {
         // A tool may be called like a keyword of WIT; `%` makes any word an identifier.
         let interface = namespaces.entry(tool.namespace()).or_default();

@@ -87,10 +87,8 @@ async fn runs_get(State(engine): State<Engine>, Posted { space, body, .. }: Post
     let mut fields = Fields::of(&body, "")?;
     fields.require(&["run_id"]);
     let run_id = fields.id("run_id", RunId::parse);
-    let include = Include {
-        steps: fields.flag("include_steps").unwrap_or(true),
-        artifacts: fields.flag("include_artifacts").unwrap_or(true),
-    };
+    let include =
+        Include { steps: fields.flag("include_steps").unwrap_or(true), artifacts: fields.flag("include_artifacts").unwrap_or(true) };
     let run_id = fields.build(run_id)?;
     // A run may have thousands of steps: reading and printing it is not for a thread that serves others.
     blocking::run(move || engine.runs().get(&space, &run_id).map(|run| view::printed(&runs::view::RunView::of(&run, include)))).await
@@ -118,7 +116,11 @@ fn before_fields() -> Vec<Field> {
         field("expected_output_signature", Kind::Any, "What the agent expects of the output."),
         field("preconditions", Kind::Objects, "What must hold before the call."),
         field("retry_policy", Kind::Object, "How a repetition may be tried again."),
-        field("safety_level", words(SafetyLevel::NAMES), "Whether a repetition may go ahead unasked; `needs_confirm` where it is left out."),
+        field(
+            "safety_level",
+            words(SafetyLevel::NAMES),
+            "Whether a repetition may go ahead unasked; `needs_confirm` where it is left out.",
+        ),
         field("metadata", Kind::Object, "Whatever else is worth keeping."),
     ]
 }

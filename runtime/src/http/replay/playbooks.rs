@@ -59,7 +59,8 @@ async fn compile_from_run(State(engine): State<Engine>, Posted { space, body, ..
     let made = engine.compile_from_run(&space, requests::compile(&body)?).await?;
     let (version, compiled) = (made.version, made.compiled);
     let (playbook_node_id, playbook_uri) = view::node(&space, &version);
-    let parameter = |p: &crate::compiler::plan::Parameter| ParameterView { name: p.name.clone(), schema: p.schema.value(), sample: p.sample.value() };
+    let parameter =
+        |p: &crate::compiler::plan::Parameter| ParameterView { name: p.name.clone(), schema: p.schema.value(), sample: p.sample.value() };
     Ok(Json(CompiledView {
         tenant_id: space.tenant().to_owned(),
         scope: space.scope().to_owned(),
@@ -234,7 +235,8 @@ impl PlaybookFields {
         PlaybookFields {
             playbook_id: version.playbook_id.to_string(),
             name: version.name.clone(),
-            text_summary: compilation.map_or("Uploaded as a component".to_owned(), |c| format!("Replay playbook compiled from run {}", c.run_id)),
+            text_summary: compilation
+                .map_or("Uploaded as a component".to_owned(), |c| format!("Replay playbook compiled from run {}", c.run_id)),
             version: version.version,
             status: version.status,
             matchers: view::object_of(compilation.and_then(|c| c.matchers.as_ref())),
@@ -399,7 +401,11 @@ fn compile_fields() -> Vec<Field> {
         field("allow_partial", Kind::Flag, "Take the successful steps of a run that did not end with success."),
         field("metadata", Kind::Object, "Whatever else is worth keeping."),
         field("bindings", Kind::Map(binding), "Which recorded tool is which tool here, beyond the built-in table. Not known to Aionis."),
-        field("roots", Kind::Map(json!({"type": "string"})), "Recorded directory -> the grant under whose name a job will see it. Not known to Aionis."),
+        field(
+            "roots",
+            Kind::Map(json!({"type": "string"})),
+            "Recorded directory -> the grant under whose name a job will see it. Not known to Aionis.",
+        ),
     ]
 }
 

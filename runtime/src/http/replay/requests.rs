@@ -37,8 +37,17 @@ pub(super) fn compile(body: &Value) -> Result<CompileRequest> {
         bindings: map(&mut fields, "bindings", binding),
         roots: map(&mut fields, "roots", |value| value.as_str().map(str::to_owned).ok_or_else(|| "is not the name of a grant".to_owned())),
     };
-    let made =
-        run_id.map(|run_id| CompileRequest { run_id, playbook_id, name, version, matchers, success_criteria, risk_profile, metadata, options });
+    let made = run_id.map(|run_id| CompileRequest {
+        run_id,
+        playbook_id,
+        name,
+        version,
+        matchers,
+        success_criteria,
+        risk_profile,
+        metadata,
+        options,
+    });
     fields.build(made)
 }
 
@@ -91,7 +100,8 @@ fn gate(asked: &Value) -> Result<Gate> {
 fn statuses(fields: &mut Fields<'_>) -> Option<Vec<Status>> {
     let value = fields.value("required_statuses")?;
     let status = |word: &Value| STATUSES.into_iter().find(|status| word.as_str() == Some(status.as_str()));
-    let statuses: Option<Vec<Status>> = value.as_array().filter(|list| (1..=STATUSES.len()).contains(&list.len())).and_then(|list| list.iter().map(status).collect());
+    let statuses: Option<Vec<Status>> =
+        value.as_array().filter(|list| (1..=STATUSES.len()).contains(&list.len())).and_then(|list| list.iter().map(status).collect());
     if statuses.is_none() {
         let words = STATUSES.map(|status| format!("{:?}", status.as_str())).join(", ");
         fields.issue("required_statuses", format!("is not a list of 1 to {} of {words}", STATUSES.len()));

@@ -125,7 +125,8 @@ fn the_page_about_recording_files_names_every_field_of_every_line() {
     let mut end = Fields::of(&object, "").unwrap();
     RunEnd::from_fields(&mut end, None);
     let mut step = Fields::of(&object, "").unwrap();
-    let _ = (step.index("step_index"), step.choice("status", STATUS_NAMES));
+    step.index("step_index");
+    step.choice("status", STATUS_NAMES);
     StepBefore::from_fields(&mut step, None, None, CALL_NAMES);
     StepAfter::from_fields(&mut step, None, None, None, RESULT_METADATA);
     for (title, fields) in [("### The run", run), ("### A step", step), ("### The end", end)] {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::Code;
 use crate::ids::StepId;
+use crate::runs::settle::Next;
 
 fn recording(text: &str) -> Recording {
     Recording::read(text.as_bytes()).unwrap()
@@ -85,18 +86,43 @@ async fn two_steps_of_a_file_that_would_be_one_are_refused() {
     assert!(house.runs.list(&house.space, None, 10).unwrap().is_empty());
 }
 
+/// A file whose rows take two batches.
+fn large_file() -> String {
+    let step = |n| format!("{{\"tool\": \"t\", \"input\": \"{n} {}\", \"output\": \"{}\"}}\n", "i".repeat(30_000), "o".repeat(30_000));
+    let steps: String = (0..200).map(step).collect();
+    "{\"run\": {\"run_id\": \"r\", \"goal\": \"g\"}}\n".to_owned() + &steps + "{\"end\": {\"status\": \"success\"}}"
+}
+
+#[tokio::test]
+async fn an_import_that_was_cut_short_leaves_a_run_in_progress_and_is_completed_by_another() {
+    let house = House::new();
+    let file = recording(&large_file());
+    let step_ids = import::step_ids(&house.space, &file).unwrap();
+    let Next::Write(batch, Some(rest)) = house.runs.portion(&house.space, &file, &step_ids, 0).unwrap() else { panic!("it fits into one") };
+    house.runs.store.commit(batch).await.unwrap();
+    let house = house.reopened();
+    let cut = house.get("r");
+    assert_eq!((cut.steps.len(), cut.status()), (rest, None));
+    house.runs.import(&house.space, file.clone()).await.unwrap();
+    assert_eq!(timeless(house.get("r")), file.as_run(&house.space, 0));
+}
+
 #[tokio::test]
 async fn a_file_too_large_for_one_batch_is_stored_in_several() {
     let house = House::new();
-    let mut text = String::from("{\"run\": {\"run_id\": \"r\", \"goal\": \"g\"}}\n");
-    for n in 0..600 {
-        text += &format!("{{\"tool\": \"t\", \"input\": \"{n} {}\", \"output\": \"{}\"}}\n", "i".repeat(30_000), "o".repeat(30_000));
-    }
-    text += "{\"end\": {\"status\": \"success\"}}";
+    let text = large_file();
     let file = recording(&text);
     house.runs.import(&house.space, file.clone()).await.unwrap();
     assert_eq!(timeless(house.get("r")), file.as_run(&house.space, 0));
     house.runs.import(&house.space, file).await.unwrap();
+
+    // Refused for its last step, it leaves nothing of those before.
+    let contrary = text.replace("\"end\": {\"status\": \"success\"}", "\"tool\": \"last\", \"step_id\": \"z\"");
+    let contrary = recording(&contrary.replace("\"run_id\": \"r\"", "\"run_id\": \"q\""));
+    house.send_all(&[("start", json!({"run_id": "q", "goal": "g"})), before("q", "z", 201)]).await;
+    house.send_all(&[]).await;
+    assert_eq!(house.runs.import(&house.space, contrary).await.unwrap_err().code, Code::IdConflict);
+    assert_eq!(house.get("q").steps.len(), 1);
 }
 
 #[tokio::test]

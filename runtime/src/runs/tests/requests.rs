@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::error::Code;
+use crate::ids::StepId;
 use crate::limits;
+use crate::runs::settle::Next;
+use crate::store::{Batch, CommitError, RunKey, StepKey};
 
 #[tokio::test]
 async fn every_request_sent_again_is_answered_as_the_first_time_even_by_a_later_process() {
@@ -223,6 +226,75 @@ async fn of_many_starts_of_one_run_one_content_wins_and_the_other_is_a_conflict(
     let first = outcomes[won][0].clone().unwrap();
     assert_eq!(outcomes[won], vec![Ok(first); 8], "one write, and the others are its repeats");
     assert_eq!(outcomes[1 - won], vec![Err(Code::IdConflict); 8]);
+}
+
+/// What becomes of a batch that was made before somebody else's request was accepted.
+#[tokio::test]
+async fn a_batch_that_was_made_before_another_request_came_through_is_not_written() {
+    let requests = || [before("r", "s2", 1), after("r", "s1"), end("r")];
+    for (made_route, made) in requests() {
+        for (other_route, other) in requests() {
+            let house = House::new();
+            house.send_all(&[start("r"), before("r", "s1", 1)]).await;
+            let House { runs, space, .. } = &house;
+            let batch = match made_route {
+                "before" => batch_of(runs.look_before(space, &StepId::parse("s2").unwrap(), &StepBefore::parse(&made).unwrap(), false)),
+                "after" => batch_of(runs.look_after(space, &StepAfter::parse(&made).unwrap(), false)),
+                _ => batch_of(runs.look_end(space, &RunEnd::parse(&made).unwrap(), false)),
+            };
+            house.send_all(&[(other_route, other)]).await;
+            let first = house.get("r");
+            let written = house.runs.store.commit(batch).await;
+            if other_route == "after" && made_route != "after" {
+                // The one pair that does not touch: a result adds nothing that the others build on.
+                assert!(written.is_ok(), "{made_route} after {other_route}");
+            } else {
+                assert!(matches!(written, Err(CommitError::Guard)), "{made_route} after {other_route}: {written:?}");
+                assert_eq!(house.get("r"), first);
+            }
+        }
+    }
+    let house = House::new();
+    let sent = RunStart::parse(&start("r").1).unwrap();
+    let batch = batch_of(house.runs.look_start(&house.space, &RunId::parse("r").unwrap(), &sent, false));
+    house.send_all(&[start("r")]).await;
+    assert!(matches!(house.runs.store.commit(batch).await, Err(CommitError::Guard)));
+}
+
+fn batch_of<T>(looked: Result<Next<T>>) -> Batch {
+    match looked.unwrap() {
+        Next::Write(batch, _) => batch,
+        Next::Answer(_) | Next::SetAside(_) => panic!("it is new and small"),
+    }
+}
+
+#[tokio::test]
+async fn null_is_absent_in_a_request_that_nobody_parsed_too() {
+    let House { runs, space, .. } = &House::new();
+    runs.start(space, RunStart::parse(&start("r").1).unwrap()).await.unwrap();
+    let plain = RunEnd::parse(&json!({"run_id": "r", "status": "success"})).unwrap();
+    let null = Some(crate::json::Json::from(&Value::Null));
+    let first = runs.end(space, RunEnd { output: null.clone(), metrics: null, ..plain.clone() }).await.unwrap();
+    assert_eq!(runs.get(space, &first.run_id).unwrap().end.unwrap().as_end(&first.run_id), plain);
+    assert!(runs.end(space, plain).await.unwrap().receipt.repeated);
+}
+
+#[tokio::test]
+async fn rows_that_contradict_each_other_are_corrupt_and_no_answer_is_made_of_them() {
+    let house = House::new();
+    house.send_all(&[start("r"), before("r", "s", 1), start("q"), before("q", "s", 1), after("q", "s")]).await;
+    let (run_id, of_q) = (RunId::parse("r").unwrap(), RunId::parse("q").unwrap());
+    let space = house.space.clone();
+    let mut batch = Batch::new();
+    batch.delete(&RunKey { space: space.clone(), run_id: run_id.clone() });
+    batch.delete(&StepKey { space, run_id: of_q.clone(), step_id: StepId::parse("s").unwrap() });
+    house.runs.store.commit(batch).await.unwrap();
+    for (run_id, message) in
+        [(run_id, "run \"r\" has a head but no start"), (of_q, "run \"q\" has a result for step \"s\", which it does not have")]
+    {
+        let e = house.runs.get(&house.space, &run_id).unwrap_err();
+        assert_eq!((e.code, e.message.as_str()), (Code::DataCorrupt, message));
+    }
 }
 
 #[tokio::test]

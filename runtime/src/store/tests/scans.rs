@@ -77,7 +77,7 @@ proptest! {
         if !batch.is_empty() {
             let mut commit = pin!(held.store.commit(batch));
             prop_assert!(poll(commit.as_mut()).is_pending());
-            held.begun.recv().unwrap();
+            held.begun();
             assert_reads_as(&held.store, &model, border, limit);
             held.go_on.send(()).unwrap();
             finish(commit).unwrap();

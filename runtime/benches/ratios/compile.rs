@@ -1,0 +1,67 @@
+//! Compiling a run, and instantiating what came of it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use reprise::compiler::{self, Options, emit};
+use reprise::ids::Digest;
+use reprise::json::Json;
+use reprise::limits;
+use reprise::sandbox::{Sandbox, Scripted};
+use reprise::tools::Registry;
+
+use super::guest;
+use super::report::{Report, median, time};
+
+pub(super) async fn emit_and_prove(report: &mut Report) {
+    let (run, tools, options) = (guest::recorded(20), Registry::builtin(), Options::default());
+    let mut cold = Vec::new();
+    for _ in 0..report.rounds(30) {
+        // A sandbox of its own knows no machine code yet.
+        let sandbox = Sandbox::new(None).expect("the engine starts");
+        let start = Instant::now();
+        compiler::compile(&sandbox, &tools, &run, &options).await.expect("the run compiles");
+        cold.push(start.elapsed());
+    }
+    let sandbox = Sandbox::new(None).expect("the engine starts");
+    let compiled = compiler::compile(&sandbox, &tools, &run, &options).await.expect("the run compiles");
+    let mut warm = Vec::new();
+    for _ in 0..report.rounds(200) {
+        let start = Instant::now();
+        compiler::compile(&sandbox, &tools, &run, &options).await.expect("the run compiles");
+        warm.push(start.elapsed());
+    }
+    let emit = time(report.rounds(200), || drop(emit::emit(&compiled.plan).expect("the plan emits")));
+    report.fact("component of 20 steps over 5 tools, plan included", format!("{} bytes", compiled.component.len()));
+    report.fact("emit alone, 20 steps", format!("{emit:.1?}"));
+    report.at_most("lift + emit + prove 20 steps, machine code known", median(warm), Duration::from_millis(2));
+    report.at_most("lift + emit + prove 20 steps, with Cranelift", median(cold), Duration::from_millis(10));
+}
+
+pub(super) async fn instantiate(home: &Path, report: &mut Report) {
+    let (run, tools) = (guest::recorded(20), Registry::builtin());
+    let cache = home.join("cache");
+    let sandbox = Sandbox::new(Some(&cache)).expect("the engine starts");
+    let compiled = compiler::compile(&sandbox, &tools, &run, &Options::default()).await.expect("the run compiles");
+    let digest = Digest::of(&compiled.component);
+    let playbook = sandbox.ready(&digest).expect("it was just proved");
+    let (mut starts, mut runs) = (Vec::new(), Vec::new());
+    for _ in 0..report.rounds(2_000) {
+        let start = Instant::now();
+        sandbox.try_start(&playbook).await.expect("it starts");
+        starts.push(start.elapsed());
+        let start = Instant::now();
+        let input = Json::parse(b"{}").expect("it is JSON");
+        drop(sandbox.run(&playbook, &input, Box::new(Scripted::default()), limits::JOB_FUEL).await);
+        runs.push(start.elapsed());
+    }
+    report.at_most("instantiate from memory", median(starts), Duration::from_micros(15));
+    report.fact("instantiate, call run and fail on the missing input", format!("{:.1?}", median(runs)));
+    let loads = (0..report.rounds(50)).map(|_| {
+        let sandbox = Sandbox::new(Some(&cache)).expect("the engine starts");
+        let start = Instant::now();
+        sandbox.load(&digest, |_| true, || unreachable!("it is in the cache")).expect("it loads");
+        start.elapsed()
+    });
+    report.at_most("load from a compiled file", median(loads.collect()), Duration::from_millis(1));
+}

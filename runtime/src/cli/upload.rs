@@ -1,0 +1,48 @@
+//! `reprise upload FILE.wasm`.
+
+use std::fs::File;
+use std::io::Read as _;
+
+use serde_json::json;
+
+use super::args::{Global, Upload};
+use super::exit;
+use super::output::Output;
+use crate::error::{Code, Error, Result};
+use crate::{blocking, engine, limits};
+
+pub(super) async fn upload(global: &Global, args: Upload, output: &Output) -> Result<u8> {
+    let file = args.file;
+    let bytes = blocking::run(move || -> Result<Vec<u8>> {
+        let unreadable = |e: std::io::Error| Error::new(Code::FileNotFound, format!("cannot read {}: {e}", file.display()));
+        let mut bytes = Vec::new();
+        // One byte more than the engine takes: enough for it to refuse the rest.
+        File::open(&file).map_err(unreadable)?.take(limits::COMPONENT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        Ok(bytes)
+    })
+    .await?;
+    let space = global.space()?;
+    let engine = global.engine(Vec::new()).await?;
+    let uploaded = engine.upload(&space, engine::Upload { playbook_id: args.playbook, name: args.name, bytes }).await?;
+    let version = &uploaded.version;
+    let imports = engine.imports(version.component).await?;
+    output.show(
+        || {
+            json!({
+                "playbook_id": version.playbook_id, "version": version.version, "status": version.status, "component_digest": version.component,
+                "component_bytes": version.component_bytes, "imports": imports, "repeated": uploaded.repeated,
+            })
+        },
+        || {
+            let (id, number) = (&version.playbook_id, version.version);
+            let head = if uploaded.repeated {
+                format!("Playbook {id}, version {number}: these bytes were uploaded before")
+            } else {
+                format!("Playbook {id}, version {number}: {} bytes, sha256 {}", version.component_bytes, version.component)
+            };
+            let names: Vec<&str> = imports.iter().map(|line| line.import.as_str()).collect();
+            format!("{head}\nIt imports {}.\nNext: reprise inspect {id}\n      reprise run {id} --input JSON --grant fs:DIR", names.join(", "))
+        },
+    );
+    Ok(exit::OK)
+}
