@@ -1,5 +1,7 @@
 //! From a recorded run to a finished job over HTTP, on real files.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -64,7 +66,7 @@ fn compile(server: &Server, body: &Value) -> Answer {
 /// Starts a job and waits for its end.
 fn run(server: &Server, body: Value) -> Value {
     let mut body = body;
-    body["wait_ms"] = json!(20_000);
+    body["wait_ms"] = json!(50_000);
     let answer = server.post("/v1/jobs", &body);
     assert_eq!(answer.status, 200, "{}", answer.json());
     answer.json()
@@ -100,7 +102,7 @@ fn a_recorded_run_becomes_a_playbook_and_does_its_work_on_another_tree() {
     let id = job["job_id"].as_str().unwrap();
     assert_eq!(server.get(&format!("/v1/jobs/{id}")).ok(), job);
 
-    // The same again finds nothing to replace: the job fails, says at which step, and changes nothing.
+    // It looked for the version that was there, not for the recorded one; so it works on what it left behind, too.
     let again = run(&server, json!({"playbook_id": "set-version", "input": {"version": "3.0.0"}}));
     assert_eq!(again["status"], "completed", "{again}");
     assert_eq!(text(&tree, "README.md"), "acme 3.0.0\n");
@@ -127,7 +129,7 @@ fn a_compiled_version_can_be_read_in_every_form() {
     record(&server, "r1");
     let made = compile(
         &server,
-        &json!({"run_id": "r1", "playbook_id": "p/with".replace('/', "-"), "risk_profile": "low", "success_criteria": {"a": 1}, "metadata": {"b": 2}}),
+        &json!({"run_id": "r1", "playbook_id": "p-with", "risk_profile": "low", "success_criteria": {"a": 1}, "metadata": {"b": 2}}),
     )
     .ok();
     let got = server.post("/v1/memory/replay/playbooks/get", &json!({"playbook_id": "p-with"})).ok();
@@ -340,7 +342,7 @@ fn jobs_are_listed_newest_first_filtered_and_in_pages() {
     for playbook in ["a", "b"] {
         compile(&server, &json!({"run_id": "r1", "playbook_id": playbook})).ok();
     }
-    // The third finds no version to replace any more: a run through one playbook changes what the other looks for.
+    // Every job gets to the file that is not there, and fails.
     std::fs::remove_file(tree.path().join("README.md")).unwrap();
     let mut started = Vec::new();
     for playbook in ["a", "b", "a", "a", "b"] {
@@ -356,7 +358,7 @@ fn jobs_are_listed_newest_first_filtered_and_in_pages() {
     assert_eq!(ids(&server.get("/v1/jobs?playbook_id=b").ok()["jobs"]), of("b"));
     assert_eq!(ids(&server.get("/v1/jobs?tenant_id=other").ok()["jobs"]), Vec::<Value>::new());
 
-    for query in ["limit=2", "limit=2&playbook_id=a", "limit=1&status=failed"] {
+    for (query, expected) in [("limit=2", all.clone()), ("limit=2&playbook_id=a", of("a")), ("limit=1&status=failed", all)] {
         let mut paged = Vec::new();
         let mut next = Value::Null;
         loop {
@@ -368,7 +370,7 @@ fn jobs_are_listed_newest_first_filtered_and_in_pages() {
                 break;
             }
         }
-        assert_eq!(paged, if query.contains('a') && query.contains("playbook") { of("a") } else { all.clone() }, "{query}");
+        assert_eq!(paged, expected, "{query}");
     }
 }
 

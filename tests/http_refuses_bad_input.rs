@@ -1,5 +1,7 @@
 //! What is wrong with a request is said, with its code and its place, and the server goes on.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -189,7 +191,7 @@ fn a_length_that_lies_and_a_body_without_one_are_held_to_the_limit_too() {
     let server = Server::start();
     let head = |more: &str| {
         format!(
-            "POST /v1/memory/replay/run/start HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n{more}\r\n\r\n"
+            "POST /v1/memory/replay/run/start HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n{more}\r\n\r\n"
         )
     };
     // No length at all: chunks, one byte more than the limit.
@@ -218,4 +220,16 @@ fn nothing_that_was_refused_was_kept() {
         assert_eq!(server.get(&format!("/v1/jobs{query}")).ok()["jobs"], Value::Array(Vec::new()));
         assert_eq!(server.get(&format!("/v1/playbooks{query}")).ok()["playbooks"], Value::Array(Vec::new()));
     }
+}
+
+/// A web page whose own name was made to point to this machine sends that name.
+#[test]
+fn a_request_for_another_machines_name_is_refused() {
+    let server = Server::start();
+    let ask = |host: &str| raw(&server, &[format!("GET /v1/jobs HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").as_bytes()]);
+    for ours in ["localhost", "127.0.0.1:7480", "[::1]:80"] {
+        assert!(ask(ours).starts_with("HTTP/1.1 200"), "{ours}");
+    }
+    let heard = ask("evil.example:7480");
+    assert!(heard.starts_with("HTTP/1.1 400") && heard.contains("\"host_not_allowed\"") && heard.contains("evil.example"), "{heard}");
 }

@@ -112,7 +112,7 @@ fn a_component_made_elsewhere_is_kept_shown_and_run() {
     assert_eq!(json!([shown["playbook"]["steps_template"], shown["playbook"]["source_run_id"]]), json!([[], null]));
 
     let run = |server: &Server, input: Value| {
-        let request = json!({"playbook_id": "lister", "version": 1, "input": input, "wait_ms": 20_000});
+        let request = json!({"playbook_id": "lister", "version": 1, "input": input, "wait_ms": 50_000});
         let answer = server.post("/v1/jobs", &request);
         assert_eq!(answer.status, 200, "{}", answer.json());
         answer.json()

@@ -9,6 +9,7 @@ mod journal_is_read_by_anyone;
 mod journal_v1_reads_forever;
 mod worker;
 mod http_compiles_and_runs;
+mod http_page_is_true;
 mod http_records_a_run;
 mod http_refuses_bad_input;
 mod http_uploads;

@@ -1,5 +1,7 @@
 //! The OpenAPI document and the server say the same: routes, methods, and the fields that requests may have.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use serde_json::{Map, Value, json};
 
 use crate::support::documented::document;

@@ -91,6 +91,8 @@ codes! {
     JsonDuplicateKey = "json_duplicate_key", Invalid;
     /// An integer outside 64 bits, or a number beyond a double: it could not be kept exactly.
     JsonNumberNotExact = "json_number_not_exact", Invalid;
+    /// The request's `Host` is not a name of this machine.
+    HostNotAllowed = "host_not_allowed", Invalid;
     /// `tenant_id` breaks its rule.
     InvalidTenantId = "invalid_tenant_id", Invalid;
     /// `scope` breaks its rule.

@@ -1,5 +1,7 @@
 //! Holds an answer against the OpenAPI document: it must fit the schema, and have no field that the schema leaves out.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -47,7 +49,7 @@ fn schema_of(method: &str, path: &str, status: u16) -> &'static Value {
 }
 
 /// True where `template` with its `{parts}` filled in is `path`. A route without parts wins, since axum says so.
-fn fits(template: &str, path: &str) -> bool {
+pub fn fits(template: &str, path: &str) -> bool {
     let (template, path): (Vec<&str>, Vec<&str>) = (template.split('/').collect(), path.split('/').collect());
     template.len() == path.len() && template.iter().zip(&path).all(|(t, p)| t.starts_with('{') || t == p)
 }

@@ -46,7 +46,7 @@ impl Client {
     /// Posts `body`; panics where the answer is not 2xx.
     async fn post(&mut self, path: &str, body: &str) {
         let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         self.stream.write_all(request.as_bytes()).await.expect("the server takes it");

@@ -38,6 +38,7 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
             .map_err(|e| Error::new(Code::StoreUnavailable, format!("cannot write {}: {e}", path.display())))?;
     }
     let (version, compiled) = (&made.version, &made.compiled);
+    let needed = engine.inspect(compiled.component.clone()).await?.grants_needed;
     output.show(
         || {
             json!({
@@ -49,7 +50,8 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
         || {
             let id = &version.playbook_id;
             let head = format!("Playbook {id}, version {}: {} bytes, sha256 {}", version.version, version.component_bytes, version.component);
-            let next = format!("Next: reprise inspect {id}\n      reprise run {id} --input '{}' --grant fs:DIR", compiled.plan.sample_input());
+            let grants: String = needed.iter().map(|(name, access)| format!(" --grant fs:{name}=DIR{}", if *access == "ro" { ":ro" } else { "" })).collect();
+            let next = format!("Next: reprise inspect {id}\n      reprise run {id} --input '{}'{grants}", compiled.plan.sample_input());
             format!("{head}\n\n{}\n{next}", show::compiled(compiled))
         },
     );

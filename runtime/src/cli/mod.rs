@@ -82,5 +82,8 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
 fn start_tracing(arguments: &Arguments) {
     let default = if matches!(arguments.command, Command::Serve(_)) { "reprise=info,guest=info" } else { "reprise=error,guest=info" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("REPRISE_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    // The store underneath tells of every page it moves; its warnings are enough.
+    let filter = filter.add_directive("sled=warn".parse().expect("a directive"));
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).try_init();
 }

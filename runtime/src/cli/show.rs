@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::output::{count, printable, table};
-use crate::compiler::Compiled;
 use crate::compiler::plan::{Decision, DecisionKind, Plan};
+use crate::compiler::{Compiled, PERHAPS};
 use crate::contract::Effect;
 use crate::engine::Inspection;
 use crate::limits;
@@ -17,8 +17,8 @@ pub(super) fn compiled(compiled: &Compiled) -> String {
     for dropped in &compiled.dropped {
         let _ = writeln!(text, "  left out {} {}: {}", dropped.step, dropped.tool, printable(&dropped.reason));
     }
-    for input in &compiled.unused_inputs {
-        let _ = writeln!(text, "  input {input:?} was given to the run, but no step uses its value");
+    for hint in compiled.summary.value()["recommendations"].as_array().into_iter().flatten() {
+        let _ = writeln!(text, "  note: {}", printable(hint.as_str().unwrap_or_default()));
     }
     let _ =
         writeln!(text, "Proved: the component makes the {} of the recording with byte-equal inputs.", count(compiled.proof.calls, "call"));
@@ -55,7 +55,7 @@ pub(super) fn steps(plan: &Plan) -> String {
 
 fn reasons(decisions: &[Decision]) -> String {
     let mut text = String::new();
-    for decision in decisions.iter().filter(|d| d.kind != DecisionKind::Constant) {
+    for decision in decisions.iter().filter(|d| d.kind != DecisionKind::Constant || d.reason.starts_with(PERHAPS)) {
         let _ = writeln!(text, "       {} {}", decision.at, printable(&decision.reason));
     }
     text

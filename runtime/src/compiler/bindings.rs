@@ -44,6 +44,15 @@ const FIELDS: &[(&[&str], &str)] = &[
     (&["content", "contents", "file_text"], "text"),
 ];
 
+/// Fields that agents' tools have and these have not, with the value at which they change nothing.
+const CHANGES_NOTHING: &[(&str, Value)] = &[
+    ("replace_all", Value::Bool(false)),
+    ("limit", Value::Null),
+    ("offset", Value::Null),
+    ("view_range", Value::Null),
+    ("ignore", Value::Null),
+];
+
 /// A table of bindings, and the directories that stand for grants.
 #[derive(Clone)]
 pub struct Bindings {
@@ -160,7 +169,9 @@ impl Bindings {
     fn renamed(&self, binding: &Binding, input: &Value) -> Value {
         let Value::Object(fields) = input else { return input.clone() };
         let rename = |key: &String| binding.input.get(key).filter(|to| !fields.contains_key(*to)).unwrap_or(key).clone();
-        let renamed: Map<String, Value> = fields.iter().map(|(key, value)| (rename(key), value.clone())).collect();
+        let says_something =
+            |(key, value): &(&String, &Value)| !CHANGES_NOTHING.iter().any(|(name, nothing)| name == key && nothing == *value);
+        let renamed: Map<String, Value> = fields.iter().filter(says_something).map(|(key, value)| (rename(key), value.clone())).collect();
         self.below_roots(&binding.tool, Value::Object(renamed))
     }
 

@@ -12,6 +12,9 @@ use super::plan::{Decision, DecisionKind};
 use super::template::{Part, Source, Template};
 use crate::limits;
 
+/// How a reason begins that says where a literal may have come from.
+pub const PERHAPS: &str = "may come from";
+
 /// Text longer than this is compared as a whole only; searching it for every earlier value would take too long.
 const SEARCHED_CHARS_MAX: usize = 64 * 1024;
 /// Values taken from one answer at the most; a listing of thousands of files explains nothing.
@@ -118,12 +121,25 @@ impl Origins {
 
     fn constant(&self, pointer: &str, value: &Value, decisions: &mut Vec<Decision>) -> Template {
         let listed = self.listed.get(&value.to_string()).filter(|_| telling_alone(value));
-        let reason = match listed {
-            Some(source) => format!("stands in a list as {source}; one run cannot say whether its place matters, so it stays literal"),
-            None => "no input and no earlier answer explains it".to_owned(),
+        let reason = match (listed, self.perhaps(value)) {
+            (Some(source), _) => format!("stands in a list as {source}; one run cannot say whether its place matters, so it stays literal"),
+            (None, Some(source)) => format!("{PERHAPS} {source}, but a word like that may stand there by chance, so it stays literal"),
+            (None, None) => "no input and no earlier answer explains it".to_owned(),
         };
         decisions.push(Decision { at: pointer.to_owned(), kind: DecisionKind::Constant, reason });
         Template::Constant(value.into())
+    }
+
+    /// A known value in `value` that is not telling enough to be its source, but worth a word to a person.
+    fn perhaps(&self, value: &Value) -> Option<&Source> {
+        let text = value.as_str().filter(|text| text.len() <= SEARCHED_CHARS_MAX)?;
+        let holds = |known: &&Known| {
+            let needle = known.value.as_str().filter(|needle| needle.chars().count() >= 3);
+            needle.is_some_and(|needle| text.match_indices(needle).any(|(start, hit)| stands_alone(text, start, start + hit.len())))
+        };
+        let long = |known: &&Known| known.value.as_str().is_some_and(|text| text.chars().count() >= 8);
+        let outputs = self.outputs.iter().rev().take(SEARCHED_VALUES_MAX).filter(long);
+        self.parameters.iter().chain(outputs).find(holds).map(|known| &known.source)
     }
 
     /// A known value that equals all of `value`: inputs first, then the earliest answer.

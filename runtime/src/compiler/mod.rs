@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use bindings::{Binding, Bindings};
+pub use dataflow::PERHAPS;
 pub use lift::Dropped;
 pub use prove::{Fallback, Proof};
 

@@ -319,3 +319,23 @@ fn the_proof_makes_literal_what_its_source_does_not_give() {
     let fallbacks: Vec<(&str, &str)> = proven.proof.fallbacks.iter().map(|f| (f.step.as_str(), f.at.as_str())).collect();
     assert_eq!(fallbacks, [("s2", "/absent"), ("s2", "/wrong"), ("output", "")]);
 }
+
+#[test]
+fn what_an_agents_tool_says_without_meaning_it_does_not_keep_it_from_its_tool() {
+    let plain = release().replace(r#""replace_all":true"#, r#""replace_all":false"#);
+    let compiled = compiled(&run_of(&plain)).unwrap();
+    assert_eq!(compiled.plan.steps().nth(3).unwrap().tool.to_string(), "fs/replace");
+}
+
+#[test]
+fn a_word_that_may_come_from_an_input_is_left_literal_and_named() {
+    let jsonl = [
+        json!({"run": {"goal": "invite", "inputs": {"city": "Oslo"}}}),
+        json!({"tool": "mail", "input": {"text": "See you in Oslo soon", "note": "Oslovian"}, "output": {}}),
+        json!({"end": {"status": "success"}}),
+    ];
+    let compiled = compiled(&run_of(&jsonl.map(|line| line.to_string()).join("\n"))).unwrap();
+    let decisions = &compiled.plan.steps().next().unwrap().decisions;
+    let perhaps: Vec<&str> = decisions.iter().filter(|d| d.reason.starts_with(super::PERHAPS)).map(|d| d.at.as_str()).collect();
+    assert_eq!(perhaps, ["/text"]);
+}

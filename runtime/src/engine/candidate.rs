@@ -191,6 +191,9 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    /// Gate, status, matchers; what is decided, why, and what follows.
+    type Case<'a> = (Option<Gate>, Status, &'a Option<Json>, Decision, Vec<&'a str>, &'a str);
+
     fn json_of(value: Value) -> Option<Json> {
         Some(Json::from(&value))
     }
@@ -207,7 +210,7 @@ mod tests {
         let policy = |policy: &Option<Json>| Gate { policy_constraints: policy.clone(), ..Gate::default() };
         let (status, matcher, constraints) =
             ("status_not_allowed_for_deterministic_replay", "matcher_fingerprint_mismatch", "policy_constraints_fingerprint_mismatch");
-        let cases: Vec<(Option<Gate>, Status, &Option<Json>, Decision, Vec<&str>, &str)> = vec![
+        let cases: Vec<Case<'_>> = vec![
             (None, Status::Active, &None, Decision::Disabled, vec![], "deterministic_gate_not_requested"),
             (
                 Some(Gate { enabled: false, ..matching(&less) }),

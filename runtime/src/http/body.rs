@@ -153,8 +153,9 @@ mod tests {
         let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n123").await.unwrap();
         let router = axum::Router::new().route("/", axum::routing::post(handler));
+        let told = tokio::time::timeout(Duration::from_secs(20), told);
         let collected = tokio::select! {
-            collected = told => collected.unwrap(),
+            collected = told => collected.expect("it gives up").unwrap(),
             ended = async { axum::serve(listener, router).await } => panic!("{ended:?}"),
         };
         assert_eq!(collected.unwrap_err().code, Code::RequestTooSlow);

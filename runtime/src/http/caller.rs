@@ -67,10 +67,8 @@ impl Query {
         let pairs = pairs.map_err(|e| Error::invalid("?", format!("the query does not read as name=value&...: {e}")))?.0;
         let mut query = Query { given: BTreeMap::new(), asked: Vec::new(), issues: Vec::new() };
         for (name, value) in pairs {
-            if query.given.contains_key(&name) {
+            if query.given.insert(name.clone(), value).is_some() {
                 query.issue(&name, "stands twice".to_owned());
-            } else {
-                query.given.insert(name, value);
             }
         }
         Ok(query)

@@ -147,10 +147,19 @@ mod tests {
             let _ = client.read_to_end(&mut heard).await;
             String::from_utf8(heard).unwrap()
         };
+        let talk = tokio::time::timeout(Duration::from_secs(20), talk);
         tokio::select! {
-            heard = talk => heard,
+            heard = talk => heard.expect("the server hangs up"),
             ended = async { axum::serve(Patient::new(listener, Duration::from_millis(80)), router).await } => panic!("{ended:?}"),
         }
+    }
+
+    #[tokio::test]
+    async fn a_small_answer_is_sent_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (watched, _) = Patient::new(listener, Duration::from_secs(1)).accept().await;
+        assert!(watched.stream.nodelay().unwrap());
     }
 
     #[tokio::test]

@@ -229,3 +229,17 @@ fn text(about: &str) -> Value {
 fn object(value: Value) -> Map<String, Value> {
     value.as_object().cloned().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jobs_own_grants_are_shown_without_the_hosts_directories() {
+        let grants = json!([{"kind": "fs", "name": "project", "path": "/home/ada/acme", "access": "rw"}]);
+        let shown = without_host_paths(json!({"kind": "created", "grants": grants, "input": {"path": "kept"}}));
+        let left = json!([{"kind": "fs", "name": "project", "access": "rw"}]);
+        assert_eq!(shown, json!({"kind": "created", "grants": left, "input": {"path": "kept"}}));
+        assert_eq!(without_host_paths(json!({"kind": "called"})), json!({"kind": "called"}));
+    }
+}

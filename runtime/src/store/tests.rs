@@ -1,5 +1,6 @@
 //! What the store promises, in one process. That it survives a real kill is tested from outside.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::future::Future;
 use std::path::Path;
@@ -8,11 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::ids::{JobId, RunId, Space, StepId};
 
-mod scans;
-mod sizes;
+mod poison;
 
 fn entry(job: u8, seq: u64) -> EntryKey {
     EntryKey { job_id: JobId::from_bytes([job; 16]), seq }
@@ -273,122 +275,189 @@ fn a_batch_is_written_though_nobody_waits_for_it_any_more() {
     assert_eq!(store.get(&entry(2, 0)).unwrap(), None);
 }
 
-/// What is seen of a store after its log could not be synced any more.
-fn assert_poisoned(store: &Store, acknowledged: &EntryKey, refused: &EntryKey, reason: &str) {
-    for _ in 0..3 {
-        let error = Error::from(store.commit_blocking(puts(&[(&entry(7, 0), b"later")])).unwrap_err());
-        assert_eq!(error.code, Code::StorePoisoned);
-        assert!(error.message.contains(reason), "{error}");
-    }
-    assert!(store.get(acknowledged).unwrap().is_some());
-    assert_eq!(store.get(refused).unwrap(), None, "what was not acknowledged is not shown");
-    assert_eq!(store.scan(&EntryKey::of_job(&refused.job_id), None, 10).unwrap(), []);
-}
-
 #[test]
-fn when_the_disk_refuses_the_sync_the_store_stops_writing_and_goes_on_reading() {
+fn what_is_beyond_a_limit_is_refused_and_named() {
     let dir = tempfile::tempdir().unwrap();
-    let acknowledged = entry(1, 0);
     let store = Store::open(dir.path()).unwrap();
-    store.commit_blocking(puts(&[(&acknowledged, b"kept")])).unwrap();
-    drop(store);
-
-    // The real flush, its log exchanged for a device that the kernel cannot sync. Only fdatasync notices.
-    let tree = Arc::new(Tree::open(&dir.path().join("sled")).unwrap());
-    let health = Health::new();
-    let flush = tree.flusher_onto(File::open("/dev/null").unwrap());
-    let committer = Committer::start(tree.clone(), flush, health.clone()).unwrap();
-    let dir_held = Arc::new(DataDir::open(dir.path()).unwrap());
-    let blobs = Arc::new(Blobs::open(dir.path().join("blobs")).unwrap());
-    let store = Store(Arc::new(Open { committer: Some(committer), tree: Some(tree), blobs, health, dir: dir_held }));
-    let error = Error::from(store.commit_blocking(puts(&[(&entry(2, 0), b"a value to be found in the log")])).unwrap_err());
-    assert_eq!(error.code, Code::StorePoisoned);
-    let log = fs::read(dir.path().join("sled/db")).unwrap();
-    let found = log.windows(30).any(|window| window == b"a value to be found in the log");
-    assert!(found, "the log is written before it is synced, not after");
-    assert_poisoned(&store, &acknowledged, &entry(2, 0), "refused to sync");
-}
-
-#[test]
-fn a_panic_of_the_thread_that_writes_poisons_the_store_as_a_failure_does() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut flushes = 0;
-    let around = |mut flush: Flush| -> Flush {
-        Box::new(move || {
-            flushes += 1;
-            assert!(flushes < 2, "the flush broke");
-            flush()
-        })
+    let mut long_key = Batch::new();
+    long_key.put(&IdempotencyKey { space: Space::default_space(), key: "k".repeat(limits::KEY_BYTES_MAX) }, vec![]);
+    let mut long_batch = Batch::new();
+    for seq in 0..=(limits::BATCH_BYTES_MAX / limits::ROW_INLINE_BYTES_MAX) as u64 {
+        long_batch.put(&entry(1, seq), vec![0; limits::ROW_INLINE_BYTES_MAX]);
+    }
+    for (batch, says) in
+        [(long_key, "a key of"), (puts(&[(&entry(1, 0), &vec![0; limits::ROW_BYTES_MAX + 1])]), "a row of"), (long_batch, "a batch of")]
+    {
+        let error = Error::from(store.commit_blocking(batch).unwrap_err());
+        assert_eq!(error.code, Code::TooLarge);
+        assert!(error.message.contains(says), "{error}");
+    }
+    assert_eq!(store.scan(&EntryKey::of_job(&JobId::from_bytes([1; 16])), None, 10).unwrap(), []);
+    let longest = StepKey {
+        space: Space::parse(Some(&"t".repeat(64)), Some(&"😀".repeat(limits::SCOPE_CHARS_MAX))).unwrap(),
+        run_id: RunId::parse(&"😀".repeat(limits::ID_CHARS_MAX)).unwrap(),
+        step_id: StepId::parse(&"😀".repeat(limits::ID_CHARS_MAX)).unwrap(),
     };
-    let store = Store::open_with(dir.path(), around).unwrap();
-    store.commit_blocking(puts(&[(&entry(1, 0), b"kept")])).unwrap();
-    let error = Error::from(store.commit_blocking(puts(&[(&entry(2, 0), b"")])).unwrap_err());
-    assert_eq!(error.code, Code::StorePoisoned);
-    assert_poisoned(&store, &entry(1, 0), &entry(2, 0), "");
+    let mut batch = Batch::new();
+    batch.put(&longest, b"the longest key that ids allow".to_vec());
+    store.commit_blocking(batch).unwrap();
+    assert!(store.get(&longest).unwrap().is_some());
 }
 
-/// Only as a process of its own: the death of one of sled's threads poisons every store of the process.
+/// sled does not sync the files that it makes for pages above a quarter of a segment, so there must be none.
 #[test]
-fn child_loses_a_thread_of_sleds() {
-    if std::env::var_os("REPRISE_TEST_LOSES_A_THREAD").is_none() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let held = Held::open(dir.path());
-    let store = &held.store;
-    held.write(puts(&[(&entry(1, 0), b"kept")]));
-    let mut under_way = Box::pin(store.commit(puts(&[(&entry(2, 0), b"")])));
-    assert!(poll(under_way.as_mut()).is_pending());
-    held.begun();
-    let mut queued = Box::pin(store.commit(puts(&[(&entry(2, 1), b"")])));
-    assert!(poll(queued.as_mut()).is_pending());
-    // The committer now waits in a flush that does not come back.
-    let dies = std::thread::Builder::new().name("sled-io-7".to_owned()).spawn(|| panic!("segment double-freed")).unwrap();
-    assert!(dies.join().is_err());
-    for result in [finish(under_way.as_mut()), finish(queued.as_mut())] {
-        let error = Error::from(result.unwrap_err());
-        assert_eq!(error.code, Code::StorePoisoned);
-        assert!(error.message.contains("segment double-freed"), "{error}");
-    }
-    assert_poisoned(store, &entry(1, 0), &entry(2, 0), "segment double-freed");
-    drop((under_way, queued));
-    drop(held.store);
-    println!("the child came to its end");
-}
-
-#[test]
-fn when_a_thread_of_sleds_dies_all_who_wait_are_told_and_the_process_lives() {
-    let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::tests::child_loses_a_thread_of_sleds", "--nocapture"])
-        .env("REPRISE_TEST_LOSES_A_THREAD", "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&child.stdout);
-    assert!(child.status.success() && said.contains("the child came to its end"), "{said}{}", String::from_utf8_lossy(&child.stderr));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_tasks_commit_at_once_and_each_finds_its_rows() {
+fn however_large_rows_and_keys_are_sled_keeps_them_in_its_log() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    let mut tasks = tokio::task::JoinSet::new();
-    for job in 0..64u8 {
-        let store = store.clone();
-        tasks.spawn(async move {
-            for seq in 0..10u64 {
-                let mut batch = puts(&[(&entry(job, seq), &[job; 100]), (&entry(job, 100), &seq.to_be_bytes())]);
-                batch.expect(&entry(job, seq), None);
-                store.commit(batch).await.unwrap();
-                assert_eq!(store.get(&entry(job, 100)).unwrap().unwrap(), seq.to_be_bytes(), "who was acknowledged reads it");
+    let filling = limits::KEY_BYTES_MAX - 40;
+    let key = |order: u64| IdempotencyKey {
+        space: Space::default_space(),
+        key: format!("{order:020}{}", "k".repeat(filling)).chars().take(filling).collect(),
+    };
+    let scattered = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let beside = || fs::read_dir(dir.path().join("sled/blobs")).unwrap().count();
+    for (from, many) in [(0, 1), (300, 50), (600, 150)] {
+        for begin in (from..from + 300).step_by(many) {
+            let mut batch = Batch::new();
+            for n in begin..begin + many as u64 {
+                batch.put(&key(n), vec![1; limits::ROW_INLINE_BYTES_MAX]);
+                batch.put(&key(scattered(n)), vec![2; limits::ROW_INLINE_BYTES_MAX]);
+                if n % 3 == 0 {
+                    batch.delete(&key(scattered(n / 2)));
+                }
             }
-        });
+            store.commit_blocking(batch).unwrap();
+            assert_eq!(beside(), 0, "after {} to {}", begin, begin + many as u64);
+        }
     }
-    while let Some(done) = tasks.join_next().await {
-        done.unwrap();
+    // Enough small rows under long keys to fill pages of the index.
+    for begin in (0..4_000).step_by(1_000) {
+        let mut batch = Batch::new();
+        (begin..begin + 1_000).for_each(|n| batch.put(&key(scattered(n)), vec![]));
+        store.commit_blocking(batch).unwrap();
+        assert_eq!(beside(), 0, "after {begin} short rows");
     }
     drop(store);
     let store = Store::open(dir.path()).unwrap();
-    for job in 0..64u8 {
-        assert_eq!(store.scan(&EntryKey::of_job(&JobId::from_bytes([job; 16])), None, 1000).unwrap().len(), 11);
+    assert_eq!(store.get(&key(899)).unwrap().unwrap().len(), limits::ROW_INLINE_BYTES_MAX);
+}
+
+#[test]
+fn a_json_value_is_saved_in_the_row_or_beside_it_and_loads_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    for chars in [0, limits::INLINE_BYTES_MAX - 2, limits::INLINE_BYTES_MAX - 1, 400_000] {
+        let json = Json::from(&serde_json::Value::from("x".repeat(chars)));
+        let payload = store.save(&json).unwrap();
+        assert_eq!(matches!(payload, Payload::Inline(_)), json.as_str().len() <= limits::INLINE_BYTES_MAX);
+        let row = serde_json::to_vec(&payload).unwrap();
+        let read: Payload = serde_json::from_slice(&row).unwrap();
+        assert_eq!(read, payload);
+        assert_eq!(store.load(&read).unwrap(), json);
+    }
+    let inline = store.save(&Json::parse(br#"{"b":1,"a":[2.5,"x"]}"#).unwrap()).unwrap();
+    assert_eq!(serde_json::to_string(&inline).unwrap(), r#"{"inline":{"a":[2.5,"x"],"b":1}}"#);
+    let blob = Payload::Blob { digest: Digest::of(b"no such"), bytes: 7 };
+    assert_eq!(serde_json::to_string(&blob).unwrap(), format!(r#"{{"blob":{{"digest":"{}","bytes":7}}}}"#, Digest::of(b"no such")));
+    assert_eq!(store.load(&blob).unwrap_err().code, Code::DataCorrupt);
+}
+
+/// Which entry of which job, and its new value or none.
+type Change = ((u8, u64), Option<Vec<u8>>);
+
+/// Changes that may be near each other, in three prefixes.
+fn any_changes() -> impl Strategy<Value = Vec<Change>> {
+    let value = prop::option::weighted(0.7, prop::collection::vec(any::<u8>(), 0..40));
+    prop::collection::vec(((1..4u8, 0..30u64), value), 0..40)
+}
+
+fn batch_of(changes: &[Change], model: &mut BTreeMap<(u8, u64), Vec<u8>>) -> Batch {
+    let mut batch = Batch::new();
+    for ((job, seq), value) in changes {
+        match value {
+            Some(value) => {
+                batch.put(&entry(*job, *seq), value.clone());
+                model.insert((*job, *seq), value.clone());
+            }
+            None => {
+                batch.delete(&entry(*job, *seq));
+                model.remove(&(*job, *seq));
+            }
+        }
+    }
+    batch
+}
+
+/// Reads everything in every way that there is, and compares with a map.
+fn assert_reads_as(store: &Store, model: &BTreeMap<(u8, u64), Vec<u8>>, border: u64, limit: usize) {
+    for job in 1..4 {
+        let prefix = EntryKey::of_job(&JobId::from_bytes([job; 16]));
+        let of_job = || model.range((job, 0)..=(job, u64::MAX)).map(|((job, seq), value)| (entry(*job, *seq), value.clone()));
+        let all: Vec<_> = of_job().collect();
+        assert_eq!(store.scan(&prefix, None, usize::MAX).unwrap(), all);
+        assert_eq!(store.scan_back(&prefix, None, usize::MAX).unwrap(), all.into_iter().rev().collect::<Vec<_>>());
+        let after: Vec<_> = of_job().filter(|(key, _)| key.seq > border).take(limit).collect();
+        assert_eq!(store.scan(&prefix, Some(&entry(job, border)), limit).unwrap(), after);
+        let before: Vec<_> = of_job().rev().filter(|(key, _)| key.seq < border).take(limit).collect();
+        assert_eq!(store.scan_back(&prefix, Some(&entry(job, border)), limit).unwrap(), before);
+        // A border outside the prefix leaves all of it, or nothing.
+        let first: Vec<_> = of_job().take(limit).collect();
+        let last: Vec<_> = of_job().rev().take(limit).collect();
+        assert_eq!(store.scan(&prefix, Some(&entry(0, 0)), limit).unwrap(), first);
+        assert_eq!(store.scan(&prefix, Some(&entry(9, 0)), limit).unwrap(), []);
+        assert_eq!(store.scan_back(&prefix, Some(&entry(9, 0)), limit).unwrap(), last);
+        assert_eq!(store.scan_back(&prefix, Some(&entry(0, 0)), limit).unwrap(), []);
+        for seq in 0..30 {
+            assert_eq!(store.get(&entry(job, seq)).unwrap().as_ref(), model.get(&(job, seq)));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn reads_are_those_of_an_ordered_map_of_what_was_flushed(
+        batches in prop::collection::vec(any_changes(), 0..4), unflushed in any_changes(), border in 0..31u64, limit in 0..8usize,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let held = Held::open(dir.path());
+        let mut model = BTreeMap::new();
+        for rows in batches.iter().filter(|rows| !rows.is_empty()) {
+            held.write(batch_of(rows, &mut model));
+        }
+        assert_reads_as(&held.store, &model, border, limit);
+        let mut after = model.clone();
+        let batch = batch_of(&unflushed, &mut after);
+        if !batch.is_empty() {
+            let mut commit = pin!(held.store.commit(batch));
+            prop_assert!(poll(commit.as_mut()).is_pending());
+            held.begun();
+            assert_reads_as(&held.store, &model, border, limit);
+            held.go_on.send(()).unwrap();
+            finish(commit).unwrap();
+        }
+        assert_reads_as(&held.store, &after, border, limit);
+        drop(held);
+        assert_reads_as(&Store::open(dir.path()).unwrap(), &after, border, limit);
+    }
+}
+
+#[test]
+fn a_scan_longer_than_is_read_at_once_goes_on_where_it_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let many = 2 * limits::SCAN_ROWS_AT_ONCE + 10;
+    let mut batch = Batch::new();
+    for seq in 0..many as u64 {
+        batch.put(&entry(1, seq), seq.to_be_bytes().to_vec());
+    }
+    store.commit_blocking(batch).unwrap();
+    let prefix = EntryKey::of_job(&JobId::from_bytes([1; 16]));
+    for limit in [many - 1, many, many + 1, 2 * limits::SCAN_ROWS_AT_ONCE] {
+        let up: Vec<u64> = store.scan(&prefix, None, limit).unwrap().into_iter().map(|(key, _)| key.seq).collect();
+        assert_eq!(up, (0..many as u64).take(limit).collect::<Vec<_>>());
+        let down: Vec<u64> = store.scan_back(&prefix, None, limit).unwrap().into_iter().map(|(key, _)| key.seq).collect();
+        assert_eq!(down, (0..many as u64).rev().take(limit).collect::<Vec<_>>());
     }
 }

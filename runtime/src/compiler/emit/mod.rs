@@ -7,6 +7,7 @@
 
 mod layout;
 mod module;
+mod shared;
 mod world;
 
 use wasm_encoder::{ComponentSection as _, CustomSection, Encode as _};

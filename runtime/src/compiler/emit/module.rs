@@ -4,8 +4,6 @@
 //! out of the answer what later steps need, and give the rest of the memory back. It returns 0, or the
 //! address of the finished `result<json, failure>`.
 
-mod writer;
-
 use std::collections::BTreeMap;
 
 use wasm_encoder::{
@@ -13,15 +11,15 @@ use wasm_encoder::{
     GlobalType, ImportSection, InstructionSink, MemArg, MemorySection, MemoryType, Module, TypeSection, ValType,
 };
 
-use super::layout::{ANSWER, Layout, RESULT};
-use crate::compiler::plan::Plan;
-use crate::contract::{ErrorKind, ToolId};
+use super::layout::{ANSWER, INPUT, Layout, RESULT, Slot};
+use super::shared;
+use crate::compiler::plan::{Plan, Step};
+use crate::compiler::template::{Part, Source, Template};
+use crate::contract::ToolId;
 use crate::sandbox::{DATA, FLOW, PLAYBOOK};
 
-use writer::Writer;
-
-const HEAP: u32 = 0;
-const PAGE: u32 = 65_536;
+pub(super) const HEAP: u32 = 0;
+pub(super) const PAGE: u32 = 65_536;
 
 /// Function types by number.
 mod ty {
@@ -47,18 +45,18 @@ mod ty {
 
 /// Function numbers that are the same in every module; the tools' imports follow `QUOTE`.
 const FN_STEP: u32 = 0;
-const FN_SELECT: u32 = 1;
-const FN_TEXT: u32 = 2;
-const FN_QUOTE: u32 = 3;
+pub(super) const FN_SELECT: u32 = 1;
+pub(super) const FN_TEXT: u32 = 2;
+pub(super) const FN_QUOTE: u32 = 3;
 const IMPORTS_BEFORE_TOOLS: u32 = 4;
 /// Functions that every module has, so that a step's own code is little more than its constants.
 const HELPERS: u32 = 9;
 
 /// Function numbers that come after the imports.
-struct Numbers {
+pub(super) struct Numbers {
     tools: BTreeMap<ToolId, u32>,
-    realloc: u32,
-    push: u32,
+    pub(super) realloc: u32,
+    pub(super) push: u32,
     push_slot: u32,
     text_into: u32,
     quote_into: u32,
@@ -98,15 +96,15 @@ pub(super) fn build(plan: &Plan) -> Vec<u8> {
     let numbers = Numbers::of(plan);
     let mut layout = Layout::of(plan);
     let mut code = CodeSection::new();
-    code.function(&realloc());
-    code.function(&push(&numbers));
-    code.function(&push_slot(&numbers));
-    code.function(&text_into());
-    code.function(&quote_into());
-    code.function(&select_into());
-    code.function(&keep_slot());
-    code.function(&missing());
-    code.function(&refused(&numbers, &mut layout));
+    code.function(&shared::realloc());
+    code.function(&shared::push(&numbers));
+    code.function(&shared::push_slot(&numbers));
+    code.function(&shared::text_into());
+    code.function(&shared::quote_into());
+    code.function(&shared::select_into());
+    code.function(&shared::keep_slot());
+    code.function(&shared::missing());
+    code.function(&shared::refused(&numbers, &mut layout));
     for (at, step) in plan.steps().enumerate() {
         code.function(&Writer::new(&numbers, &mut layout).step(plan, at, step));
     }
@@ -180,189 +178,237 @@ fn imports(numbers: &Numbers) -> ImportSection {
     imports
 }
 
-fn at(offset: u32) -> MemArg {
+pub(super) fn at(offset: u32) -> MemArg {
     MemArg { offset: u64::from(offset), align: 2, memory_index: 0 }
 }
 
-fn byte_at(offset: u32) -> MemArg {
+pub(super) fn byte_at(offset: u32) -> MemArg {
     MemArg { offset: u64::from(offset), align: 0, memory_index: 0 }
 }
 
-fn int(n: u32) -> i32 {
+pub(super) fn int(n: u32) -> i32 {
     n.cast_signed()
 }
 
-/// `cabi_realloc`: takes the next aligned bytes and grows the memory where it must. Traps where it cannot.
-fn realloc() -> Function {
-    const OLD: u32 = 0;
-    const OLD_SIZE: u32 = 1;
-    const ALIGN: u32 = 2;
-    const NEW_SIZE: u32 = 3;
-    const START: u32 = 4;
-    const END: u32 = 5;
-    let mut f = Function::new([(2, ValType::I32)]);
-    let mut i = f.instructions();
-    // start = (heap + align - 1) & -align
-    i.global_get(HEAP).local_get(ALIGN).i32_add().i32_const(1).i32_sub();
-    i.i32_const(0).local_get(ALIGN).i32_sub().i32_and().local_tee(START);
-    // end = start + new size; a sum that wraps is refused
-    i.local_get(NEW_SIZE).i32_add().local_tee(END);
-    i.local_get(START).i32_lt_u().if_(BlockType::Empty).unreachable().end();
-    // pages needed beyond those there are
-    i.local_get(END).memory_size(0).i32_const(16).i32_shl().i32_gt_u().if_(BlockType::Empty);
-    i.local_get(END).i32_const(int(PAGE - 1)).i32_add().i32_const(16).i32_shr_u().memory_size(0).i32_sub();
-    i.memory_grow(0).i32_const(-1).i32_eq().if_(BlockType::Empty).unreachable().end();
-    i.end();
-    i.local_get(END).global_set(HEAP);
-    i.local_get(OLD_SIZE).if_(BlockType::Empty);
-    i.local_get(START).local_get(OLD).local_get(OLD_SIZE).memory_copy(0, 0);
-    i.end();
-    i.local_get(START).end();
-    f
+/// A piece of the JSON that is being put together.
+enum Piece {
+    Static(String),
+    Slot(Slot),
 }
 
-/// Appends text to what is being put together at the top of the heap.
-fn push(numbers: &Numbers) -> Function {
-    let mut f = Function::new([]);
-    let mut i = f.instructions();
-    // realloc(0, 0, 1, len) is the address of the next `len` bytes; nothing lies between two pushes.
-    i.i32_const(0).i32_const(0).i32_const(1).local_get(1).call(numbers.realloc);
-    i.local_get(0).local_get(1).memory_copy(0, 0);
-    i.end();
-    f
+/// Writes one function's code.
+struct Writer<'a> {
+    numbers: &'a Numbers,
+    layout: &'a mut Layout,
+    scratch: Slot,
 }
 
-/// Leaves address and length of what is in the slot whose address is in `local`.
-fn load_slot(i: &mut InstructionSink<'_>, local: u32) {
-    i.local_get(local).i32_load(at(0)).local_get(local).i32_load(at(4));
+/// Locals of step functions and `run`.
+const START: u32 = 2;
+const LEN: u32 = 3;
+const MARK: u32 = 4;
+
+impl<'a> Writer<'a> {
+    fn new(numbers: &'a Numbers, layout: &'a mut Layout) -> Self {
+        let scratch = layout.scratch;
+        Writer { numbers, layout, scratch }
+    }
+
+    fn step(mut self, plan: &Plan, place: usize, step: &Step) -> Function {
+        // Two locals more than needed keep the numbers the same as in `run`, whose first two are parameters.
+        let mut f = Function::new([(5, ValType::I32)]);
+        let mut i = f.instructions();
+        let id = self.layout.text(&step.id);
+        self.text(&mut i, id);
+        i.call(FN_STEP);
+        i.global_get(HEAP).local_set(MARK);
+        self.put_together(&mut i, &step.input);
+        i.local_get(START).local_get(LEN).i32_const(int(ANSWER)).call(self.numbers.tools[&step.tool]);
+        // err: leave with the tool's own words
+        i.i32_const(int(ANSWER)).i32_load8_u(byte_at(0)).if_(BlockType::Empty);
+        self.text(&mut i, id);
+        let tool = self.layout.text(&step.tool.to_string());
+        self.text(&mut i, tool);
+        i.call(self.numbers.refused).return_().end();
+        i.i32_const(int(ANSWER)).i32_load(at(4)).local_set(START);
+        i.i32_const(int(ANSWER)).i32_load(at(8)).local_set(LEN);
+        self.keep(&mut i, plan, place, step, id);
+        i.i32_const(0).end();
+        f
+    }
+
+    /// Takes what later steps need out of the answer in (START, LEN), moves it down to where the step's
+    /// memory began, and gives the rest back.
+    fn keep(&mut self, i: &mut InstructionSink<'_>, plan: &Plan, place: usize, step: &Step, id: (u32, u32)) {
+        let of_step = |source: &&Source| matches!(source, Source::Output { step: of, .. } if *of == step.id);
+        let needed: Vec<(Source, Slot)> =
+            self.layout.values.iter().filter(|(s, _)| of_step(s)).map(|(s, slot)| (s.clone(), *slot)).collect();
+        for (source, slot) in &needed {
+            let Source::Output { pointer, .. } = source else { continue };
+            if pointer.is_empty() {
+                i.i32_const(int(*slot)).local_get(START).i32_store(at(0));
+                i.i32_const(int(*slot)).local_get(LEN).i32_store(at(4));
+                continue;
+            }
+            let user =
+                plan.steps().skip(place + 1).find(|later| uses(&later.input, source)).map_or("the output", |later| later.id.as_str());
+            let message = format!("{} answered without {pointer}, which {user} needs", step.tool);
+            i.local_get(START).local_get(LEN);
+            self.select(i, pointer, *slot, id, &message);
+        }
+        // The whole answer comes first in memory, then the values in the order in which they were taken; each
+        // moves down, never over one that still has to move.
+        i.local_get(MARK).global_set(HEAP);
+        let whole_first = |(source, _): &&(Source, Slot)| matches!(source, Source::Output { pointer, .. } if pointer.is_empty());
+        let (whole, parts): (Vec<_>, Vec<_>) = needed.iter().partition(|n| whole_first(n));
+        for (_, slot) in whole.into_iter().chain(parts) {
+            i.i32_const(int(*slot)).call(self.numbers.keep_slot);
+        }
+    }
+
+    /// `slot` = the value at `pointer` of the document whose address and length are on the stack; leaves the
+    /// function with `message` where there is none.
+    fn select(&mut self, i: &mut InstructionSink<'_>, pointer: &str, slot: Slot, id: (u32, u32), message: &str) {
+        let pointer = self.layout.text(pointer);
+        self.text(i, pointer);
+        i.i32_const(int(slot)).call(self.numbers.select_into).i32_eqz().if_(BlockType::Empty);
+        self.text(i, id);
+        let message = self.layout.text(message);
+        self.text(i, message);
+        i.call(self.numbers.missing).return_().end();
+    }
+
+    fn run(mut self, plan: &Plan) -> Function {
+        let mut f = Function::new([(3, ValType::I32)]);
+        let mut i = f.instructions();
+        i.i32_const(int(INPUT)).local_get(0).i32_store(at(0));
+        i.i32_const(int(INPUT)).local_get(1).i32_store(at(4));
+        // All parameters before the first effect: a wrong input fails with nothing done.
+        let values: Vec<(Source, Slot)> = self.layout.values.iter().map(|(source, slot)| (source.clone(), *slot)).collect();
+        for (source, slot) in values {
+            if let Source::Parameter { name, pointer } = &source {
+                let pointer = format!("/{}{pointer}", name.replace('~', "~0").replace('/', "~1"));
+                i.local_get(0).local_get(1);
+                self.select(&mut i, &pointer, slot, (0, 0), &format!("the input lacks {pointer}"));
+            }
+        }
+        for place in 0..u32::try_from(plan.body.len()).expect("a few thousand steps") {
+            i.call(self.numbers.first_step + place).local_tee(START).if_(BlockType::Empty).local_get(START).return_().end();
+        }
+        self.put_together(&mut i, &plan.output);
+        i.i32_const(int(RESULT)).i32_const(0).i32_store8(byte_at(0));
+        i.i32_const(int(RESULT)).local_get(START).i32_store(at(4));
+        i.i32_const(int(RESULT)).local_get(LEN).i32_store(at(8));
+        i.i32_const(int(RESULT)).end();
+        f
+    }
+
+    fn text(&self, i: &mut InstructionSink<'_>, (address, len): (u32, u32)) {
+        i.i32_const(int(address)).i32_const(int(len));
+    }
+
+    /// Leaves address and length of the template's JSON in START and LEN.
+    fn put_together(&mut self, i: &mut InstructionSink<'_>, template: &Template) {
+        self.scratch = self.layout.scratch;
+        let mut pieces = Vec::new();
+        self.pieces(i, template, &mut pieces);
+        match pieces.as_slice() {
+            [Piece::Static(text)] => {
+                let (address, len) = self.layout.text(text);
+                i.i32_const(int(address)).local_set(START).i32_const(int(len)).local_set(LEN);
+            }
+            [Piece::Slot(slot)] => {
+                i.i32_const(int(*slot)).i32_load(at(0)).local_set(START).i32_const(int(*slot)).i32_load(at(4)).local_set(LEN);
+            }
+            pieces => {
+                i.global_get(HEAP).local_set(START);
+                self.push_all(i, pieces);
+                i.global_get(HEAP).local_get(START).i32_sub().local_set(LEN);
+            }
+        }
+    }
+
+    fn push_all(&mut self, i: &mut InstructionSink<'_>, pieces: &[Piece]) {
+        for piece in pieces {
+            match piece {
+                Piece::Static(text) => {
+                    let text = self.layout.text(text);
+                    self.text(i, text);
+                    i.call(self.numbers.push);
+                }
+                Piece::Slot(slot) => {
+                    i.i32_const(int(*slot)).call(self.numbers.push_slot);
+                }
+            }
+        }
+    }
+
+    /// The template as pieces in order; texts are made on the way, since nothing may be allocated while the
+    /// pieces are being pushed.
+    fn pieces(&mut self, i: &mut InstructionSink<'_>, template: &Template, into: &mut Vec<Piece>) {
+        match template {
+            Template::Constant(json) => add_static(into, json.as_str()),
+            Template::Value(source) => into.push(Piece::Slot(self.layout.values[source])),
+            Template::Text(parts) => {
+                let slot = self.make_text(i, parts);
+                into.push(Piece::Slot(slot));
+            }
+            Template::Object(fields) => {
+                let mut before = "{";
+                for (key, template) in fields {
+                    add_static(into, &format!("{before}{}:", serde_json::Value::from(key.as_str())));
+                    self.pieces(i, template, into);
+                    before = ",";
+                }
+                add_static(into, if fields.is_empty() { "{}" } else { "}" });
+            }
+            Template::Array(items) => {
+                let mut before = "[";
+                for template in items {
+                    add_static(into, before);
+                    self.pieces(i, template, into);
+                    before = ",";
+                }
+                add_static(into, if items.is_empty() { "[]" } else { "]" });
+            }
+        }
+    }
+
+    /// The slot of the JSON string that the parts make.
+    fn make_text(&mut self, i: &mut InstructionSink<'_>, parts: &[Part]) -> Slot {
+        let mut pieces = Vec::new();
+        for part in parts {
+            match part {
+                Part::Literal(text) => add_static(&mut pieces, text),
+                Part::Value(source) => {
+                    let (from, slot) = (self.layout.values[source], self.next_scratch());
+                    i.i32_const(int(from)).i32_const(int(slot)).call(self.numbers.text_into);
+                    pieces.push(Piece::Slot(slot));
+                }
+            }
+        }
+        let slot = self.next_scratch();
+        i.global_get(HEAP).local_set(START);
+        self.push_all(i, &pieces);
+        i.local_get(START).i32_const(int(slot)).call(self.numbers.quote_into);
+        slot
+    }
+
+    fn next_scratch(&mut self) -> Slot {
+        self.scratch += 8;
+        self.scratch - 8
+    }
 }
 
-/// Moves the text at `offset` of the answer area into the slot whose address is in `local`.
-fn store_slot(i: &mut InstructionSink<'_>, local: u32, offset: u32) {
-    i.local_get(local).i32_const(int(ANSWER)).i32_load(at(offset)).i32_store(at(0));
-    i.local_get(local).i32_const(int(ANSWER)).i32_load(at(offset + 4)).i32_store(at(4));
+fn add_static(into: &mut Vec<Piece>, text: &str) {
+    match into.last_mut() {
+        Some(Piece::Static(before)) => before.push_str(text),
+        _ => into.push(Piece::Static(text.to_owned())),
+    }
 }
 
-/// Appends what is in a slot.
-fn push_slot(numbers: &Numbers) -> Function {
-    let mut f = Function::new([]);
-    let mut i = f.instructions();
-    load_slot(&mut i, 0);
-    i.call(numbers.push).end();
-    f
-}
-
-/// (from, to): `to` = the text of the JSON value in `from`.
-fn text_into() -> Function {
-    let mut f = Function::new([]);
-    let mut i = f.instructions();
-    load_slot(&mut i, 0);
-    i.i32_const(int(ANSWER)).call(FN_TEXT);
-    store_slot(&mut i, 1, 0);
-    i.end();
-    f
-}
-
-/// (start, to): `to` = the JSON string of the text from `start` to the top of the heap.
-fn quote_into() -> Function {
-    let mut f = Function::new([]);
-    let mut i = f.instructions();
-    i.local_get(0).global_get(HEAP).local_get(0).i32_sub().i32_const(int(ANSWER)).call(FN_QUOTE);
-    store_slot(&mut i, 1, 0);
-    i.end();
-    f
-}
-
-/// (document ptr, len, pointer ptr, len, slot): `slot` = the value there; 0 where there is none.
-fn select_into() -> Function {
-    let mut f = Function::new([]);
-    let mut i = f.instructions();
-    i.local_get(0).local_get(1).local_get(2).local_get(3).i32_const(int(ANSWER)).call(FN_SELECT);
-    store_slot(&mut i, 4, 4);
-    i.i32_const(int(ANSWER)).i32_load8_u(byte_at(0)).end();
-    f
-}
-
-/// Moves what is in a slot down to the top of the heap, which has been lowered below it.
-fn keep_slot() -> Function {
-    let mut f = Function::new([]);
-    let mut i = f.instructions();
-    i.global_get(HEAP);
-    load_slot(&mut i, 0);
-    i.memory_copy(0, 0);
-    i.local_get(0).global_get(HEAP).i32_store(at(0));
-    i.global_get(HEAP).local_get(0).i32_load(at(4)).i32_add().global_set(HEAP).end();
-    f
-}
-
-/// `err(failure)` with this step (none where its length is 0) and message.
-fn missing() -> Function {
-    let mut f = Function::new([]);
-    let mut i = f.instructions();
-    failure_head(&mut i);
-    i.i32_const(int(RESULT)).local_get(2).i32_store(at(16));
-    i.i32_const(int(RESULT)).local_get(3).i32_store(at(20));
-    i.i32_const(int(RESULT)).i32_const(0).i32_store8(byte_at(24));
-    i.i32_const(int(RESULT)).end();
-    f
-}
-
-/// Writes `err`, and the step out of the first two parameters.
-fn failure_head(i: &mut InstructionSink<'_>) {
-    i.i32_const(int(RESULT)).i32_const(1).i32_store8(byte_at(0));
-    i.i32_const(int(RESULT)).local_get(1).i32_const(0).i32_ne().i32_store8(byte_at(4));
-    i.i32_const(int(RESULT)).local_get(0).i32_store(at(8));
-    i.i32_const(int(RESULT)).local_get(1).i32_store(at(12));
-}
-
-/// `err(failure)` out of the tool-error in the answer area: message `fs/read: denied: …`, detail
-/// `{"detail":…,"kind":"denied","tool":"fs/read"}`. The parameters are the step's and the tool's names.
-fn refused(numbers: &Numbers, layout: &mut Layout) -> Function {
-    const TOOL: u32 = 2;
-    const TOOL_LEN: u32 = 3;
-    const START: u32 = 4;
-    const KIND: u32 = 5;
-    let kinds = layout.table(&ErrorKind::ALL.map(ErrorKind::as_str));
-    let mut f = Function::new([(2, ValType::I32)]);
-    let mut i = f.instructions();
-    failure_head(&mut i);
-    let mut text = |i: &mut InstructionSink<'_>, text: &str| {
-        let (address, len) = layout.text(text);
-        i.i32_const(int(address)).i32_const(int(len)).call(numbers.push);
-    };
-    let tool = |i: &mut InstructionSink<'_>| {
-        i.local_get(TOOL).local_get(TOOL_LEN).call(numbers.push);
-    };
-    let kind = |i: &mut InstructionSink<'_>| {
-        i.local_get(KIND).i32_load(at(0)).local_get(KIND).i32_load(at(4)).call(numbers.push);
-    };
-    let finish = |i: &mut InstructionSink<'_>, field: u32| {
-        i.i32_const(int(RESULT)).local_get(START).i32_store(at(field));
-        i.i32_const(int(RESULT)).global_get(HEAP).local_get(START).i32_sub().i32_store(at(field + 4));
-    };
-    // kind = kinds + 8 * the error's kind
-    i.i32_const(int(ANSWER)).i32_load8_u(byte_at(4)).i32_const(3).i32_shl().i32_const(int(kinds)).i32_add().local_set(KIND);
-    i.global_get(HEAP).local_set(START);
-    tool(&mut i);
-    text(&mut i, ": ");
-    kind(&mut i);
-    text(&mut i, ": ");
-    i.i32_const(int(ANSWER)).i32_load(at(8)).i32_const(int(ANSWER)).i32_load(at(12)).call(numbers.push);
-    finish(&mut i, 16);
-    i.i32_const(int(RESULT)).i32_const(1).i32_store8(byte_at(24));
-    i.global_get(HEAP).local_set(START);
-    text(&mut i, "{\"detail\":");
-    i.i32_const(int(ANSWER)).i32_load8_u(byte_at(16)).if_(BlockType::Empty);
-    i.i32_const(int(ANSWER)).i32_load(at(20)).i32_const(int(ANSWER)).i32_load(at(24)).call(numbers.push);
-    i.else_();
-    text(&mut i, "null");
-    i.end();
-    text(&mut i, ",\"kind\":\"");
-    kind(&mut i);
-    text(&mut i, "\",\"tool\":\"");
-    tool(&mut i);
-    text(&mut i, "\"}");
-    finish(&mut i, 28);
-    i.i32_const(int(RESULT)).end();
-    f
+fn uses(template: &Template, wanted: &Source) -> bool {
+    let mut found = false;
+    template.for_each_source(&mut |source| found |= source == wanted);
+    found
 }

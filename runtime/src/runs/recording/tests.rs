@@ -1,4 +1,4 @@
-//! Recording files: what is taken, what is refused and where, and that the page about them is true.
+//! What a recording file may say, and what is told about one that is wrong.
 
 use super::*;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Requests: what is taken, and what is refused with every place at once.
+//! What the requests take, what they refuse, and that they say every wrong place at once.
 
 use super::*;
 use crate::error::Error;
