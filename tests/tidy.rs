@@ -89,6 +89,12 @@ fn test_modules(path: &str, text: &str) -> Vec<String> {
     named.map(|name| format!("{home}/{name}")).collect()
 }
 
+/// The modules that a file says it has: `runtime/src/store/tests` for `mod tests;` in `runtime/src/store/mod.rs`.
+fn modules(path: &str, text: &str) -> Vec<String> {
+    let home = path.trim_end_matches(".rs").trim_end_matches("/mod").trim_end_matches("/lib");
+    text.lines().filter_map(|line| line.strip_suffix(';')?.split_once("mod ").map(|(_, name)| format!("{home}/{name}"))).collect()
+}
+
 /// Without comments, and without a test module at the end; as many lines as before it.
 fn code(text: &str) -> Vec<String> {
     let product = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
@@ -255,11 +261,24 @@ fn every_limit_is_used_and_says_why() {
 
 #[test]
 fn a_file_tells_one_story() {
+    let sources = sources();
     let long = |source: &Source| {
         let lines = source.text.lines().count();
         (lines > LINES_MAX).then(|| format!("{} has {lines} lines", source.path))
     };
-    assert_none(&format!("at most {LINES_MAX} lines"), &sources().iter().filter_map(long).collect::<Vec<_>>());
+    assert_none(&format!("at most {LINES_MAX} lines"), &sources.iter().filter_map(long).collect::<Vec<_>>());
     let silent = |source: &Source| (!source.text.starts_with("//!") && !source.text.starts_with("#!")).then(|| source.path.clone());
-    assert_none("a file begins with what it is for", &sources().iter().filter_map(silent).collect::<Vec<_>>());
+    assert_none("a file begins with what it is for", &sources.iter().filter_map(silent).collect::<Vec<_>>());
+}
+
+#[test]
+fn no_file_lies_there_unseen_by_the_compiler() {
+    let sources = sources();
+    let declared: BTreeSet<String> = sources.iter().flat_map(|source| modules(&source.path, &source.text)).collect();
+    let unseen = |source: &&Source| {
+        let module = source.path.strip_suffix("/mod.rs").or_else(|| source.path.strip_suffix(".rs")).unwrap();
+        let root = ["runtime/src/lib", "runtime/src/main"].contains(&module);
+        source.module().is_some() && !root && !declared.contains(module)
+    };
+    assert_none("no module is declared for", &sources.iter().filter(unseen).map(|source| source.path.clone()).collect::<Vec<_>>());
 }
