@@ -21,6 +21,7 @@ pub(super) async fn serve(global: &Global, args: Serve, output: &Output) -> Resu
     let cannot = |e| Error::new(Code::CannotListen, format!("cannot listen on {}: {e}", args.listen));
     let listener = tokio::net::TcpListener::bind(args.listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
+    engine.note(&format!("serving http://{address}, which answers the same questions"))?;
     let interrupt = Interrupt::listen()?;
     let resumed = engine.resume_all().await?;
     let grants: Vec<String> = engine.grants().iter().map(crate::tools::Grant::words).collect();
