@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::durable::{Durable, save};
-use super::scheduler::{Manner, Shared};
+use super::shared::{Manner, Shared};
 use super::{Target, own_grants};
 use crate::blocking;
 use crate::error::{Code, Error, Result};

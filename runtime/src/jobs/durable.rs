@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::scheduler::Shared;
+use super::shared::Shared;
 use crate::blocking;
 use crate::contract::{Effect, ErrorKind, Outcome, ToolError, ToolId};
 use crate::error::{Code, Error, Result};

@@ -7,12 +7,14 @@
 mod drive;
 mod durable;
 mod scheduler;
+mod shared;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use scheduler::{Manner, Scheduler};
+pub use scheduler::Scheduler;
+pub use shared::Manner;
 
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, JobId, PlaybookId, Space};

@@ -4,16 +4,16 @@
 //! One process owns a store for now. Leases will make it several: a job's epoch in its row already fences
 //! off whoever held it before.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::Target;
 use super::drive::drive;
+use super::shared::{Manner, Shared};
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
 use crate::journal::{self, Log};
@@ -22,41 +22,11 @@ use crate::sandbox::Sandbox;
 use crate::store::Store;
 use crate::tools::{Grant, Registry};
 
-/// What every running job needs.
-pub(super) struct Shared {
-    pub store: Store,
-    pub sandbox: Sandbox,
-    pub tools: Registry,
-    /// What the operator granted to all jobs.
-    pub grants: Vec<Grant>,
-    pub stopping: AtomicBool,
-    slots: Semaphore,
-    /// Jobs that this process holds, running or waiting for a slot, with the number of their next entry. The
-    /// lock is held for look-ups and inserts only.
-    held: Mutex<HashMap<JobId, watch::Sender<u64>>>,
-}
-
-impl Shared {
-    /// Tells those who follow a job that its entries below `next_seq` are on disk.
-    pub(super) fn progress(&self, job: JobId, next_seq: u64) {
-        if let Some(watcher) = self.held.lock().expect("nobody panics while holding it").get(&job) {
-            watcher.send_replace(next_seq);
-        }
-    }
-}
-
 /// Runs jobs. Cheap to clone; dropping the last clone stops what runs, to be resumed at the next start.
 #[derive(Clone)]
 pub struct Scheduler {
     shared: Arc<Shared>,
     tasks: Arc<Mutex<JoinSet<()>>>,
-}
-
-/// How a job is to be run, beyond what its journal says.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Manner {
-    /// Time to wait before each call, so that a person can watch.
-    pub pace: Option<Duration>,
 }
 
 impl Scheduler {

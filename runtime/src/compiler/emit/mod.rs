@@ -5,6 +5,7 @@
 //! gives the same bytes, so a component's digest names what it does, and a plan carried by a component can be
 //! held against its code ([`read_plan`]).
 
+mod abi;
 mod layout;
 mod module;
 mod shared;

@@ -4,92 +4,17 @@
 //! out of the answer what later steps need, and give the rest of the memory back. It returns 0, or the
 //! address of the finished `result<json, failure>`.
 
-use std::collections::BTreeMap;
-
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, DataSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalSection,
-    GlobalType, ImportSection, InstructionSink, MemArg, MemorySection, MemoryType, Module, TypeSection, ValType,
+    GlobalType, ImportSection, InstructionSink, MemorySection, MemoryType, Module, TypeSection, ValType,
 };
 
+use super::abi::{FN_STEP, HEAP, Numbers, PAGE, at, byte_at, int, ty};
 use super::layout::{ANSWER, INPUT, Layout, RESULT, Slot};
 use super::shared;
 use crate::compiler::plan::{Plan, Step};
 use crate::compiler::template::{Part, Source, Template};
-use crate::contract::ToolId;
 use crate::sandbox::{DATA, FLOW, PLAYBOOK};
-
-pub(super) const HEAP: u32 = 0;
-pub(super) const PAGE: u32 = 65_536;
-
-/// Function types by number.
-mod ty {
-    /// (ptr, len)
-    pub const STEP: u32 = 0;
-    /// (ptr, len, answer)
-    pub const TEXT: u32 = 1;
-    /// (ptr, len, ptr, len, answer)
-    pub const SELECT: u32 = 2;
-    /// (old, old size, align, new size) -> ptr
-    pub const REALLOC: u32 = 3;
-    /// (ptr, len) -> result
-    pub const RUN: u32 = 4;
-    /// () -> 0 or result
-    pub const DO_STEP: u32 = 5;
-    /// (step ptr, step len, text ptr, text len) -> result
-    pub const FAIL: u32 = 6;
-    /// (slot)
-    pub const SLOT: u32 = 7;
-    /// (document ptr, len, pointer ptr, len, slot) -> 1 where it is there
-    pub const SELECT_INTO: u32 = 8;
-}
-
-/// Function numbers that are the same in every module; the tools' imports follow `QUOTE`.
-const FN_STEP: u32 = 0;
-pub(super) const FN_SELECT: u32 = 1;
-pub(super) const FN_TEXT: u32 = 2;
-pub(super) const FN_QUOTE: u32 = 3;
-const IMPORTS_BEFORE_TOOLS: u32 = 4;
-/// Functions that every module has, so that a step's own code is little more than its constants.
-const HELPERS: u32 = 9;
-
-/// Function numbers that come after the imports.
-pub(super) struct Numbers {
-    tools: BTreeMap<ToolId, u32>,
-    pub(super) realloc: u32,
-    pub(super) push: u32,
-    push_slot: u32,
-    text_into: u32,
-    quote_into: u32,
-    select_into: u32,
-    keep_slot: u32,
-    missing: u32,
-    refused: u32,
-    first_step: u32,
-    run: u32,
-}
-
-impl Numbers {
-    fn of(plan: &Plan) -> Self {
-        let tools: BTreeMap<ToolId, u32> = (IMPORTS_BEFORE_TOOLS..).zip(plan.tools()).map(|(n, tool)| (tool.clone(), n)).collect();
-        let count = |n: usize| u32::try_from(n).expect("a plan has a few thousand steps at the most");
-        let realloc = IMPORTS_BEFORE_TOOLS + count(tools.len());
-        let first_step = realloc + HELPERS;
-        Numbers {
-            tools,
-            realloc,
-            push: realloc + 1,
-            push_slot: realloc + 2,
-            text_into: realloc + 3,
-            quote_into: realloc + 4,
-            select_into: realloc + 5,
-            keep_slot: realloc + 6,
-            missing: realloc + 7,
-            refused: realloc + 8,
-            first_step,
-            run: first_step + count(plan.body.len()),
-        }
-    }
-}
 
 /// The module's bytes, without component metadata.
 pub(super) fn build(plan: &Plan) -> Vec<u8> {
@@ -176,18 +101,6 @@ fn imports(numbers: &Numbers) -> ImportSection {
         imports.import(&tool.import_name(), "call", EntityType::Function(ty::TEXT));
     }
     imports
-}
-
-pub(super) fn at(offset: u32) -> MemArg {
-    MemArg { offset: u64::from(offset), align: 2, memory_index: 0 }
-}
-
-pub(super) fn byte_at(offset: u32) -> MemArg {
-    MemArg { offset: u64::from(offset), align: 0, memory_index: 0 }
-}
-
-pub(super) fn int(n: u32) -> i32 {
-    n.cast_signed()
 }
 
 /// A piece of the JSON that is being put together.

@@ -2,8 +2,8 @@
 
 use wasm_encoder::{BlockType, Function, InstructionSink, ValType};
 
+use super::abi::{FN_QUOTE, FN_SELECT, FN_TEXT, HEAP, Numbers, PAGE, at, byte_at, int};
 use super::layout::{ANSWER, Layout, RESULT};
-use super::module::{FN_QUOTE, FN_SELECT, FN_TEXT, HEAP, Numbers, PAGE, at, byte_at, int};
 use crate::contract::ErrorKind;
 
 /// `cabi_realloc`: takes the next aligned bytes and grows the memory where it must. Traps where it cannot.
