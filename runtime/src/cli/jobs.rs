@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::args::{Global, JobArg, JobJournal, JobResume, JobsList};
 use super::output::{Output, table};
+use super::stop::Stop;
 use super::{exit, run};
 use crate::clock::rfc3339;
 use crate::error::{Error, Result};
@@ -91,6 +92,7 @@ pub(super) async fn resume(global: &Global, args: JobResume, output: &Output) ->
     let engine = global.existing().await?;
     let space = global.space()?;
     let job = args.job.job;
+    let stop = Stop::heard()?;
     engine.resume_job(&space, &job, Manner::default()).await?;
-    run::to_its_end(&engine, &space, job, args.follow, output).await
+    run::to_its_end(&engine, &space, job, args.follow, stop, output).await
 }

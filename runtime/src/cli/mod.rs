@@ -14,6 +14,7 @@ mod record;
 mod run;
 mod serve;
 mod show;
+mod stop;
 mod upload;
 
 use std::ffi::OsString;

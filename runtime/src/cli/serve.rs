@@ -5,6 +5,7 @@ use serde_json::json;
 use super::args::{Global, Serve};
 use super::exit;
 use super::output::Output;
+use super::stop::Stop;
 use crate::error::{Code, Error, Result};
 use crate::http;
 
@@ -20,6 +21,7 @@ pub(super) async fn serve(global: &Global, args: Serve, output: &Output) -> Resu
     let cannot = |e| Error::new(Code::CannotListen, format!("cannot listen on {}: {e}", args.listen));
     let listener = tokio::net::TcpListener::bind(args.listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
+    let stop = Stop::heard()?;
     let resumed = engine.resume_all().await?;
     let grants: Vec<String> = engine.grants().iter().map(crate::tools::Grant::words).collect();
     output.show(
@@ -37,23 +39,9 @@ pub(super) async fn serve(global: &Global, args: Serve, output: &Output) -> Resu
             )
         },
     );
-    http::serve(listener, engine.clone(), asked_to_stop())
+    http::serve(listener, engine.clone(), stop.asked())
         .await
         .map_err(|e| Error::new(Code::InternalError, format!("the server ended: {e}")))?;
     engine.shut_down().await;
     Ok(exit::OK)
-}
-
-/// Ctrl-C, or a supervisor's SIGTERM.
-async fn asked_to_stop() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = interrupt => {}
-            _ = terminate.recv() => {}
-        }
-        return;
-    }
-    let _ = interrupt.await;
 }
