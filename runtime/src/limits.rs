@@ -101,7 +101,7 @@ pub const LOCK_NOTE_CHARS_MAX: usize = 200;
 /// finish within 64 rounds, since each round lets at least one through.
 pub const CONTENDED_TRIES_MAX: usize = 256;
 /// Page cache of the store. Bounded, since sled's default grows with the machine.
-pub const STORE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+pub const STORE_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Fuel (WebAssembly operations, roughly) of one job. A compiled 20-step playbook takes about 20,000;
 /// 2 billion is about a second of pure computing.

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::args::{Global, JobArg, JobJournal, JobResume, JobsList};
+use super::interrupt::Interrupt;
 use super::output::{Output, table};
-use super::stop::Stop;
 use super::{exit, run};
 use crate::clock::rfc3339;
 use crate::error::{Error, Result};
@@ -92,7 +92,7 @@ pub(super) async fn resume(global: &Global, args: JobResume, output: &Output) ->
     let engine = global.existing().await?;
     let space = global.space()?;
     let job = args.job.job;
-    let stop = Stop::heard()?;
+    let interrupt = Interrupt::listen()?;
     engine.resume_job(&space, &job, Manner::default()).await?;
-    run::to_its_end(&engine, &space, job, args.follow, stop, output).await
+    run::to_its_end(&engine, &space, job, args.follow, interrupt, output).await
 }

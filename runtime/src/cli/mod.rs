@@ -7,6 +7,7 @@ mod compile;
 mod demo;
 mod exit;
 mod inspect;
+mod interrupt;
 mod jobs;
 mod lists;
 mod output;
@@ -14,7 +15,6 @@ mod record;
 mod run;
 mod serve;
 mod show;
-mod stop;
 mod upload;
 
 use std::ffi::OsString;

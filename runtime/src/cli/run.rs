@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::args::{Global, Run, playbook_and_version};
 use super::exit;
+use super::interrupt::Interrupt;
 use super::output::{Output, printable};
-use super::stop::Stop;
 use crate::engine::{Engine, JobRequest, JobView};
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
@@ -24,12 +24,12 @@ pub(super) async fn run(global: &Global, args: Run, output: &Output) -> Result<u
     let engine = global.existing().await?;
     let request = JobRequest { playbook_id, version, input, idempotency_key: args.idempotency_key, grants: args.grants };
     let manner = Manner { pace: args.pace.map(Duration::from_millis) };
-    let stop = Stop::heard()?;
+    let interrupt = Interrupt::listen()?;
     let job = engine.start_job(&space, request, manner).await?;
     if args.follow {
         output.aside(|| json!({"job_id": job}), || format!("job {job}"));
     }
-    to_its_end(&engine, &space, job, args.follow, stop, output).await
+    to_its_end(&engine, &space, job, args.follow, interrupt, output).await
 }
 
 /// JSON, `@FILE`, or `@-`.
@@ -48,7 +48,14 @@ fn input(text: &str) -> Result<Json> {
 }
 
 /// Stays with a job until it has ended or stands, or the user interrupts; reports what became of it.
-pub(super) async fn to_its_end(engine: &Engine, space: &Space, job: JobId, follow: bool, stop: Stop, output: &Output) -> Result<u8> {
+pub(super) async fn to_its_end(
+    engine: &Engine,
+    space: &Space,
+    job: JobId,
+    follow: bool,
+    interrupt: Interrupt,
+    output: &Output,
+) -> Result<u8> {
     let show = |entry: &Entry| {
         if follow {
             output
@@ -58,7 +65,7 @@ pub(super) async fn to_its_end(engine: &Engine, space: &Space, job: JobId, follo
     };
     tokio::select! {
         status = engine.follow(space, &job, show) => { status.map_err(|e| out_of_sight(&job, e))?; }
-        () = stop.asked() => engine.shut_down().await,
+        () = interrupt.asked() => engine.shut_down().await,
     }
     let job = engine.job(space, &job).await.map_err(|e| out_of_sight(&job, e))?;
     output.show(|| job.to_json(), || in_words(&job));

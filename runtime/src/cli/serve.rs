@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::args::{Global, Serve};
 use super::exit;
+use super::interrupt::Interrupt;
 use super::output::Output;
-use super::stop::Stop;
 use crate::error::{Code, Error, Result};
 use crate::http;
 
@@ -21,7 +21,8 @@ pub(super) async fn serve(global: &Global, args: Serve, output: &Output) -> Resu
     let cannot = |e| Error::new(Code::CannotListen, format!("cannot listen on {}: {e}", args.listen));
     let listener = tokio::net::TcpListener::bind(args.listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
-    let stop = Stop::heard()?;
+    engine.note(&format!("serving http://{address}, which answers the same questions"))?;
+    let interrupt = Interrupt::listen()?;
     let resumed = engine.resume_all().await?;
     let grants: Vec<String> = engine.grants().iter().map(crate::tools::Grant::words).collect();
     output.show(
@@ -39,7 +40,7 @@ pub(super) async fn serve(global: &Global, args: Serve, output: &Output) -> Resu
             )
         },
     );
-    http::serve(listener, engine.clone(), stop.asked())
+    http::serve(listener, engine.clone(), interrupt.asked())
         .await
         .map_err(|e| Error::new(Code::InternalError, format!("the server ended: {e}")))?;
     engine.shut_down().await;

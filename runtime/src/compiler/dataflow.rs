@@ -277,7 +277,7 @@ fn telling_inside_parameter(value: &Value, path_like: bool) -> bool {
     let text = crate::json::text_of(value);
     let n = text.chars().count();
     let odd = text.contains(|c: char| !c.is_alphabetic());
-    (odd && n >= 3) || (path_like && n >= 3) || n >= 10
+    ((odd || path_like) && n >= 3) || n >= 10
 }
 
 /// True where the text at `start..end` is not a part of a longer word or number: letters do not go on as

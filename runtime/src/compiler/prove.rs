@@ -79,7 +79,7 @@ pub async fn prove(sandbox: &Sandbox, provides: impl Fn(&ToolId) -> bool, mut pl
                 return Ok(Proven { plan, component, digest, proof: Proof { calls: script.lines.len(), fallbacks } });
             }
             Ending::Output(_) if left == 0 => (script.lines.len(), "the output is not the recorded one".to_owned()),
-            Ending::Stopped(Stop::Diverged { call, expected, found }) => (place(call), format!("expected {expected}, found {found}")),
+            Ending::Stopped(Stop::Diverged { at, expected, found }) => (place(at), format!("expected {expected}, found {found}")),
             other => (script.lines.len() - left.min(script.lines.len()), format!("{other:?}")),
         };
         let fallback = literal(&mut plan, script, at, &why);
@@ -89,8 +89,8 @@ pub async fn prove(sandbox: &Sandbox, provides: impl Fn(&ToolId) -> bool, mut pl
     Err(Error::new(Code::NotCompilable, "even the literal plan does not reproduce the recording"))
 }
 
-fn place(call: u64) -> usize {
-    usize::try_from(call).unwrap_or(usize::MAX)
+fn place(at: u64) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
 }
 
 /// Makes all of one step (or the output) literal; none where it already was.

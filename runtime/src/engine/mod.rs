@@ -124,6 +124,14 @@ impl Engine {
         self.store.check()
     }
 
+    /// Tells whoever finds the data directory in use what it is used for, in a line.
+    ///
+    /// # Errors
+    /// `store_unavailable` where the disk refuses.
+    pub fn note(&self, what: &str) -> Result<()> {
+        self.store.note(what)
+    }
+
     /// Takes up every job that was ready or running when the last process ended; how many.
     ///
     /// # Errors

@@ -95,8 +95,8 @@ async fn ended(shared: &Shared, durable: &Durable, ending: Ending) -> Result<End
         Ending::OutOfFuel => failed(step, format!("used up its fuel of {}", durable.log.state().fuel), Cause::Fuel),
         Ending::OverTime(how) => failed(step, how, Cause::Time),
         Ending::OverLimit(how) | Ending::Stopped(Stop::Limit(how)) => failed(step, how, Cause::Limit),
-        Ending::Stopped(Stop::Diverged { call, expected, found }) => {
-            failed(step, format!("entry {call} of the journal is {expected}, but the playbook came with {found}"), Cause::Nondeterminism)
+        Ending::Stopped(Stop::Diverged { at, expected, found }) => {
+            failed(step, format!("entry {at} of the journal is {expected}, but the playbook came with {found}"), Cause::Nondeterminism)
         }
         Ending::Stopped(Stop::NotSupported(what)) => failed(step, what, Cause::NotSupported),
         Ending::Stopped(Stop::Host(e)) => return Err(e),

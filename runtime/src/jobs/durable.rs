@@ -195,7 +195,7 @@ impl Effects for Durable {
 }
 
 fn stop_of(diverged: Diverged) -> Stop {
-    Stop::Diverged { call: diverged.seq, expected: diverged.expected, found: diverged.found }
+    Stop::Diverged { at: diverged.seq, expected: diverged.expected, found: diverged.found }
 }
 
 /// Small values stay in the row; a large one is written and synced on a thread that may block.

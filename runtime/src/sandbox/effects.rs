@@ -35,8 +35,8 @@ pub enum Stop {
     Host(Error),
     /// The guest did not do what the journal or the recording says it did.
     Diverged {
-        /// Number of the tool call, from 0.
-        call: u64,
+        /// The place: of the call in a script, from 0; of the entry in a journal, from 1.
+        at: u64,
         /// What was recorded there.
         expected: String,
         /// What the guest did.
@@ -44,7 +44,7 @@ pub enum Stop {
     },
     /// A call that must not be repeated was under way when an earlier process died.
     Uncertain {
-        /// Number of the tool call, from 0.
+        /// Number of the tool call, from 1.
         call: u64,
     },
     /// A limit of the job was reached.

@@ -39,15 +39,15 @@ impl Scripted {
     }
 
     fn answer(&mut self, tool: &ToolId, input: &Json) -> Result<Outcome, Stop> {
-        let call = self.next as u64;
+        let at = self.next as u64;
         let found = || format!("{tool} {input}");
         match self.lines.get(self.next) {
-            None => Err(Stop::Diverged { call, expected: "no further call".to_owned(), found: found() }),
+            None => Err(Stop::Diverged { at, expected: "no further call".to_owned(), found: found() }),
             Some(line) if line.tool == *tool && line.input == *input => {
                 self.next += 1;
                 Ok(line.outcome.clone())
             }
-            Some(line) => Err(Stop::Diverged { call, expected: format!("{} {}", line.tool, line.input), found: found() }),
+            Some(line) => Err(Stop::Diverged { at, expected: format!("{} {}", line.tool, line.input), found: found() }),
         }
     }
 }

@@ -62,7 +62,8 @@ impl DataDir {
 
     /// Writes who holds the directory, for the one who finds it held.
     pub(super) fn write_lock(&self, note: Option<&str>) -> Result<()> {
-        let note: String = note.unwrap_or("").chars().filter(|c| !c.is_control()).take(limits::LOCK_NOTE_CHARS_MAX).collect();
+        let one_line = note.unwrap_or("").chars().map(|c| if c.is_control() { ' ' } else { c });
+        let note: String = one_line.take(limits::LOCK_NOTE_CHARS_MAX).collect();
         let text = format!("pid {}\n{note}\n", std::process::id());
         let mut file = &self.lock;
         let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
@@ -173,7 +174,7 @@ mod tests {
         assert!(error.message.contains(&format!("process {};", std::process::id())), "{error}");
         held.write_lock(Some("serving\non 127.0.0.1:7480")).unwrap();
         let error = DataDir::open(dir.path()).unwrap_err();
-        assert!(error.message.contains("(servingon 127.0.0.1:7480)"), "{error}");
+        assert!(error.message.contains("(serving on 127.0.0.1:7480)"), "{error}");
         assert_eq!(error.details.unwrap()["pid"], std::process::id());
         drop(held);
         DataDir::open(dir.path()).unwrap();

@@ -69,7 +69,7 @@ fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 }
 
 /// A test that waits this long would wait for ever.
-const FOR_EVER: std::time::Duration = std::time::Duration::from_secs(30);
+const FOR_EVER: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Polls until it is ready, which it will be without further help.
 fn finish<F: Future>(mut future: Pin<&mut F>) -> F::Output {
@@ -414,7 +414,8 @@ fn assert_reads_as(store: &Store, model: &BTreeMap<(u8, u64), Vec<u8>>, border: 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    // A case opens a store; and where one waits in vain, so does every smaller one.
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_time: 10_000, ..ProptestConfig::default() })]
 
     #[test]
     fn reads_are_those_of_an_ordered_map_of_what_was_flushed(

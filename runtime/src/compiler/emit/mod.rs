@@ -11,7 +11,7 @@ mod shared;
 mod world;
 
 use wasm_encoder::{ComponentSection as _, CustomSection, Encode as _};
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_component::ComponentEncoder;
 
 use super::plan::Plan;
 use crate::error::{Code, Error, Result};
@@ -27,9 +27,8 @@ pub const PLAN_SECTION: &str = "reprise:plan";
 pub fn emit(plan: &Plan) -> Result<Vec<u8>> {
     plan.check()?;
     let ours = |what: &str, e: anyhow::Error| Error::new(Code::InternalError, format!("{what}: {e:#}"));
-    let (resolve, world) = world::of(plan).map_err(|e| ours("the playbook's world does not parse", e))?;
     let mut module = module::build(plan);
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(|e| ours("the module takes no metadata", e))?;
+    module.extend_from_slice(&world::section(plan).map_err(|e| ours("the playbook's world does not parse", e))?);
     let mut component = ComponentEncoder::default()
         .validate(cfg!(debug_assertions))
         .module(&module)
@@ -199,7 +198,7 @@ mod tests {
         let text = other.to_json();
         let section = CustomSection { name: PLAN_SECTION.into(), data: text.as_str().as_bytes().into() };
         // Cut the plan off where its section begins, and put another plan there.
-        while !wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all()).validate_all(&forged).is_ok() {
+        while wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all()).validate_all(&forged).is_err() {
             forged.push(component[forged.len()]);
         }
         assert_eq!(read_plan(&forged), Explained::Not);

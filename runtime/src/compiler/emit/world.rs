@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 
+use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, SourceMap, WorldId};
 
 use crate::compiler::plan::Plan;
+use crate::contract::ToolId;
 
 /// The contract's three files, parsed once.
 fn contract() -> &'static Resolve {
@@ -23,14 +25,37 @@ fn contract() -> &'static Resolve {
     })
 }
 
-/// The world that the plan's component implements.
-pub(super) fn of(plan: &Plan) -> anyhow::Result<(Resolve, WorldId)> {
+/// Worlds kept at the most; agents use few sets of tools.
+const KEPT_MAX: usize = 256;
+
+/// The section of a core module that says which world it implements, the plan's. Depends on the set of tools
+/// alone, and takes longer to make than the rest of a small component, so it is kept.
+pub(super) fn section(plan: &Plan) -> anyhow::Result<Arc<[u8]>> {
+    static KEPT: Mutex<BTreeMap<Vec<ToolId>, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
+    let tools: Vec<ToolId> = plan.tools().into_iter().cloned().collect();
+    if let Some(section) = KEPT.lock().expect("nobody panics while holding it").get(&tools) {
+        return Ok(Arc::clone(section));
+    }
+    let (resolve, world) = of(&tools)?;
+    let mut section = Vec::new();
+    embed_component_metadata(&mut section, &resolve, world, StringEncoding::UTF8)?;
+    let section: Arc<[u8]> = section.into();
+    let mut kept = KEPT.lock().expect("nobody panics while holding it");
+    if kept.len() >= KEPT_MAX {
+        kept.clear();
+    }
+    kept.insert(tools, Arc::clone(&section));
+    Ok(section)
+}
+
+/// The world of a component that calls `tools`.
+fn of(tools: &[ToolId]) -> anyhow::Result<(Resolve, WorldId)> {
     let mut resolve = contract().clone();
     let mut namespaces: BTreeMap<&str, String> = BTreeMap::new();
     let mut world = String::from(
         "package reprise:generated;\nworld generated {\n import reprise:playbook/flow@0.1.0;\n import reprise:playbook/data@0.1.0;\n",
     );
-    for tool in plan.tools() {
+    for tool in tools {
         // A tool may be called like a keyword of WIT; `%` makes any word an identifier.
         let interface = namespaces.entry(tool.namespace()).or_default();
         writeln!(interface, "interface %{} {{", tool.name())?;
@@ -47,10 +72,11 @@ pub(super) fn of(plan: &Plan) -> anyhow::Result<(Resolve, WorldId)> {
     Ok((resolve, world))
 }
 
-/// A component's world as WIT text.
+/// A component's world as WIT text, with the interfaces that it speaks of.
 pub(super) fn text_of(component: &[u8]) -> anyhow::Result<String> {
     let decoded = wit_component::decode(component)?;
     let mut printer = wit_component::WitPrinter::default();
-    printer.print(decoded.resolve(), decoded.package(), &[])?;
+    let others: Vec<_> = decoded.resolve().packages.iter().map(|(id, _)| id).filter(|id| *id != decoded.package()).collect();
+    printer.print(decoded.resolve(), decoded.package(), &others)?;
     Ok(printer.output.to_string())
 }
