@@ -9,7 +9,6 @@
 //! uncertain calls will be further answers here.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::shared::Shared;
@@ -128,13 +127,20 @@ impl Durable {
     /// Between two steps nothing is under way: here a job stops for shutdown, and here it waits where it was
     /// asked to go slowly. Either way everything so far is on disk first.
     async fn pause_between_steps(&mut self) -> Result<(), Stop> {
-        if self.shared.stopping.load(Ordering::Relaxed) {
+        let shared = Arc::clone(&self.shared);
+        let mut told_to_stop = std::pin::pin!(shared.stop.notified());
+        // Listening before looking: a word in between is not missed.
+        told_to_stop.as_mut().enable();
+        if let Some(pace) = self.pace.filter(|_| !self.shared.is_stopping()) {
+            self.flush().await.map_err(Stop::Host)?;
+            tokio::select! {
+                () = tokio::time::sleep(pace) => {}
+                () = told_to_stop => {}
+            }
+        }
+        if self.shared.is_stopping() {
             self.flush().await.map_err(Stop::Host)?;
             return Err(Stop::Host(Error::new(Code::ShuttingDown, "the job goes on at the next start")));
-        }
-        if let Some(pace) = self.pace {
-            self.flush().await.map_err(Stop::Host)?;
-            tokio::time::sleep(pace).await;
         }
         Ok(())
     }

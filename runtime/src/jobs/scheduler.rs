@@ -5,10 +5,9 @@
 //! off whoever held it before.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Target;
@@ -33,15 +32,7 @@ impl Scheduler {
     /// Over `store`; runs nothing yet.
     #[must_use]
     pub fn new(store: Store, sandbox: Sandbox, tools: Registry, grants: Vec<Grant>) -> Self {
-        let shared = Shared {
-            store,
-            sandbox,
-            tools,
-            grants,
-            stopping: AtomicBool::new(false),
-            slots: Semaphore::new(limits::JOBS_RUNNING_MAX),
-            held: Mutex::default(),
-        };
+        let shared = Shared::new(store, sandbox, tools, grants);
         Scheduler { shared: Arc::new(shared), tasks: Arc::default() }
     }
 
@@ -65,7 +56,7 @@ impl Scheduler {
     /// # Errors
     /// `too_busy` where as many jobs stand in `ready` as the limit allows, `shutting_down`.
     pub(super) fn room(&self) -> Result<()> {
-        if self.shared.stopping.load(Ordering::Relaxed) {
+        if self.shared.is_stopping() {
             return Err(Error::new(Code::ShuttingDown, "the server is stopping; try again when it is back"));
         }
         let held = self.shared.held.lock().expect("nobody panics while holding it").len();
@@ -130,8 +121,7 @@ impl Scheduler {
 
     /// Lets every job come to the end of its step, and stops. Jobs that are not done go on at the next start.
     pub async fn shut_down(&self) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
-        self.shared.slots.close();
+        self.shared.stop();
         let mut tasks = std::mem::take(&mut *self.tasks.lock().expect("nobody panics while holding it"));
         let all_done = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(limits::SHUTDOWN_TIME_MAX, all_done).await.is_err() {
