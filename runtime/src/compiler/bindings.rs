@@ -3,14 +3,14 @@
 //! Agents call the same things by different names. The table maps a recorded name to a tool id and its
 //! field names to the tool's; what fits nothing becomes `agent/<name>`, so that no recording is a dead end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::contract::{Effect, ToolId};
 use crate::error::{Code, Error, Result};
-use crate::tools::Registry;
+use crate::tools::{Info, Registry};
 
 /// How a recorded tool is bound.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -76,6 +76,8 @@ pub struct Bound {
     /// Why it is this tool.
     pub reason: String,
     output_fields: BTreeMap<String, String>,
+    /// The fields that the tool answers with; none where only the recording knows.
+    answers: Option<BTreeSet<String>>,
 }
 
 impl Bindings {
@@ -161,9 +163,12 @@ impl Bindings {
     }
 
     fn bound(&self, tool: &ToolId, input: Value, recorded: &str, reason: String, output_fields: BTreeMap<String, String>) -> Bound {
-        let effect = self.registry.get(tool).map_or(Effect::Once, |info| info.effect);
+        let info = self.registry.get(tool);
+        let effect = info.map_or(Effect::Once, |info| info.effect);
+        let fields = |info: &Info| info.output_schema["properties"].as_object().map(|fields| fields.keys().cloned().collect());
+        let answers = info.and_then(fields);
         let recorded_as = (tool.to_string() != recorded).then(|| recorded.to_owned());
-        Bound { tool: tool.clone(), effect, input, recorded_as, reason, output_fields }
+        Bound { tool: tool.clone(), effect, input, recorded_as, reason, output_fields, answers }
     }
 
     fn renamed(&self, binding: &Binding, input: &Value) -> Value {
@@ -199,13 +204,11 @@ fn below<'a>(path: &'a str, root: &str) -> Option<&'a str> {
 }
 
 impl Bound {
-    /// The recorded answer in the bound tool's terms.
+    /// The recorded answer in the bound tool's terms, without what that tool never answers: a value found there
+    /// could not be found in a job.
     #[must_use]
     pub fn output_of(&self, recorded: Value) -> Value {
-        if self.output_fields.is_empty() {
-            return recorded;
-        }
-        match recorded {
+        let renamed = match recorded {
             Value::Object(fields) => {
                 let rename = |key: String| self.output_fields.get(&key).filter(|to| !fields.contains_key(*to)).cloned().unwrap_or(key);
                 Value::Object(fields.iter().map(|(key, value)| (rename(key.clone()), value.clone())).collect())
@@ -215,6 +218,14 @@ impl Bound {
                 Some(field) => Value::Object([(field.clone(), whole)].into_iter().collect()),
                 None => whole,
             },
+        };
+        match (renamed, &self.answers) {
+            (Value::Object(mut fields), Some(answers)) => {
+                fields.retain(|name, _| answers.contains(name));
+                Value::Object(fields)
+            }
+            (_, Some(_)) => Value::Null,
+            (whole, None) => whole,
         }
     }
 }

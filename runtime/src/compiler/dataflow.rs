@@ -4,7 +4,7 @@
 //! telling (long or odd enough not to coincide), where it was not known before the answer it is found in, and
 //! where it stands in a place that does not depend on the order of a list. Everything else stays literal.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use serde_json::Value;
 
@@ -21,6 +21,8 @@ const SEARCHED_CHARS_MAX: usize = 64 * 1024;
 const VALUES_PER_ANSWER_MAX: usize = 512;
 /// Earlier values that are looked for inside text: the latest ones, so that a long run stays fast.
 const SEARCHED_VALUES_MAX: usize = 4096;
+/// Origins that a reason names.
+const SHOWN_ORIGINS: usize = 4;
 /// Characters of a value that a reason shows.
 const SHOWN_CHARS: usize = 40;
 
@@ -31,6 +33,31 @@ struct Known {
     value: Value,
     /// The last word of its path, for values that tell only together with their name.
     name: String,
+    /// When it became known: 0 for the run's inputs, then one more with each step.
+    since: usize,
+}
+
+/// What a recorded value may have come from.
+enum Origin<'a> {
+    /// This, and nothing else that became known as early.
+    One(&'a Known),
+    /// Any of these: the run cannot say which.
+    Several(Vec<&'a Known>),
+    Nothing,
+}
+
+/// Of values that are alike, what became known first counts; among those the one whose name fits, or the only
+/// one.
+fn origin<'a>(alike: impl IntoIterator<Item = &'a Known>, name: &str) -> Origin<'a> {
+    let mut alike: Vec<&Known> = alike.into_iter().collect();
+    let first = alike.iter().map(|known| known.since).min();
+    alike.retain(|known| Some(known.since) == first);
+    match (alike.iter().find(|known| known.name == name), alike.as_slice()) {
+        (_, []) => Origin::Nothing,
+        (Some(fitting), _) => Origin::One(fitting),
+        (None, [only]) => Origin::One(only),
+        (None, _) => Origin::Several(alike),
+    }
 }
 
 /// All values known so far in a run.
@@ -42,10 +69,12 @@ pub struct Origins {
     by_text: HashMap<String, Vec<usize>>,
     /// Places in `outputs` of values that tell inside longer text, latest last.
     inside: VecDeque<usize>,
-    /// Values that stood in a list of several: seen, but not usable as an origin.
+    /// Values that stood in a list: seen, but not usable as an origin, since the next job's list may be another.
     listed: HashMap<String, Source>,
     /// Texts that stood in the inputs of steps so far: an answer that repeats one is an echo.
     given: HashSet<String>,
+    /// Steps learned from.
+    learned: usize,
 }
 
 impl Origins {
@@ -56,7 +85,8 @@ impl Origins {
         for (name, value) in inputs.as_object().into_iter().flatten() {
             walk(value, "", &mut |pointer, value| {
                 let source = Source::Parameter { name: name.clone(), pointer: pointer.to_owned() };
-                origins.parameters.push(Known { name: last_word(pointer).unwrap_or(name).to_owned(), source, value: value.clone() });
+                let name = last_word(pointer).unwrap_or(name).to_owned();
+                origins.parameters.push(Known { name, source, value: value.clone(), since: 0 });
             });
         }
         origins
@@ -67,6 +97,7 @@ impl Origins {
         walk(input, "", &mut |_, value| {
             self.given.insert(value.to_string());
         });
+        self.learned += 1;
         let mut taken = 0;
         walk(output, "", &mut |pointer, value| {
             if taken >= VALUES_PER_ANSWER_MAX || self.given.contains(&value.to_string()) {
@@ -74,8 +105,9 @@ impl Origins {
             }
             taken += 1;
             let source = Source::Output { step: id.to_owned(), pointer: pointer.to_owned() };
-            let known = Known { source, name: last_word(pointer).unwrap_or_default().to_owned(), value: value.clone() };
-            if in_a_list_of_several(output, pointer) {
+            let known =
+                Known { source, name: last_word(pointer).unwrap_or_default().to_owned(), value: value.clone(), since: self.learned };
+            if in_a_list(output, pointer) {
                 self.listed.entry(value.to_string()).or_insert(known.source);
             } else {
                 self.add_output(known);
@@ -97,13 +129,24 @@ impl Origins {
 
     /// The template for `value` at `pointer` of a step's input, with a decision for each leaf.
     pub fn explain(&self, pointer: &str, value: &Value, decisions: &mut Vec<Decision>) -> Template {
-        if let Some((known, kind)) = self.whole(last_word(pointer).unwrap_or_default(), value) {
-            let reason = match &known.source {
-                Source::Parameter { .. } => format!("equals the run's {}", known.source),
-                Source::Output { step, pointer } => format!("equals what {step} answered{} ({})", at(pointer), shown(value)),
-            };
-            decisions.push(Decision { at: pointer.to_owned(), kind, reason });
-            return Template::Value(known.source.clone());
+        match self.whole(last_word(pointer).unwrap_or_default(), value) {
+            Origin::Nothing => {}
+            Origin::Several(alike) => {
+                let names: Vec<String> = alike.iter().take(SHOWN_ORIGINS).map(|known| known.source.to_string()).collect();
+                let reason = format!("{PERHAPS} {}; one run cannot say which, so it stays literal", names.join(" or "));
+                decisions.push(Decision { at: pointer.to_owned(), kind: DecisionKind::Constant, reason });
+                return Template::Constant(value.into());
+            }
+            Origin::One(known) => {
+                let (kind, reason) = match &known.source {
+                    Source::Parameter { .. } => (DecisionKind::Parameter, format!("equals the run's {}", known.source)),
+                    Source::Output { step, pointer } => {
+                        (DecisionKind::Reference, format!("equals what {step} answered{} ({})", at(pointer), shown(value)))
+                    }
+                };
+                decisions.push(Decision { at: pointer.to_owned(), kind, reason });
+                return Template::Value(known.source.clone());
+            }
         }
         let below = |key: &str| format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
         let shallow = pointer.matches('/').count() < limits::LIFT_DEPTH_MAX;
@@ -142,13 +185,13 @@ impl Origins {
         self.parameters.iter().chain(outputs).find(holds).map(|known| &known.source)
     }
 
-    /// A known value that equals all of `value`: inputs first, then the earliest answer.
-    fn whole(&self, name: &str, value: &Value) -> Option<(&Known, DecisionKind)> {
-        let named = |known: &&Known| telling_alone(value) || (known.name == name && telling_with_name(value));
+    /// Known values that equal all of `value` and tell: inputs first, then the earliest answer.
+    fn whole(&self, name: &str, value: &Value) -> Origin<'_> {
         let parameter = |known: &&Known| known.value == *value && (telling_parameter(value) || known.name == name);
-        let from_input = self.parameters.iter().find(parameter).map(|known| (known, DecisionKind::Parameter));
-        let places = || self.by_text.get(&value.to_string()).into_iter().flatten();
-        from_input.or_else(|| places().map(|at| &self.outputs[*at]).find(named).map(|known| (known, DecisionKind::Reference)))
+        let output = |known: &&Known| telling_alone(value) || (known.name == name && telling_with_name(value));
+        let places = self.by_text.get(&value.to_string()).into_iter().flatten();
+        let outputs = places.map(|at| &self.outputs[*at]).filter(output);
+        origin(self.parameters.iter().filter(parameter).chain(outputs), name)
     }
 
     fn explain_text(&self, pointer: &str, text: &str, decisions: &mut Vec<Decision>) -> Template {
@@ -188,13 +231,17 @@ impl Origins {
         let path_like = !text.contains(char::is_whitespace);
         let parameters = self.parameters.iter().filter(|known| telling_inside_parameter(&known.value, path_like));
         let outputs = self.inside.iter().map(|at| &self.outputs[*at]);
-        let mut found: Vec<(usize, usize, &Known)> = Vec::new();
+        let mut alike: BTreeMap<String, Vec<&Known>> = BTreeMap::new();
         for known in parameters.chain(outputs) {
-            let needle = crate::json::text_of(&known.value);
-            found.extend(text.match_indices(&needle).map(|(start, hit)| (start, start + hit.len(), known)));
+            alike.entry(crate::json::text_of(&known.value)).or_default().push(known);
+        }
+        let mut found: Vec<(usize, usize, &Known)> = Vec::new();
+        for (needle, alike) in alike {
+            if let Origin::One(known) = origin(alike, "") {
+                found.extend(text.match_indices(&needle).map(|(start, hit)| (start, start + hit.len(), known)));
+            }
         }
         found.retain(|(start, end, _)| stands_alone(text, *start, *end));
-        // A stable sort: where two start and end together, the parameter, then the earliest answer stays first.
         found.sort_by_key(|(start, end, _)| (*start, std::cmp::Reverse(*end)));
         let mut done = 0;
         found.retain(|(start, end, _)| {
@@ -220,11 +267,9 @@ fn walk(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &Value)) {
     }
 }
 
-/// True where the way to `pointer` leads through a list of more than one element.
-fn in_a_list_of_several(document: &Value, pointer: &str) -> bool {
-    pointer
-        .match_indices('/')
-        .any(|(end, _)| document.pointer(&pointer[..end]).and_then(Value::as_array).is_some_and(|items| items.len() > 1))
+/// True where the way to `pointer` leads through a list.
+fn in_a_list(document: &Value, pointer: &str) -> bool {
+    pointer.match_indices('/').any(|(end, _)| document.pointer(&pointer[..end]).is_some_and(Value::is_array))
 }
 
 fn last_word(pointer: &str) -> Option<&str> {
@@ -337,12 +382,24 @@ mod tests {
             ("holds an answer", json!({"id": "inv-4711"}), json!("/invoices/inv-4711/pay"), Composed),
             ("an echo of what the step was given", json!({"path": "project/a.txt"}), json!("project/a.txt"), Constant),
             ("one of several in a list", json!({"ids": ["inv-1", "inv-2"]}), json!("inv-2"), Constant),
-            ("the only one of a list", json!({"ids": ["inv-1"]}), json!("inv-1"), Reference),
+            ("the only one of a list", json!({"ids": ["inv-1"]}), json!("inv-1"), Constant),
+            ("one of two that are alike", json!({"id": "inv-1", "own": "inv-1"}), json!("inv-1"), Constant),
             ("a short answer", json!({"ok": "yes"}), json!("yes"), Constant),
         ] {
             let (found, reason) = kind(version(), answer, input);
             assert_eq!(found, expected, "{what}: {reason}");
         }
+    }
+
+    #[test]
+    fn of_values_that_are_alike_the_one_whose_name_fits_is_meant() {
+        let origins = Origins::of_inputs(&json!({"author": "anabel", "reviewer": "anabel"}));
+        let mut decisions = Vec::new();
+        let template =
+            origins.explain("", &json!({"reviewer": "anabel", "who": "anabel", "note": "by anabel-x1 for anabel"}), &mut decisions);
+        assert_eq!(template.to_string(), r#"{note: "by anabel-x1 for anabel", reviewer: input.reviewer, who: "anabel"}"#);
+        let who = decisions.iter().find(|d| d.at == "/who").unwrap();
+        assert_eq!(who.reason, "may come from input.author or input.reviewer; one run cannot say which, so it stays literal");
     }
 
     #[test]

@@ -120,7 +120,8 @@ fn repeats(attempt: &Attempt, before: &Attempt) -> bool {
 /// Drops reads whose answers went into dropped steps and nowhere else. From the back, so that a read that
 /// only a dropped read used goes too.
 fn only_for_dropped(trace: &Trace, why: &mut [Option<(String, bool)>]) {
-    let users = users(trace);
+    let failed: Vec<bool> = why.iter().map(Option::is_some).collect();
+    let users = users(trace, &failed);
     for at in (0..trace.attempts.len()).rev() {
         let reads = trace.attempts[at].bound.effect.touches_nothing();
         let Some(first) = users[at].first().filter(|_| reads && why[at].is_none()) else { continue };
@@ -132,7 +133,7 @@ fn only_for_dropped(trace: &Trace, why: &mut [Option<(String, bool)>]) {
 
 /// For each step, the places of the later steps whose inputs its answer flows into; the run's own output is
 /// the place after the last.
-fn users(trace: &Trace) -> Vec<Vec<usize>> {
+fn users(trace: &Trace, failed: &[bool]) -> Vec<Vec<usize>> {
     let mut users = vec![Vec::new(); trace.attempts.len()];
     let mut origins = Origins::of_inputs(&trace.inputs);
     let inputs = trace.attempts.iter().map(|a| &a.bound.input).chain(&trace.output);
@@ -145,7 +146,8 @@ fn users(trace: &Trace) -> Vec<Vec<usize>> {
                 users[from].push(at);
             }
         });
-        if let Some(attempt) = trace.attempts.get(at) {
+        // What a dropped attempt answered is nobody's origin: the plan will not have it.
+        if let Some(attempt) = trace.attempts.get(at).filter(|_| !failed[at]) {
             origins.learn(&attempt.id, &attempt.bound.input, &attempt.output);
         }
     }

@@ -54,6 +54,19 @@ pub struct Parameter {
     pub sample: Json,
 }
 
+/// The types that a parameter can have.
+const TYPES: [&str; 7] = ["string", "integer", "number", "boolean", "array", "object", "null"];
+
+impl Parameter {
+    /// A plan may come from anyone, and its schemas are checked against every job's input: no more than a type,
+    /// so that checking costs nothing.
+    fn has_plain_schema(&self) -> bool {
+        let schema = self.schema.value();
+        let plain = |fields: &serde_json::Map<String, serde_json::Value>| fields.len() == 1;
+        schema.as_object().is_some_and(plain) && schema["type"].as_str().is_some_and(|ty| TYPES.contains(&ty))
+    }
+}
+
 /// One part of a plan. Sequences are lists of nodes; branches, loops, waits and parallel parts will be
 /// further kinds here, each with its own emitter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,6 +194,12 @@ impl Plan {
         let names: BTreeSet<&str> = self.parameters.iter().map(|p| p.name.as_str()).collect();
         if names.len() != self.parameters.len() {
             fault("/parameters".to_owned(), "a name stands twice".to_owned());
+        }
+        for (at, parameter) in self.parameters.iter().enumerate().filter(|(_, parameter)| !parameter.has_plain_schema()) {
+            fault(
+                format!("/parameters/{at}/schema"),
+                format!("{} is not of the form {{\"type\": one of {}}}", parameter.schema, TYPES.join(", ")),
+            );
         }
         let mut before = BTreeMap::new();
         for (at, step) in self.steps().enumerate() {

@@ -1,5 +1,7 @@
 //! The report of a compilation: Aionis's `compile_summary` fields, and what this compiler decided beside them.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::lift::Dropped;
@@ -39,25 +41,39 @@ pub(super) fn of(run: &Run, trace: &Trace, kept: &[usize], dropped: &[Dropped], 
     }))
 }
 
-/// Where each parameter and reference went.
+/// Characters of a sample that the report shows.
+const SAMPLE_CHARS: usize = 200;
+
+/// Where each parameter and reference went, each source of a step once.
 fn parameterization(proven: &Proven) -> Value {
+    let input = proven.plan.sample_input().value();
     let mut variables: Vec<Value> = Vec::new();
     let mut steps = 0;
     for step in proven.plan.steps() {
-        let before = variables.len();
         let at: Vec<&str> = step.decisions.iter().filter(|d| d.kind != DecisionKind::Constant).map(|d| d.at.as_str()).collect();
+        let mut sources = BTreeSet::new();
         step.input.for_each_source(&mut |source| {
+            sources.insert(source.clone());
+        });
+        steps += usize::from(!sources.is_empty());
+        variables.extend(sources.iter().map(|source| {
             let (kind, sample) = match source {
-                Source::Parameter { name, .. } => {
-                    ("parameter", proven.plan.parameters.iter().find(|p| p.name == *name).map(|p| p.sample.clone()))
-                }
+                Source::Parameter { name, pointer } => ("parameter", input.get(name).and_then(|value| value.pointer(pointer)).map(sample)),
                 Source::Output { .. } => ("reference", None),
             };
-            variables.push(json!({"name": source.to_string(), "kind": kind, "sample": sample, "step": step.id, "path": at}));
-        });
-        steps += usize::from(variables.len() > before);
+            json!({"name": source.to_string(), "kind": kind, "sample": sample, "step": step.id, "path": at})
+        }));
     }
     json!({"variable_count": proven.plan.parameters.len(), "steps_with_variables": steps, "variables": variables})
+}
+
+/// A value as it was in the recording; a long one as the beginning of its text.
+fn sample(value: &Value) -> Value {
+    let text = value.to_string();
+    match text.char_indices().nth(SAMPLE_CHARS) {
+        None => value.clone(),
+        Some((end, _)) => Value::from(format!("{}…", &text[..end])),
+    }
 }
 
 fn recommendations(trace: &Trace, kept: &[usize], unused_inputs: &[String], proven: &Proven) -> Vec<String> {

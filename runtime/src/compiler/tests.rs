@@ -192,8 +192,11 @@ fn any_plan() -> impl Strategy<Value = Plan> {
                 decisions,
             })
         };
-        let parameters =
-            ["a", "b~/"].map(|name| Parameter { name: name.to_owned(), schema: Json::from(&json!({})), sample: Json::from(&Value::Null) });
+        let parameters = ["a", "b~/"].map(|name| Parameter {
+            name: name.to_owned(),
+            schema: Json::from(&json!({"type": "null"})),
+            sample: Json::from(&Value::Null),
+        });
         let body = vec![step(0, "agent/one", a), step(1, "agent/record", b), step(2, "agent/one", c)];
         Plan { plan_version: PLAN_VERSION, goal, parameters: parameters.to_vec(), body, output }
     })
@@ -264,7 +267,7 @@ fn recorded_names_and_directories_are_bound_and_what_did_not_count_is_dropped() 
 #[test]
 fn a_read_that_only_a_failed_attempt_used_goes_with_it() {
     let jsonl = release().replace(r#""tool":"search""#, r#""tool":"fs/read""#);
-    let jsonl = jsonl.replace(r#"{"q":"old-id-77"}"#, r#"{"path":"project/ids"}"#);
+    let jsonl = jsonl.replace(r#"{"q":"old-id-77"}"#, r#"{"path":"project/ids"}"#).replace(r#"{"hit":"#, r#"{"text":"#);
     let compiled = compiled(&run_of(&jsonl)).unwrap();
     let dropped: Vec<(&str, &str)> = compiled.dropped.iter().map(|d| (d.step.as_str(), d.reason.as_str())).collect();
     assert_eq!(dropped[0], ("s2", "only s3 used its answer"));
@@ -338,4 +341,43 @@ fn a_word_that_may_come_from_an_input_is_left_literal_and_named() {
     let decisions = &compiled.plan.steps().next().unwrap().decisions;
     let perhaps: Vec<&str> = decisions.iter().filter(|d| d.reason.starts_with(super::PERHAPS)).map(|d| d.at.as_str()).collect();
     assert_eq!(perhaps, ["/text"]);
+}
+
+#[test]
+fn nothing_is_taken_out_of_an_answer_that_the_tool_does_not_give() {
+    let jsonl = [
+        json!({"run": {"goal": "write and tell"}}),
+        json!({"tool": "Write", "input": {"file_path": "project/a", "content": "x"}, "output": {"id": "write-4711"}}),
+        json!({"tool": "tell", "input": {"about": "write-4711", "sig": "sig-4711"}, "output": {}}),
+        json!({"end": {"status": "success"}}),
+    ];
+    let compiled = compiled(&run_of(&jsonl.map(|line| line.to_string()).join("\n"))).unwrap();
+    assert_eq!(compiled.plan.steps().nth(1).unwrap().input.to_string(), r#"{"about":"write-4711","sig":"sig-4711"}"#);
+}
+
+#[test]
+fn a_plan_too_large_to_be_read_back_is_not_emitted() {
+    let mut lines = vec![json!({"run": {"goal": "large"}}).to_string()];
+    for n in 0..35 {
+        lines.push(json!({"tool": "keep", "input": {"n": n, "text": "x".repeat(500_000)}, "output": {}}).to_string());
+    }
+    lines.push(json!({"end": {"status": "success"}}).to_string());
+    let refused = compiled(&run_of(&lines.join("\n"))).unwrap_err();
+    assert_eq!(refused.code, Code::NotCompilable);
+    assert!(refused.message.contains("16777216"), "{refused}");
+}
+
+#[test]
+fn a_large_input_of_which_little_is_used_makes_no_large_report() {
+    let inputs = json!({"cfg": {"token": "abcd-1234", "rest": "x".repeat(100_000)}});
+    let text = "abcd-1234 ".repeat(2_000);
+    let jsonl = [
+        json!({"run": {"goal": "report", "inputs": inputs}}),
+        json!({"tool": "say", "input": {"text": text}, "output": {}}),
+        json!({"end": {"status": "success"}}),
+    ];
+    let compiled = compiled(&run_of(&jsonl.map(|line| line.to_string()).join("\n"))).unwrap();
+    let variables = &compiled.summary.value()["parameterization"]["variables"];
+    assert_eq!(variables.as_array().unwrap().len(), 1);
+    assert_eq!(variables[0]["sample"], "abcd-1234");
 }

@@ -42,7 +42,8 @@ impl Trace {
     pub fn of(run: &Run, bindings: &Bindings) -> Trace {
         let attempts = run.steps.iter().enumerate().map(|(at, step)| {
             let after = step.after.as_ref();
-            let recorded = after.and_then(|a| a.output.as_ref().or(a.output_signature.as_ref())).map_or(Value::Null, Json::value);
+            // A signature says something of the answer and is not the answer: nothing can be taken out of it.
+            let recorded = after.and_then(|a| a.output.as_ref()).map_or(Value::Null, Json::value);
             let bound = bindings.bind(&step.tool_name, &step.tool_input.value());
             Attempt {
                 id: format!("s{}", at + 1),

@@ -16,6 +16,7 @@ use wit_component::ComponentEncoder;
 
 use super::plan::Plan;
 use crate::error::{Code, Error, Result};
+use crate::limits;
 
 /// The custom section that holds the plan as JSON.
 pub const PLAN_SECTION: &str = "reprise:plan";
@@ -27,6 +28,14 @@ pub const PLAN_SECTION: &str = "reprise:plan";
 /// not validate, which is a mistake of ours.
 pub fn emit(plan: &Plan) -> Result<Vec<u8>> {
     plan.check()?;
+    let text = plan.to_json();
+    if text.as_str().len() > limits::PLAN_BYTES_MAX {
+        let (bytes, most) = (text.as_str().len(), limits::PLAN_BYTES_MAX);
+        return Err(Error::new(
+            Code::NotCompilable,
+            format!("the plan has {bytes} bytes; at most {most}: a playbook is no place for large files"),
+        ));
+    }
     let ours = |what: &str, e: anyhow::Error| Error::new(Code::InternalError, format!("{what}: {e:#}"));
     let mut module = module::build(plan);
     module.extend_from_slice(&world::section(plan).map_err(|e| ours("the playbook's world does not parse", e))?);
@@ -35,7 +44,6 @@ pub fn emit(plan: &Plan) -> Result<Vec<u8>> {
         .module(&module)
         .and_then(|mut encoder| encoder.encode())
         .map_err(|e| ours("the module does not become a component", e))?;
-    let text = plan.to_json();
     let section = CustomSection { name: PLAN_SECTION.into(), data: text.as_str().as_bytes().into() };
     component.push(section.id());
     section.encode(&mut component);
