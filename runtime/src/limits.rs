@@ -112,22 +112,39 @@ pub const START_FUEL: u64 = 200_000_000;
 pub const FUEL_YIELD_INTERVAL: u64 = 200_000;
 /// Bytes that a guest may hand to the host in one call: a JSON value and its pointer or schema.
 pub const HOSTCALL_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Fuel of one call of a `data` function, whatever its size: about what the call itself takes.
+pub const HOSTCALL_FUEL: u64 = 200;
+/// Fuel for each byte that a `data` function reads: parsing takes a few nanoseconds a byte, as a few operations do.
+pub const HOSTCALL_FUEL_PER_BYTE: u64 = 4;
+/// Bytes of a JSON Schema that a guest checks with. Written schemas are below 20 KiB.
+pub const SCHEMA_BYTES_MAX: usize = 64 * 1024;
+/// A schema's byte counts as this many: it is compiled, and may be applied at every place of the document.
+pub const SCHEMA_FUEL_FACTOR: usize = 100;
 /// Linear memory of one guest.
 pub const GUEST_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Elements of one guest table. JavaScript engines use a few thousand.
 pub const GUEST_TABLE_ELEMENTS_MAX: usize = 20_000;
-/// Core instances inside one component. wasm32-wasip2 guests have 4 or 5.
-pub const GUEST_CORE_INSTANCES_MAX: u32 = 20;
-/// Memories inside one component.
-pub const GUEST_MEMORIES_MAX: u32 = 4;
+/// Core instances inside one component. wasm32-wasip2 guests have 4 or 5, with adapters up to 12.
+pub const GUEST_CORE_INSTANCES_MAX: u32 = 16;
+/// Memories inside one component; each reserves address space in every slot of the pool.
+pub const GUEST_MEMORIES_MAX: u32 = 2;
 /// Tables inside one component.
-pub const GUEST_TABLES_MAX: u32 = 8;
+pub const GUEST_TABLES_MAX: u32 = 4;
 /// Stack of one guest in bytes; recursion beyond it is a trap.
 pub const GUEST_STACK_BYTES_MAX: usize = 512 * 1024;
 /// Jobs that hold a guest instance at the same time; the rest wait as `ready`.
 pub const JOBS_RUNNING_MAX: usize = 64;
-/// Slots of the instance pool: running jobs, proofs and uploads being checked.
-pub const INSTANCES_MAX: u32 = 128;
+/// Proofs, uploads and inspections that compile and start components at the same time; the rest wait. Each may
+/// keep the processors busy for seconds.
+pub const ADMISSIONS_MAX: usize = 8;
+/// Time before a job that the host interrupted (a full table of files, a grant that is not there) is tried again;
+/// doubled each time.
+pub const ATTEMPT_WAIT_FIRST: Duration = Duration::from_secs(1);
+/// The longest such time: a person who mended the cause need not wait longer.
+pub const ATTEMPT_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Slots of the instance pool: every running job and every admission has one, with room to spare, so that none
+/// fails for want of a slot. Each slot is reckoned with all that one component may have.
+pub const INSTANCES_MAX: u32 = 96;
 /// The epoch's tick. The kill switch is as fine as this.
 pub const EPOCH_TICK: Duration = Duration::from_millis(10);
 /// Time a guest may compute without coming back to the host, before the kill switch stops it:

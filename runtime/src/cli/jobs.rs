@@ -93,6 +93,6 @@ pub(super) async fn resume(global: &Global, args: JobResume, output: &Output) ->
     let space = global.space()?;
     let job = args.job.job;
     let interrupt = Interrupt::listen()?;
-    engine.resume_job(&space, &job, Manner::default()).await?;
+    engine.resume_job(&space, &job, Manner { pace: None, watched: true }).await?;
     run::to_its_end(&engine, &space, job, args.follow, interrupt, output).await
 }

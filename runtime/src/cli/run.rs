@@ -23,7 +23,7 @@ pub(super) async fn run(global: &Global, args: Run, output: &Output) -> Result<u
     let space = global.space()?;
     let engine = global.existing().await?;
     let request = JobRequest { playbook_id, version, input, idempotency_key: args.idempotency_key, grants: args.grants };
-    let manner = Manner { pace: args.pace.map(Duration::from_millis) };
+    let manner = Manner { pace: args.pace.map(Duration::from_millis), watched: true };
     let interrupt = Interrupt::listen()?;
     let job = engine.start_job(&space, request, manner).await?;
     if args.follow {

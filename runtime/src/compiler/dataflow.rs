@@ -187,9 +187,12 @@ impl Origins {
 
     /// Known values that equal all of `value` and tell: inputs first, then the earliest answer.
     fn whole(&self, name: &str, value: &Value) -> Origin<'_> {
-        let parameter = |known: &&Known| known.value == *value && (telling_parameter(value) || known.name == name);
+        // By their text: -0.0 and 0.0 are equal, and not the same bytes.
+        let text = value.to_string();
+        let parameter =
+            |known: &&Known| known.value == *value && known.value.to_string() == text && (telling_parameter(value) || known.name == name);
         let output = |known: &&Known| telling_alone(value) || (known.name == name && telling_with_name(value));
-        let places = self.by_text.get(&value.to_string()).into_iter().flatten();
+        let places = self.by_text.get(&text).into_iter().flatten();
         let outputs = places.map(|at| &self.outputs[*at]).filter(output);
         origin(self.parameters.iter().filter(parameter).chain(outputs), name)
     }

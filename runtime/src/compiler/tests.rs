@@ -381,3 +381,16 @@ fn a_large_input_of_which_little_is_used_makes_no_large_report() {
     assert_eq!(variables.as_array().unwrap().len(), 1);
     assert_eq!(variables[0]["sample"], "abcd-1234");
 }
+
+/// Found by the property test above.
+#[test]
+fn minus_zero_is_not_the_input_that_is_zero() {
+    let jsonl = [
+        json!({"run": {"goal": "zero", "inputs": {"path": [0.0]}}}),
+        json!({"tool": "t", "input": {"path": [-0.0]}, "output": {}}),
+        json!({"end": {"status": "success"}}),
+    ];
+    let compiled = compiled(&run_of(&jsonl.map(|line| line.to_string()).join("\n"))).unwrap();
+    assert_eq!(compiled.proof.fallbacks, []);
+    assert_eq!(compiled.plan.steps().next().unwrap().input.to_string(), r#"{"path":[-0.0]}"#);
+}

@@ -31,6 +31,15 @@ pub struct JobRequest {
     pub grants: Vec<Grant>,
 }
 
+impl JobRequest {
+    /// What makes two requests the same: all that was asked for, as it was asked.
+    fn digest(&self) -> Digest {
+        let grants = serde_json::to_vec(&self.grants).expect("grants print");
+        let version = self.version.map(|version| version.to_string()).unwrap_or_default();
+        Digest::of_parts(&[self.playbook_id.as_str().as_bytes(), version.as_bytes(), self.input.as_str().as_bytes(), &grants])
+    }
+}
+
 /// A job as its journal tells it.
 #[derive(Debug, Clone)]
 pub struct JobView {
@@ -91,6 +100,14 @@ impl Engine {
     /// `replay_playbook_not_found`, `input_does_not_fit` with each place, `invalid_configuration` for a grant, `id_conflict` for the idempotency key,
     /// `too_large`, `too_busy`, `shutting_down`.
     pub async fn start_job(&self, space: &Space, request: JobRequest, manner: Manner) -> Result<JobId> {
+        let asked = request.digest();
+        let promise = request.idempotency_key.clone().map(|key| (key, asked));
+        // Before anything is looked up: a repeat is answered as the first time, whatever came since.
+        if let Some((key, asked)) = &promise
+            && let Some(job) = self.scheduler.promised(space, key, asked, manner).await?
+        {
+            return Ok(job);
+        }
         let version = self.playbook(space, &request.playbook_id, request.version)?;
         if request.input.as_str().len() > limits::JSON_BYTES_MAX {
             let bytes = request.input.as_str().len();
@@ -100,8 +117,8 @@ impl Engine {
         self.check_grants(&request.grants).await?;
         self.check_input(&version.component, &request.input).await?;
         let target = Target { playbook_id: version.playbook_id, version: version.version };
-        let JobRequest { input, idempotency_key, grants, .. } = request;
-        self.scheduler.start(space, Order { target, component: version.component, input, grants, idempotency_key }, manner).await
+        let JobRequest { input, grants, .. } = request;
+        self.scheduler.start(space, Order { target, component: version.component, input, grants, promise }, manner).await
     }
 
     /// Opened once now, beside those to all jobs, so that one which cannot be used is an error here and not in the job.

@@ -4,8 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::durable::{Durable, save};
+use super::own_grants;
 use super::shared::{Manner, Shared};
-use super::{Target, own_grants};
 use crate::blocking;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Body, Cause, Cursor, Entry, Failure, Log};
@@ -14,17 +14,10 @@ use crate::tools::Grants;
 
 /// Runs the job to its end, or to where it has to stand. `entries` are those of earlier attempts.
 ///
-/// Where the disk or the store fails, nothing is written: the job stays as it was and goes on at the next start.
-pub(super) async fn drive(shared: &Arc<Shared>, log: Log, entries: Vec<Entry>, target: Target, manner: Manner) {
-    let job = log.job_id();
-    match attempt(shared, log, entries, manner).await {
-        Ok(()) => tracing::info!(%job, playbook = %target.playbook_id, version = target.version, "job ended or stands"),
-        Err(e) if e.code == Code::ShuttingDown => tracing::info!(%job, "stopped between two steps; goes on at the next start"),
-        Err(e) => tracing::error!(%job, "interrupted by the host; goes on at the next start: {e}"),
-    }
-}
-
-async fn attempt(shared: &Arc<Shared>, mut log: Log, entries: Vec<Entry>, manner: Manner) -> Result<()> {
+/// # Errors
+/// Where the host fails: the disk, the store, a grant that cannot be used now. Then nothing of it is the job's
+/// doing: it stays as it was, and another attempt takes it up from there.
+pub(super) async fn drive(shared: &Arc<Shared>, mut log: Log, entries: Vec<Entry>, manner: Manner) -> Result<()> {
     let resumed = !entries.is_empty();
     let state = log.state();
     let (fuel, component, input) = (state.fuel, state.component, state.input.clone());
@@ -34,21 +27,13 @@ async fn attempt(shared: &Arc<Shared>, mut log: Log, entries: Vec<Entry>, manner
     }
     let store = shared.store.clone();
     let input = blocking::run(move || store.load(&input)).await?;
-    let grants = effective_grants(shared, &log).await;
-    let cursor = Cursor::new(entries);
-    let mut durable = Durable::new(log, cursor, Arc::clone(shared), Grants::none(), manner.pace);
+    let grants = effective_grants(shared, &log).await.map_err(|e| e.at("a grant of the job cannot be used now"))?;
+    let mut durable = Durable::new(log, Cursor::new(entries), Arc::clone(shared), grants, manner.pace);
     let playbook = match load(shared, component).await {
         Ok(playbook) => playbook,
         Err(e) if matches!(e.code, Code::StoreUnavailable) => return Err(e),
         Err(e) => return finish(&mut durable, failed(None, e.to_string(), Cause::Component), 0).await,
     };
-    match grants {
-        Ok(grants) => durable.lend(grants),
-        Err(e) => {
-            return finish(&mut durable, failed(None, format!("a grant of the job cannot be used: {}", e.message), Cause::Component), 0)
-                .await;
-        }
-    }
     let finished = shared.sandbox.run(&playbook, &input, Box::new(durable), fuel).await;
     let effects: Box<dyn Any> = finished.effects;
     let mut durable = effects
@@ -99,8 +84,9 @@ async fn ended(shared: &Shared, durable: &Durable, ending: Ending) -> Result<End
             failed(step, format!("entry {at} of the journal is {expected}, but the playbook came with {found}"), Cause::Nondeterminism)
         }
         Ending::Stopped(Stop::NotSupported(what)) => failed(step, what, Cause::NotSupported),
-        Ending::Stopped(Stop::Host(e)) => return Err(e),
-        Ending::Stopped(Stop::Uncertain { call }) => failed(step, format!("call {call} is uncertain"), Cause::Internal),
+        Ending::Stopped(stop @ (Stop::Host(_) | Stop::Uncertain { .. })) => {
+            return Err(Error::new(Code::InternalError, format!("{stop:?} is no ending of a job")));
+        }
     })
 }
 

@@ -44,11 +44,6 @@ impl Durable {
         self.cursor.end()
     }
 
-    /// What the job may reach from here on.
-    pub(super) fn lend(&mut self, grants: Grants) {
-        self.grants = grants;
-    }
-
     /// The step that the guest named last.
     pub(super) fn step(&self) -> Option<&str> {
         self.step.as_deref()

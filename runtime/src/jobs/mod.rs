@@ -44,8 +44,9 @@ pub struct Order {
     pub input: Json,
     /// Permissions for this job alone.
     pub grants: Vec<Grant>,
-    /// The client's name for this request: the same name with the same content is the same job.
-    pub idempotency_key: Option<String>,
+    /// The client's name for this request, and the digest of what it asked for: the same name with the same
+    /// content is the same job.
+    pub promise: Option<(String, Digest)>,
 }
 
 /// The row behind an idempotency key.
@@ -58,55 +59,68 @@ struct Promise {
 }
 
 impl Scheduler {
-    /// Creates a job and runs it. It is on disk when this returns.
+    /// Creates a job and runs it. It is on disk when this returns; and where nobody waits for that any more, it is
+    /// made and run all the same.
     ///
     /// # Errors
     /// `id_conflict` where the idempotency key was used for something else, `too_busy`, `shutting_down`, what
     /// the store says.
     pub async fn start(&self, space: &Space, order: Order, manner: Manner) -> Result<JobId> {
         self.room()?;
+        let (scheduler, space) = (self.clone(), space.clone());
+        self.finish(async move { scheduler.create(&space, order, manner).await }).await
+    }
+
+    async fn create(&self, space: &Space, order: Order, manner: Manner) -> Result<JobId> {
         let store = &self.shared().store;
-        let asked = asked(&order);
-        let key = order.idempotency_key.clone().map(|key| IdempotencyKey { space: space.clone(), key });
-        if let Some(job) = key.as_ref().map(|key| self.promised(key, &asked)).transpose()?.flatten() {
-            return Ok(job);
-        }
+        let Order { target, component, input, grants, promise } = order;
         let job = JobId::fresh();
         let created = Body::Created {
-            playbook_id: order.target.playbook_id.clone(),
-            version: order.target.version,
-            component: order.component,
-            input_digest: order.input.digest(),
-            input: durable::save(store, order.input.clone()).await?,
-            grants: order.grants.iter().map(|g| Json::from(&serde_json::to_value(g).expect("a grant has string keys"))).collect(),
+            playbook_id: target.playbook_id,
+            version: target.version,
+            component,
+            input_digest: input.digest(),
+            input: durable::save(store, input).await?,
+            grants: grants.iter().map(|g| Json::from(&serde_json::to_value(g).expect("a grant has string keys"))).collect(),
             engine: sandbox::ENGINE_VERSION.to_owned(),
             fuel: limits::JOB_FUEL,
         };
-        let promise = serde_json::to_vec(&Promise { v: 1, job_id: job, asked }).expect("a promise prints");
-        match Log::create(store, space, job, created, key.clone().map(|key| (key, promise))).await {
+        let row = |(key, asked): &(String, Digest)| {
+            let row = Promise { v: 1, job_id: job, asked: *asked };
+            (IdempotencyKey { space: space.clone(), key: key.clone() }, serde_json::to_vec(&row).expect("a promise prints"))
+        };
+        match Log::create(store, space, job, created, promise.as_ref().map(row)).await {
             Ok(log) => {
-                self.begin(log, order.target, manner);
+                self.begin(log, manner);
                 Ok(job)
             }
             Err(CreateError::Failed(e)) => Err(e),
             Err(CreateError::KeyTaken) => {
-                let key = key.expect("only a key can be taken");
-                self.promised(&key, &asked)?
-                    .ok_or_else(|| Error::new(Code::Contended, "the idempotency key was taken and freed meanwhile; try again"))
+                let (key, asked) = promise.expect("only a key can be taken");
+                let first = self.promised(space, &key, &asked, manner).await?;
+                first.ok_or_else(|| Error::new(Code::Contended, "the idempotency key was taken and freed meanwhile; try again"))
             }
         }
     }
 
-    /// The job that was made under this key before.
-    fn promised(&self, key: &IdempotencyKey, asked: &Digest) -> Result<Option<JobId>> {
-        let Some(row) = self.shared().store.get(key)? else { return Ok(None) };
-        let promise: Promise = serde_json::from_slice(&row)
-            .map_err(|e| Error::new(Code::DataCorrupt, format!("the row of idempotency key {:?}: {e}", key.key)))?;
-        if promise.asked == *asked {
-            return Ok(Some(promise.job_id));
+    /// The job that was made under this key before. Should nobody run it, though it could run, it is taken up.
+    ///
+    /// # Errors
+    /// `id_conflict` where the key was used for something else.
+    pub async fn promised(&self, space: &Space, key: &str, asked: &Digest, manner: Manner) -> Result<Option<JobId>> {
+        let row = self.shared().store.get(&IdempotencyKey { space: space.clone(), key: key.to_owned() })?;
+        let Some(row) = row else { return Ok(None) };
+        let promise: Promise =
+            serde_json::from_slice(&row).map_err(|e| Error::new(Code::DataCorrupt, format!("the row of idempotency key {key:?}: {e}")))?;
+        if promise.asked != *asked {
+            return Err(Error::new(Code::IdConflict, format!("idempotency_key {key:?} was used before for another job"))
+                .with_details(serde_json::json!({"job_id": promise.job_id, "stored_digest": promise.asked, "sent_digest": asked})));
         }
-        Err(Error::new(Code::IdConflict, format!("idempotency_key {:?} was used before for another job", key.key))
-            .with_details(serde_json::json!({"job_id": promise.job_id, "stored_digest": promise.asked, "sent_digest": asked})))
+        match self.resume(space, promise.job_id, manner).await {
+            // It runs here, or there is nothing to run.
+            Ok(()) | Err(Error { code: Code::JobStateConflict, .. }) => Ok(Some(promise.job_id)),
+            Err(e) => Err(e),
+        }
     }
 
     /// Waits until the job has ended or stands, at most for `time`. The row as it is then.
@@ -129,19 +143,6 @@ impl Scheduler {
             }
         }
     }
-}
-
-/// What makes two requests the same.
-fn asked(order: &Order) -> Digest {
-    let grants = serde_json::to_vec(&order.grants).expect("grants print");
-    let version = order.target.version.to_be_bytes();
-    Digest::of_parts(&[
-        order.target.playbook_id.as_str().as_bytes(),
-        &version,
-        order.component.as_bytes(),
-        order.input.as_str().as_bytes(),
-        &grants,
-    ])
 }
 
 /// The grants that a journal holds.

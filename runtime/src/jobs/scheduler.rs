@@ -4,22 +4,21 @@
 //! One process owns a store for now. Leases will make it several: a job's epoch in its row already fences
 //! off whoever held it before.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::Target;
 use super::drive::drive;
 use super::shared::{Manner, Shared};
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
 use crate::journal::{self, Log};
-use crate::limits;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
 use crate::tools::{Grant, Registry};
+use crate::{blocking, limits};
 
 /// Runs jobs. Cheap to clone; dropping the last clone stops what runs, to be resumed at the next start.
 #[derive(Clone)]
@@ -47,10 +46,23 @@ impl Scheduler {
     }
 
     /// Runs a job that was just created.
-    pub(super) fn begin(&self, log: Log, target: Target, manner: Manner) {
-        self.spawn(log.job_id(), log.state().next_seq(), move |shared| async move {
-            drive(&shared, log, Vec::new(), target, manner).await;
+    pub(super) fn begin(&self, log: Log, manner: Manner) {
+        let (job, space, next_seq) = (log.job_id(), log.space().clone(), log.state().next_seq());
+        // A job that was just made is held by nobody.
+        let _ = self.hold(job, space, next_seq, Some(log), manner);
+    }
+
+    /// Runs `work` in a task of the scheduler's own: it comes to its end though nobody waits for it any more.
+    ///
+    /// # Errors
+    /// What `work` fails with; `shutting_down` where it was not let come to its end.
+    pub(super) async fn finish<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        let (answer, answered) = oneshot::channel();
+        self.tasks.lock().expect("nobody panics while holding it").spawn(async move {
+            // Nobody may wait any more.
+            let _ = answer.send(work.await);
         });
+        answered.await.unwrap_or_else(|_| Err(Error::new(Code::ShuttingDown, "the server stopped; ask again when it is back")))
     }
 
     /// # Errors
@@ -78,17 +90,11 @@ impl Scheduler {
                 format!("job {job} is {}; only a ready or running one can be taken up", head.status),
             ));
         }
-        if self.holds(&job) {
-            return Err(Error::new(Code::JobStateConflict, format!("job {job} is already running here")));
+        if self.hold(job, space.clone(), head.next_seq, None, manner) {
+            Ok(())
+        } else {
+            Err(Error::new(Code::JobStateConflict, format!("job {job} is already running here")))
         }
-        let (space, target) = (space.clone(), Target { playbook_id: head.playbook_id, version: head.version });
-        self.spawn(job, head.next_seq, move |shared| async move {
-            match Log::reopen(&shared.store, &space, job).await {
-                Ok((log, entries)) => drive(&shared, log, entries, target, manner).await,
-                Err(e) => tracing::error!(%job, "cannot be taken up: {e}"),
-            }
-        });
-        Ok(())
     }
 
     /// Takes up every job that was ready or running when the last process ended. Returns how many.
@@ -96,9 +102,9 @@ impl Scheduler {
     /// # Errors
     /// What the store says.
     pub async fn resume_all(&self) -> Result<usize> {
-        let jobs: HashSet<(Space, JobId)> = journal::runnable(&self.shared.store)?.into_iter().collect();
         let mut resumed = 0;
-        for (space, job) in jobs {
+        // In their order: what was under way before what was only accepted.
+        for (space, job) in journal::runnable(&self.shared.store)? {
             match self.resume(&space, job, Manner::default()).await {
                 Ok(()) => resumed += 1,
                 Err(e) => tracing::error!(%job, "cannot be resumed: {e}"),
@@ -129,23 +135,73 @@ impl Scheduler {
         }
     }
 
-    fn spawn<F>(&self, job: JobId, next_seq: u64, work: impl FnOnce(Arc<Shared>) -> F + Send + 'static)
-    where
-        F: Future<Output = ()> + Send,
-    {
-        let (watcher, _) = watch::channel(next_seq);
-        self.shared.held.lock().expect("nobody panics while holding it").insert(job, watcher);
+    /// Takes hold of a job and runs it in a task of its own; false where this process holds it already.
+    fn hold(&self, job: JobId, space: Space, next_seq: u64, log: Option<Log>, manner: Manner) -> bool {
+        match self.shared.held.lock().expect("nobody panics while holding it").entry(job) {
+            Entry::Occupied(_) => return false,
+            Entry::Vacant(place) => place.insert(watch::channel(next_seq).0),
+        };
         let held = Held { shared: Arc::clone(&self.shared), job };
         let mut tasks = self.tasks.lock().expect("nobody panics while holding it");
-        while tasks.try_join_next().is_some() {}
+        while let Some(ended) = tasks.try_join_next() {
+            if let Err(e) = ended
+                && e.is_panic()
+            {
+                tracing::error!("a job's task panicked; the job goes on at the next start: {e}");
+            }
+        }
         tasks.spawn(async move {
             // Dropped last, also by a panic or an abort: whoever follows sees the channel close.
             let held = held;
-            let shared = Arc::clone(&held.shared);
-            let Ok(_slot) = shared.slots.acquire().await else { return };
-            work(Arc::clone(&shared)).await;
+            attempts(&held.shared, &space, job, log, manner).await;
         });
+        true
     }
+}
+
+/// Attempts the job until it has ended or stands. Where the host fails, the next attempt waits longer each time.
+async fn attempts(shared: &Arc<Shared>, space: &Space, job: JobId, mut log: Option<Log>, manner: Manner) {
+    let mut wait = limits::ATTEMPT_WAIT_FIRST;
+    loop {
+        let Ok(slot) = shared.slots.acquire().await else { return };
+        let ended = match log.take() {
+            Some(log) => drive(shared, log, Vec::new(), manner).await,
+            None => match reopened(shared, space, job).await {
+                Ok((log, entries)) => drive(shared, log, entries, manner).await,
+                Err(e) => Err(e),
+            },
+        };
+        drop(slot);
+        match ended {
+            Ok(()) => return tracing::info!(%job, "ended or stands"),
+            Err(e) if e.code == Code::ShuttingDown => return tracing::info!(%job, "stopped between two steps; goes on at the next start"),
+            Err(e) if manner.watched || !may_pass(e.code) => {
+                return tracing::error!(%job, "interrupted by the host; goes on at the next start: {e}");
+            }
+            Err(e) => tracing::error!(%job, wait_s = wait.as_secs(), "interrupted by the host; tried again: {e}"),
+        }
+        let mut told_to_stop = std::pin::pin!(shared.stop.notified());
+        told_to_stop.as_mut().enable();
+        if shared.is_stopping() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = told_to_stop => return,
+        }
+        wait = (wait * 2).min(limits::ATTEMPT_WAIT_MAX);
+    }
+}
+
+/// True for what another attempt in this process may not meet again.
+fn may_pass(code: Code) -> bool {
+    !matches!(code, Code::StorePoisoned | Code::DataCorrupt | Code::JobStateConflict | Code::JobNotFound)
+}
+
+/// A journal may have megabytes to read and check.
+async fn reopened(shared: &Arc<Shared>, space: &Space, job: JobId) -> Result<(Log, Vec<journal::Entry>)> {
+    let (store, space, runtime) = (shared.store.clone(), space.clone(), tokio::runtime::Handle::current());
+    blocking::run(move || runtime.block_on(Log::reopen(&store, &space, job))).await
 }
 
 /// This process holds a job for as long as this lives.

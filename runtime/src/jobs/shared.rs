@@ -59,4 +59,6 @@ impl Shared {
 pub struct Manner {
     /// Time to wait before each call, so that a person can watch.
     pub pace: Option<Duration>,
+    /// Let go of the job where the host fails, instead of trying again later: someone stands beside it.
+    pub watched: bool,
 }

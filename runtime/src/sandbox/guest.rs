@@ -15,10 +15,53 @@ use crate::limits;
 /// What a store carries for one guest.
 pub(super) struct Guest {
     pub effects: Box<dyn Effects>,
-    pub limits: StoreLimits,
+    pub limits: Bounds,
     /// Why the host stopped the guest; the trap itself says only that it did.
     pub stop: Option<Stop>,
     pub log_lines: usize,
+}
+
+/// The store's limits, and whether one of them was met: a guest that gets no memory traps somewhere else.
+pub(super) struct Bounds {
+    inner: StoreLimits,
+    /// What was asked for and refused.
+    pub refused: Option<String>,
+}
+
+impl Bounds {
+    pub(super) fn new(inner: StoreLimits) -> Self {
+        Bounds { inner, refused: None }
+    }
+}
+
+impl wasmtime::ResourceLimiter for Bounds {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        let allowed = self.inner.memory_growing(current, desired, maximum)?;
+        if !allowed {
+            self.refused = Some(format!("it asked for {desired} bytes of memory; at most {}", limits::GUEST_MEMORY_BYTES_MAX));
+        }
+        Ok(allowed)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        let allowed = self.inner.table_growing(current, desired, maximum)?;
+        if !allowed {
+            self.refused = Some(format!("it asked for a table of {desired} elements; at most {}", limits::GUEST_TABLE_ELEMENTS_MAX));
+        }
+        Ok(allowed)
+    }
+
+    fn instances(&self) -> usize {
+        self.inner.instances()
+    }
+
+    fn tables(&self) -> usize {
+        self.inner.tables()
+    }
+
+    fn memories(&self) -> usize {
+        self.inner.memories()
+    }
 }
 
 /// `wit/playbook.wit`, record `failure`.
@@ -139,24 +182,48 @@ fn link_flow(linker: &mut Linker<Guest>) -> Result<()> {
 
 fn link_data(linker: &mut Linker<Guest>) -> Result<()> {
     let mut data = linker.instance(DATA)?;
-    data.func_wrap("select", |_: StoreContextMut<'_, Guest>, (document, pointer): (String, String)| {
+    data.func_wrap("select", |mut store: StoreContextMut<'_, Guest>, (document, pointer): (String, String)| {
+        charge(&mut store, document.len() + pointer.len())?;
         let document = guest_json("select", "document", &document)?;
         Ok((document.pointer(&pointer).map(|value| value.to_string()),))
     })?;
-    data.func_wrap("text", |_: StoreContextMut<'_, Guest>, (value,): (String,)| {
+    data.func_wrap("text", |mut store: StoreContextMut<'_, Guest>, (value,): (String,)| {
+        charge(&mut store, value.len())?;
         Ok((json::text_of(&guest_json("text", "value", &value)?),))
     })?;
-    data.func_wrap("quote", |_: StoreContextMut<'_, Guest>, (text,): (String,)| Ok((serde_json::Value::String(text).to_string(),)))?;
-    data.func_wrap("check", |_: StoreContextMut<'_, Guest>, (document, schema): (String, String)| {
+    data.func_wrap("quote", |mut store: StoreContextMut<'_, Guest>, (text,): (String,)| {
+        charge(&mut store, text.len())?;
+        Ok((serde_json::Value::String(text).to_string(),))
+    })?;
+    data.func_wrap("check", |mut store: StoreContextMut<'_, Guest>, (document, schema): (String, String)| {
+        charge(&mut store, document.len().saturating_add(schema.len().saturating_mul(limits::SCHEMA_FUEL_FACTOR)))?;
+        if schema.len() > limits::SCHEMA_BYTES_MAX {
+            let bytes = schema.len();
+            return Err(wasmtime::Error::msg(format!("data.check: the schema has {bytes} bytes; at most {}", limits::SCHEMA_BYTES_MAX)));
+        }
         let document = guest_json("check", "document", &document)?;
         let schema = guest_json("check", "schema", &schema)?;
         Ok((check(&document, &schema),))
     })
 }
 
+/// The host's work for a guest is paid in the guest's fuel, so that no loop of cheap calls is a long one.
+fn charge(store: &mut StoreContextMut<'_, Guest>, bytes: usize) -> Result<()> {
+    let cost = limits::HOSTCALL_FUEL.saturating_add((bytes as u64).saturating_mul(limits::HOSTCALL_FUEL_PER_BYTE));
+    match store.get_fuel()?.checked_sub(cost) {
+        Some(left) => store.set_fuel(left),
+        None => {
+            store.set_fuel(0)?;
+            Err(wasmtime::Trap::OutOfFuel.into())
+        }
+    }
+}
+
 /// What does not fit, one place a line.
 fn check(document: &serde_json::Value, schema: &serde_json::Value) -> Result<(), String> {
-    let validator = jsonschema::validator_for(schema).map_err(|e| format!("the schema itself is not valid: {e}"))?;
+    // Without backtracking, a pattern takes time in proportion to the text.
+    let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
+    let validator = options.build(schema).map_err(|e| format!("the schema itself is not valid: {e}"))?;
     let faults: Vec<String> = validator.iter_errors(document).take(20).map(|e| format!("{}: {e}", e.instance_path())).collect();
     if faults.is_empty() { Ok(()) } else { Err(clipped(faults.join("\n"), limits::GUEST_MESSAGE_CHARS_MAX)) }
 }

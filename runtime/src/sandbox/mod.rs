@@ -61,8 +61,9 @@ impl Playbook {
     }
 }
 
-/// The engine that results were made with; fuel is never compared across versions.
-pub const ENGINE_VERSION: &str = "wasmtime 48";
+/// The engine that results were made with, as `Cargo.lock` has it (a test compares); fuel is never compared across
+/// versions.
+pub const ENGINE_VERSION: &str = "wasmtime 48.0.8";
 
 impl Sandbox {
     /// `cache_dir`: where compiled components are kept between processes; none keeps them in memory only.
@@ -89,15 +90,16 @@ impl Sandbox {
         if let Some(playbook) = self.shared.cache.ready(digest) {
             return Ok(playbook);
         }
-        let component = match self.shared.cache.compiled(&self.shared.engine, digest) {
-            Some(component) => component,
+        let playbook = match self.shared.cache.compiled(&self.shared.engine, digest) {
+            Some(component) => self.linked(&component, provides)?,
             None => {
                 let component = self.compile(&bytes()?)?;
+                let playbook = self.linked(&component, provides)?;
+                // Only what can run here is worth the disk.
                 self.shared.cache.keep_compiled(digest, &component);
-                component
+                playbook
             }
         };
-        let playbook = self.linked(&component, provides)?;
         self.shared.cache.keep_ready(digest, &playbook);
         Ok(playbook)
     }
@@ -175,9 +177,9 @@ fn config() -> Config {
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(limits::INSTANCES_MAX)
-        .total_core_instances(limits::INSTANCES_MAX * 4)
-        .total_memories(limits::INSTANCES_MAX * 2)
-        .total_tables(limits::INSTANCES_MAX * 2)
+        .total_core_instances(limits::INSTANCES_MAX * limits::GUEST_CORE_INSTANCES_MAX)
+        .total_memories(limits::INSTANCES_MAX * limits::GUEST_MEMORIES_MAX)
+        .total_tables(limits::INSTANCES_MAX * limits::GUEST_TABLES_MAX)
         .total_stacks(limits::INSTANCES_MAX)
         .max_core_instances_per_component(limits::GUEST_CORE_INSTANCES_MAX)
         .max_memories_per_component(limits::GUEST_MEMORIES_MAX)

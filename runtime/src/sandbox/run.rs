@@ -5,7 +5,7 @@ use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::{AsContextMut, Store, StoreLimitsBuilder, Trap};
 
 use super::effects::{Effects, Stop};
-use super::guest::{Guest, WitFailure, clipped, rewind_kill_switch};
+use super::guest::{Bounds, Guest, WitFailure, clipped, rewind_kill_switch};
 use super::{Playbook, Sandbox};
 use crate::error::{Code, Error, Result};
 use crate::json::Json;
@@ -50,7 +50,7 @@ pub struct Finished {
 impl Sandbox {
     /// Runs a playbook once, from the beginning.
     pub async fn run(&self, playbook: &Playbook, input: &Json, effects: Box<dyn Effects>, fuel: u64) -> Finished {
-        let mut store = Store::new(&self.shared.engine, Guest { effects, limits: store_limits(), stop: None, log_lines: 0 });
+        let mut store = Store::new(&self.shared.engine, Guest { effects, limits: Bounds::new(store_limits()), stop: None, log_lines: 0 });
         store.limiter(|guest| &mut guest.limits);
         store.set_fuel(fuel).expect("the engine consumes fuel");
         store.fuel_async_yield_interval(Some(limits::FUEL_YIELD_INTERVAL)).expect("the interval is not zero");
@@ -58,10 +58,13 @@ impl Sandbox {
         rewind_kill_switch(&mut store.as_context_mut());
         let called = call(playbook, &mut store, input).await;
         let fuel_used = fuel - store.get_fuel().expect("the engine consumes fuel").min(fuel);
-        let Guest { effects, stop, .. } = store.into_data();
+        let Guest { effects, stop, limits: bounds, .. } = store.into_data();
         let ending = match (called, stop) {
             (_, Some(stop)) => Ending::Stopped(stop),
-            (Err(error), None) => broken(&error),
+            (Err(error), None) => match (broken(&error), bounds.refused) {
+                (Ending::Broke(_), Some(refused)) => Ending::OverLimit(refused),
+                (ending, _) => ending,
+            },
             (Ok(Ok(output)), None) => match readable(&output) {
                 Ok(output) => Ending::Output(output),
                 Err(why) => Ending::Broke(format!("run returned something that is not an output: {why}")),
@@ -82,21 +85,23 @@ impl Sandbox {
     /// # Errors
     /// `component_does_not_start` that says how it broke.
     pub async fn try_start(&self, playbook: &Playbook) -> Result<()> {
-        let guest = Guest { effects: Box::new(super::Scripted::default()), limits: store_limits(), stop: None, log_lines: 0 };
+        let guest = Guest { effects: Box::new(super::Scripted::default()), limits: Bounds::new(store_limits()), stop: None, log_lines: 0 };
         let mut store = Store::new(&self.shared.engine, guest);
         store.limiter(|guest| &mut guest.limits);
         store.set_fuel(limits::START_FUEL).expect("the engine consumes fuel");
         store.fuel_async_yield_interval(Some(limits::FUEL_YIELD_INTERVAL)).expect("the interval is not zero");
+        store.set_hostcall_fuel(limits::HOSTCALL_BYTES_MAX);
         rewind_kill_switch(&mut store.as_context_mut());
         let started = playbook.ready.pre.instantiate_async(&mut store).await;
-        started.map(drop).map_err(|e| {
-            let how = match broken(&e) {
-                Ending::OutOfFuel => format!("its start functions do not end within {} units of fuel", limits::START_FUEL),
-                Ending::OverLimit(how) | Ending::OverTime(how) | Ending::Broke(how) => how,
-                other => format!("{other:?}"),
-            };
-            Error::new(Code::ComponentDoesNotStart, format!("the component does not start: {how}"))
-        })
+        let Err(e) = started else { return Ok(()) };
+        let how = match (broken(&e), &store.data().limits.refused) {
+            (Ending::Stopped(Stop::Host(e)), _) => return Err(e),
+            (Ending::OutOfFuel, _) => format!("its start functions do not end within {} units of fuel", limits::START_FUEL),
+            (Ending::Broke(_), Some(refused)) => refused.clone(),
+            (Ending::OverLimit(how) | Ending::OverTime(how) | Ending::Broke(how), _) => how,
+            (other, _) => format!("{other:?}"),
+        };
+        Err(Error::new(Code::ComponentDoesNotStart, format!("the component does not start: {how}")))
     }
 }
 
@@ -152,6 +157,10 @@ fn broken(error: &wasmtime::Error) -> Ending {
         Some(Trap::StackOverflow) => Ending::OverLimit(format!("its stack grew beyond {} bytes", limits::GUEST_STACK_BYTES_MAX)),
         Some(trap) => Ending::Broke(trap.to_string()),
         // The chain's last link says what happened; the ones before it are the guest's own frames.
+        // The pool has a slot for everyone who may ask; if it is full all the same, it is not this guest's doing.
+        None if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() => {
+            Ending::Stopped(Stop::Host(Error::new(Code::TooBusy, format!("no place for another instance: {error:#}"))))
+        }
         None => Ending::Broke(clipped(error.root_cause().to_string(), limits::GUEST_MESSAGE_CHARS_MAX)),
     }
 }

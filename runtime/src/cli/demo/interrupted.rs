@@ -66,7 +66,7 @@ pub(super) async fn run_and_kill(home: &Path, project: &Path, output: &Output) -
 /// Takes the job up and runs it to its end.
 pub(super) async fn resume(engine: &Engine, space: &Space, killed: &Killed, output: &Output) -> Result<JobView> {
     output.say(format!("   reprise jobs resume {}", killed.job));
-    engine.resume_job(space, &killed.job, Manner::default()).await?;
+    engine.resume_job(space, &killed.job, Manner { pace: None, watched: true }).await?;
     engine.follow(space, &killed.job, |_| Ok(())).await?;
     let view = engine.job(space, &killed.job).await?;
     match &view.output {
