@@ -40,9 +40,9 @@
   ;; --- The imports, as functions over plain numbers. ---
 
   ;; step(place, length)
-  (core func $step (canon lower (func $flow "step") (memory $memory "memory")))
+  (core func $step (canon lower (func $flow "step") (memory (core memory $memory "memory"))))
   ;; call(place, length, where the result is to be written)
-  (core func $call (canon lower (func $list "call") (memory $memory "memory") (realloc (func $memory "realloc"))))
+  (core func $call (canon lower (func $list "call") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
 
   ;; --- The code. ---
 
@@ -111,7 +111,7 @@
 
   (type $failure (record (field "step" (option string)) (field "message" string) (field "detail" (option string))))
   (func $run (param "input" string) (result (result string (error $failure)))
-    (canon lift (core func $main "run") (memory $memory "memory") (realloc (func $memory "realloc"))))
+    (canon lift (core func $main "run") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
   ;; An exported function may only speak of types that are exported too. This inner component gives `failure` its name.
   (component $interface
     (type $failure-shape (record (field "step" (option string)) (field "message" string) (field "detail" (option string))))

@@ -180,7 +180,8 @@ impl Error {
     /// An [`Code::InvalidRequest`] with one issue.
     pub fn invalid(path: impl Into<String>, message: impl Into<String>) -> Self {
         let issue = Issue { path: path.into(), message: message.into() };
-        Error::new(Code::InvalidRequest, format!("{}: {}", issue.path, issue.message)).with_issues(vec![issue])
+        let place = if issue.path.is_empty() { String::new() } else { format!("{}: ", issue.path) };
+        Error::new(Code::InvalidRequest, format!("{place}{}", issue.message)).with_issues(vec![issue])
     }
 
     /// Adds values for programs.

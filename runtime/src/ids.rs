@@ -11,9 +11,13 @@ use crate::limits;
 /// True for what a person can see and a path segment can carry: no control, space or invisible
 /// character, no `/`. The invisible ones are Unicode's zero-width, bidi and tag characters.
 fn visible(c: char) -> bool {
-    let invisible = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}');
-    c != '/' && !c.is_control() && !c.is_whitespace() && !invisible
+    c != '/' && !c.is_control() && !c.is_whitespace() && !is_invisible(c)
+}
+
+/// True for characters that show nothing, or change how others are shown.
+pub(crate) fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Checks a client's id; `path` says where it stood.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::args::{Compile, Global};
-use super::output::Output;
+use super::output::{Output, shell};
 use super::{exit, show};
 use crate::compiler::{Binding, Options};
 use crate::contract::ToolId;
@@ -50,8 +50,9 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
         || {
             let id = &version.playbook_id;
             let head = format!("Playbook {id}, version {}: {} bytes, sha256 {}", version.version, version.component_bytes, version.component);
-            let grants: String = needed.iter().map(|(name, access)| format!(" --grant fs:{name}=DIR{}", if *access == "ro" { ":ro" } else { "" })).collect();
-            let next = format!("Next: reprise inspect {id}\n      reprise run {id} --input '{}'{grants}", compiled.plan.sample_input());
+            let grants: String = needed.iter().map(|(name, access)| format!(" --grant {}", shell(&format!("fs:{name}=DIR{}", if *access == "ro" { ":ro" } else { "" })))).collect();
+            let (word, input) = (shell(id.as_str()), shell(compiled.plan.sample_input().as_str()));
+            let next = format!("Next: reprise inspect {word}\n      reprise run {word} --input {input}{grants}");
             format!("{head}\n\n{}\n{next}", show::compiled(compiled))
         },
     );

@@ -52,7 +52,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let done = runtime.block_on(command(arguments, &output));
     // A tool call that does not come back must not keep the process.
     runtime.shutdown_timeout(crate::limits::SHUTDOWN_TIME_MAX);
-    match done {
+    match done.and_then(|code| output.all_shown().map(|()| code)) {
         Ok(code) => code.into(),
         Err(e) => output.error(&e),
     }

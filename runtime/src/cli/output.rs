@@ -2,34 +2,56 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 use serde_json::{Value, json};
 
 use super::exit;
-use crate::error::Error;
+use crate::error::{Code, Error, Result};
+use crate::ids;
 
 /// How a command reports.
 pub(super) struct Output {
     json: bool,
+    /// Set where stdout took less than it was given.
+    cut: AtomicBool,
 }
 
 impl Output {
     pub(super) fn new(json: bool) -> Self {
-        Output { json }
+        Output { json, cut: AtomicBool::new(false) }
     }
 
     /// One JSON document where JSON was asked for, the text otherwise.
     pub(super) fn show(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
-        if self.json { line(&json().to_string()) } else { line(text().trim_end()) }
+        if self.json { self.line(&json().to_string()) } else { self.line(text().trim_end()) }
     }
 
     /// Text for people only.
     pub(super) fn say(&self, text: impl AsRef<str>) {
         if !self.json {
-            line(text.as_ref());
+            self.line(text.as_ref());
         }
+    }
+
+    fn line(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        match writeln!(out, "{text}").and_then(|()| out.flush()) {
+            // A closed pipe (`reprise jobs list | head -1`) is the reader's wish.
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => self.cut.store(true, Ordering::Relaxed),
+            _ => {}
+        }
+    }
+
+    /// # Errors
+    /// `store_unavailable` where stdout did not take all that was to be shown.
+    pub(super) fn all_shown(&self) -> Result<()> {
+        if self.cut.load(Ordering::Relaxed) {
+            return Err(Error::new(Code::StoreUnavailable, "the output could not be written; what was asked for was done"));
+        }
+        Ok(())
     }
 
     /// A line beside the result: progress, hints.
@@ -55,11 +77,6 @@ impl Output {
     }
 }
 
-/// A closed pipe (`reprise jobs list | head -1`) is no reason to panic.
-fn line(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
-}
-
 /// A table with these columns; as wide as the terminal, or 120 where there is none.
 pub(super) fn table<const N: usize>(columns: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
@@ -73,12 +90,36 @@ pub(super) fn table<const N: usize>(columns: [&str; N], rows: impl IntoIterator<
     table.to_string()
 }
 
-/// Without control characters: what guests and tools wrote must not steer a terminal.
+/// Without control and invisible characters: what guests and tools wrote must not steer a terminal, nor look like
+/// something else.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if (c.is_control() && c != '\n') || ids::is_invisible(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// `1 step`, `2 steps`.
 pub(super) fn count(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
+/// One word of a shell command, so that a line which is meant to be pasted does what it says and no more.
+pub(super) fn shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", printable(word).replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_for_the_shell_is_one_word() {
+        assert_eq!(shell("release-1.4@2"), "release-1.4@2");
+        assert_eq!(shell("it's $(id); x"), "'it'\\''s $(id); x'");
+        assert_eq!(shell(""), "''");
+    }
+
+    #[test]
+    fn what_a_person_cannot_see_is_shown_as_such() {
+        assert_eq!(printable("a\u{202e}b\u{200b}c\u{1b}[31m\nd"), "a\u{fffd}b\u{fffd}c\u{fffd}[31m\nd");
+    }
 }

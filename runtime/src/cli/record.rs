@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::args::{Global, Record};
 use super::exit;
-use super::output::{Output, count};
+use super::output::{Output, count, shell};
 use crate::blocking;
 use crate::error::{Code, Error, Result};
 use crate::runs::Recording;
@@ -32,8 +32,8 @@ pub(super) async fn record(global: &Global, args: Record, output: &Output) -> Re
         || json!({"run_id": run_id, "status": status, "steps": run.steps.len()}),
         || {
             let next = match status {
-                "success" => format!("Next: reprise compile {run_id}"),
-                other => format!("It is {other}: `reprise compile {run_id} --allow-partial` takes its successful steps."),
+                "success" => format!("Next: reprise compile {}", shell(run_id.as_str())),
+                other => format!("It is {other}: `reprise compile {} --allow-partial` takes its successful steps.", shell(run_id.as_str())),
             };
             format!("Recorded run {run_id}: {}, {status}.\n{next}", count(run.steps.len(), "step"))
         },

@@ -162,17 +162,24 @@ fn changes(inspection: &Inspection) -> String {
     if inspection.changes.is_empty() {
         return "\nIt changes nothing.\n".to_owned();
     }
-    let mut text = String::from("\nIt changes these files below its grants, and nothing else:\n");
-    let mut chosen = false;
-    for change in &inspection.changes {
-        let unknown = if change.tool.is_external() { "whatever that agent does" } else { "known only when a job runs" };
-        let what = change.path.as_deref().map_or_else(|| unknown.to_owned(), short);
+    let mut text = String::new();
+    let (outside, own): (Vec<_>, Vec<_>) = inspection.changes.iter().partition(|change| change.tool.is_external());
+    if !own.is_empty() {
+        text.push_str("\nIt changes these files below its grants, and no other:\n");
+    }
+    for change in &own {
+        let what = change.path.as_deref().map_or_else(|| "known only when a job runs".to_owned(), short);
         let mark = if change.chosen_at_run { "  <- not fixed" } else { "" };
-        chosen |= change.chosen_at_run;
         let _ = writeln!(text, "  {} {} {what}{mark}", change.step, change.tool);
     }
-    if chosen {
+    if own.iter().any(|change| change.chosen_at_run) {
         text.push_str("  not fixed: the input or an earlier answer is part of it; it cannot leave the job's grants, whatever that says\n");
+    }
+    if !outside.is_empty() {
+        text.push_str("\nIt asks an agent outside to act; what that agent does, and where, nothing here bounds:\n");
+    }
+    for change in &outside {
+        let _ = writeln!(text, "  {} {}", change.step, change.tool);
     }
     text
 }

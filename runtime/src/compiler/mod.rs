@@ -25,13 +25,14 @@ pub use dataflow::PERHAPS;
 pub use lift::Dropped;
 pub use prove::{Fallback, Proof};
 
-use crate::contract::ToolId;
+use crate::contract::{Effect, ToolId};
 use crate::error::{Code, Error, Result};
 use crate::ids::Digest;
 use crate::json::Json;
 use crate::runs::{Run, RunStatus};
 use crate::sandbox::{Line, Sandbox};
 use crate::tools::Registry;
+use emit::Explained;
 use lift::Lifted;
 use plan::Plan;
 use prove::Script;
@@ -86,6 +87,20 @@ pub async fn compile(sandbox: &Sandbox, tools: &Registry, run: &Run, options: &O
     let summary = summary::of(run, &trace, &kept, &dropped, &unused_inputs, &proven);
     let prove::Proven { plan, component, digest, proof } = proven;
     Ok(Compiled { plan, component, digest, proof, dropped, unused_inputs, summary })
+}
+
+/// What a component says of itself, held against its code and against what its tools do. A step's effect does
+/// not show in the code, so it is looked up and not believed.
+#[must_use]
+pub fn explain(component: &[u8], tools: &Registry) -> Explained {
+    let plan = match emit::read_plan(component) {
+        Explained::ByPlan(plan) => plan,
+        other => return other,
+    };
+    let known = |tool: &ToolId| tools.get(tool).map_or(Effect::Once, |info| info.effect);
+    let wrong = plan.steps().find(|step| step.effect != known(&step.tool));
+    let fault = wrong.map(|step| format!("step {} calls {} {}, and it is {}", step.id, step.tool, step.effect, known(&step.tool)));
+    fault.map_or(Explained::ByPlan(plan), Explained::Falsely)
 }
 
 fn require_success(run: &Run, options: &Options) -> Result<()> {

@@ -80,9 +80,13 @@ fn recommendations(trace: &Trace, kept: &[usize], unused_inputs: &[String], prov
     let mut lines: Vec<String> = Vec::new();
     for attempt in kept.iter().map(|at| &trace.attempts[*at]) {
         if attempt.bound.tool.is_external() {
-            lines.push(format!("{}: {}; bind it to a tool to run without an agent", attempt.id, attempt.bound.reason));
+            lines.push(format!("{}: {}; so an agent outside has to do it", attempt.id, attempt.bound.reason));
         }
-        if attempt.bound.tool.namespace() == "fs" && attempt.bound.input["path"].as_str().is_some_and(|path| path.starts_with('/')) {
+        let path = attempt.bound.input["path"].as_str().filter(|_| attempt.bound.tool.namespace() == "fs");
+        if path.is_some_and(|path| path.split('/').any(|part| part == "..")) {
+            lines.push(format!("{}: its path has \"..\", which no job may use; record it without", attempt.id));
+        }
+        if path.is_some_and(|path| path.starts_with('/')) {
             lines.push(format!(
                 "{}: its path is absolute, which a job cannot reach; name the recorded directory and its grant as a root",
                 attempt.id

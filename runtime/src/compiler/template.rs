@@ -74,7 +74,10 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::Parameter { name, pointer } => write!(f, "input.{name}{pointer}"),
+            Source::Parameter { name, pointer } if name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') => {
+                write!(f, "input.{name}{pointer}")
+            }
+            Source::Parameter { name, pointer } => write!(f, "input[{}]{pointer}", Value::from(name.as_str())),
             Source::Output { step, pointer } => write!(f, "{step}{pointer}"),
         }
     }

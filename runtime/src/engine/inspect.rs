@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::Engine;
 use crate::blocking;
-use crate::compiler::emit::{self, Explained};
 use crate::compiler::plan::{Decision, Plan, Step};
 use crate::compiler::template::Template;
+use crate::compiler::{self, emit::Explained};
 use crate::contract::{Effect, ToolId};
 use crate::error::Result;
 use crate::ids::Digest;
@@ -134,7 +134,7 @@ pub async fn inspect_file(bytes: Vec<u8>) -> Result<Inspection> {
 
 fn inspect(sandbox: &Sandbox, tools: &Registry, bytes: Vec<u8>) -> Result<Inspection> {
     let digest = Digest::of(&bytes);
-    let explained = emit::read_plan(&bytes);
+    let explained = compiler::explain(&bytes, tools);
     let component_bytes = bytes.len();
     let playbook = sandbox.load(&digest, |tool| tools.get(tool).is_some(), || Ok(bytes))?;
     let words = |tool: &ToolId| tools.get(tool).map(|info| (info.words.to_owned(), info.effect));
@@ -190,8 +190,9 @@ fn described(
 
 fn import_lines(imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Effect)>) -> Vec<ImportLine> {
     let tool = |tool: &ToolId| {
-        let (allows, effect) =
-            words(tool).unwrap_or_else(|| ("asks an agent outside to do it; what that does is not known here".to_owned(), Effect::Once));
+        let (allows, effect) = words(tool).unwrap_or_else(|| {
+            ("asks an agent outside to do it; what that agent does, and where, nothing here bounds".to_owned(), Effect::Once)
+        });
         ImportLine { import: tool.import_name(), allows, effect: Some(effect), changes: !effect.touches_nothing() }
     };
     let plain =
@@ -207,18 +208,20 @@ fn import_lines(imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Ef
     imports.tools.iter().map(tool).chain(flow).chain(data).collect()
 }
 
-/// What no import gives. Said of what exists at all, so that a reviewer need not know the product.
+/// What no import gives. Said of what exists at all, so that a reviewer need not know the product. Where an agent
+/// outside is asked to act, nothing is said of what that agent can do.
 fn cannot(imports: &Imports) -> Vec<&'static str> {
     let has = |namespace: &str| imports.tools.iter().any(|tool| tool.namespace() == namespace);
     let writes = imports.tools.iter().any(|tool| tool.namespace() == "fs" && !matches!(tool.name(), "read" | "list"));
     let flow = |function: &str| imports.flow.iter().any(|f| f == function);
+    let alone = !has(ToolId::AGENT);
     let all = [
-        (!has("http"), "open a network connection"),
-        (!has("exec"), "start a program"),
-        (!has("fs"), "see any file"),
-        (has("fs") && !writes, "change any file"),
-        (has("fs"), "see a file outside the directories granted to the job"),
-        (!has(ToolId::AGENT), "ask an agent or a person to act"),
+        (alone && !has("http"), "open a network connection"),
+        (alone && !has("exec"), "start a program"),
+        (alone && !has("fs"), "see any file"),
+        (alone && has("fs") && !writes, "change any file"),
+        (alone && has("fs"), "see a file outside the directories granted to the job"),
+        (alone, "ask an agent or a person to act"),
         (true, "read environment variables or secrets"),
         (!flow("now"), "read the clock"),
         (!flow("random-u64"), "get a random number"),
@@ -255,7 +258,8 @@ fn grant_name(path: Template) -> Option<String> {
     let whole = path.is_constant();
     let text = path.leading_text()?;
     let mut parts = text.split('/').filter(|part| !part.is_empty() && *part != ".");
-    let name = parts.next()?;
+    // No grant makes an absolute path one that a job can see.
+    let name = parts.next().filter(|_| !text.starts_with('/'))?;
     // `"pro" + input.x` may come to any name that begins so.
     (whole || text.trim_start_matches(['.', '/']).contains('/')).then(|| name.to_owned())
 }

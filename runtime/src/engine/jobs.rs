@@ -60,6 +60,12 @@ pub struct JobPage {
     pub next: Option<JobId>,
 }
 
+/// The names of the input's fields.
+fn takes(schema: &Value) -> String {
+    let names: Vec<&str> = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).take(20).collect();
+    if names.is_empty() { "no input ({})".to_owned() } else { names.join(", ") }
+}
+
 /// What each component takes, by digest: reading it out of a component means compiling its plan again.
 #[derive(Clone, Default)]
 pub(super) struct ExpectedInputs {
@@ -144,7 +150,8 @@ impl Engine {
         if issues.is_empty() {
             return Ok(());
         }
-        let refusal = fields::refusal(Code::InputDoesNotFit, issues).at("the input does not fit the playbook");
+        let refusal = fields::refusal(Code::InputDoesNotFit, issues)
+            .at(format!("the input does not fit the playbook, which takes {}", takes(schema)));
         Err(refusal.with_details(json!({"input_schema": schema})))
     }
 

@@ -184,8 +184,8 @@ impl Engine {
     /// # Errors
     /// As [`Engine::component`].
     pub async fn explained(&self, digest: Digest) -> Result<Explained> {
-        let store = self.store.clone();
-        blocking::run(move || store.blobs().get(&digest).map(|bytes| emit::read_plan(&bytes))).await
+        let (store, tools) = (self.store.clone(), self.tools.clone());
+        blocking::run(move || store.blobs().get(&digest).map(|bytes| compiler::explain(&bytes, &tools))).await
     }
 
     /// A component's world as WIT text.

@@ -8,7 +8,7 @@ use super::own_grants;
 use super::shared::{Manner, Shared};
 use crate::blocking;
 use crate::error::{Code, Error, Result};
-use crate::journal::{Body, Cause, Cursor, Entry, Failure, Log};
+use crate::journal::{Body, Cause, Cursor, Entry, Failure, Log, Status};
 use crate::sandbox::{Ending, Playbook, Stop};
 use crate::tools::Grants;
 
@@ -17,7 +17,7 @@ use crate::tools::Grants;
 /// # Errors
 /// Where the host fails: the disk, the store, a grant that cannot be used now. Then nothing of it is the job's
 /// doing: it stays as it was, and another attempt takes it up from there.
-pub(super) async fn drive(shared: &Arc<Shared>, mut log: Log, entries: Vec<Entry>, manner: Manner) -> Result<()> {
+pub(super) async fn drive(shared: &Arc<Shared>, mut log: Log, entries: Vec<Entry>, manner: Manner) -> Result<Status> {
     let resumed = !entries.is_empty();
     let state = log.state();
     let (fuel, component, input) = (state.fuel, state.component, state.input.clone());
@@ -41,7 +41,7 @@ pub(super) async fn drive(shared: &Arc<Shared>, mut log: Log, entries: Vec<Entry
         .map_err(|_| Error::new(Code::InternalError, "the sandbox gave back other effects than it was lent"))?;
     let body = match finished.ending {
         Ending::Stopped(Stop::Host(e)) => return Err(e),
-        Ending::Stopped(Stop::Uncertain { .. }) => return Ok(()),
+        Ending::Stopped(Stop::Uncertain { .. }) => return Ok(Status::Uncertain),
         ending => ended(shared, &durable, ending).await?,
     };
     finish(&mut durable, body, finished.fuel_used).await
@@ -52,12 +52,13 @@ enum End {
     Failed(Failure),
 }
 
-async fn finish(durable: &mut Durable, end: End, fuel_used: u64) -> Result<()> {
+async fn finish(durable: &mut Durable, end: End, fuel_used: u64) -> Result<Status> {
     durable.log.push(match end {
         End::Completed(output) => Body::Completed { output, fuel_used },
         End::Failed(failure) => Body::Failed { failure, fuel_used },
     })?;
-    durable.flush().await
+    durable.flush().await?;
+    Ok(durable.log.state().status())
 }
 
 fn failed(step: Option<String>, message: String, cause: Cause) -> End {

@@ -173,7 +173,7 @@ async fn attempts(shared: &Arc<Shared>, space: &Space, job: JobId, mut log: Opti
         };
         drop(slot);
         match ended {
-            Ok(()) => return tracing::info!(%job, "ended or stands"),
+            Ok(status) => return tracing::info!(%job, "is {status}"),
             Err(e) if e.code == Code::ShuttingDown => return tracing::info!(%job, "stopped between two steps; goes on at the next start"),
             Err(e) if manner.watched || !may_pass(e.code) => {
                 return tracing::error!(%job, "interrupted by the host; goes on at the next start: {e}");

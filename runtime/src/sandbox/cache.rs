@@ -17,6 +17,9 @@ use crate::error::{Code, Error, Result};
 use crate::ids::Digest;
 use crate::limits;
 
+/// A cached file is machine code and the SHA-256 of it: damaged code must not run.
+const DIGEST_BYTES: usize = 32;
+
 pub(super) struct Cache {
     /// Where the machine code lies; none keeps nothing between processes.
     dir: Option<PathBuf>,
@@ -62,14 +65,17 @@ impl Cache {
     /// The machine code that an earlier [`Cache::keep_compiled`] of this engine wrote.
     pub(super) fn compiled(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
         let path = self.path(digest)?;
-        if !path.exists() {
+        let bytes = std::fs::read(&path).ok()?;
+        let (code, sum) = bytes.split_last_chunk::<DIGEST_BYTES>()?;
+        if Digest::of(code).as_bytes() != sum {
+            tracing::warn!(path = %path.display(), "a cached component is damaged and is compiled anew");
             return None;
         }
         #[expect(
             unsafe_code,
-            reason = "the file lies in a directory of our own, under the digest of what we compiled and the hash of the engine that did"
+            reason = "the file lies in a directory of our own, under the digest of what we compiled and the hash of the engine that did, and is as it was written"
         )]
-        let loaded = unsafe { Component::deserialize_file(engine, &path) };
+        let loaded = unsafe { Component::deserialize(engine, code) };
         loaded.inspect_err(|e| tracing::warn!(path = %path.display(), "a cached component does not load and is compiled anew: {e:#}")).ok()
     }
 
@@ -90,7 +96,9 @@ impl Cache {
 fn write(path: &Path, component: &Component) -> anyhow::Result<()> {
     let dir = path.parent().expect("the path was joined to a directory");
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(&component.serialize().map_err(anyhow::Error::from)?)?;
+    let code = component.serialize().map_err(anyhow::Error::from)?;
+    file.write_all(&code)?;
+    file.write_all(Digest::of(&code).as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
@@ -101,4 +109,29 @@ fn compatibility(engine: &Engine) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::Sandbox;
+
+    #[test]
+    fn damaged_machine_code_is_not_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = wat::parse_str("(component)").unwrap();
+        let sandbox = Sandbox::new(Some(dir.path())).unwrap();
+        let (engine, cache) = (&sandbox.shared.engine, &sandbox.shared.cache);
+        let digest = Digest::of(&bytes);
+        cache.keep_compiled(&digest, &Component::from_binary(engine, &bytes).unwrap());
+        assert!(cache.compiled(engine, &digest).is_some());
+        let path = cache.path(&digest).unwrap();
+        let mut file = std::fs::read(&path).unwrap();
+        let middle = file.len() / 2;
+        file[middle] ^= 1;
+        std::fs::write(&path, file).unwrap();
+        assert!(cache.compiled(engine, &digest).is_none());
+        std::fs::write(&path, b"short").unwrap();
+        assert!(cache.compiled(engine, &digest).is_none());
+    }
 }

@@ -29,7 +29,7 @@ pub enum Ending {
     Broke(String),
     /// It used up its fuel.
     OutOfFuel,
-    /// It computed for too long without coming back to the host.
+    /// It ran for too long without asking the host for anything that takes time.
     OverTime(String),
     /// It reached a limit of memory or stack.
     OverLimit(String),
@@ -153,7 +153,7 @@ fn readable(text: &str) -> Result<Json, String> {
 fn broken(error: &wasmtime::Error) -> Ending {
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => Ending::OutOfFuel,
-        Some(Trap::Interrupt) => Ending::OverTime(format!("computed for {} s without coming back", limits::GUEST_BUSY_TIME_MAX.as_secs())),
+        Some(Trap::Interrupt) => Ending::OverTime(format!("ran for {} s without calling a tool", limits::GUEST_BUSY_TIME_MAX.as_secs())),
         Some(Trap::StackOverflow) => Ending::OverLimit(format!("its stack grew beyond {} bytes", limits::GUEST_STACK_BYTES_MAX)),
         Some(trap) => Ending::Broke(trap.to_string()),
         // The chain's last link says what happened; the ones before it are the guest's own frames.

@@ -462,3 +462,21 @@ fn a_scan_longer_than_is_read_at_once_goes_on_where_it_stopped() {
         assert_eq!(down, (0..many as u64).rev().take(limit).collect::<Vec<_>>());
     }
 }
+
+/// A crash in the middle of an open, and a full disk, leave such files.
+#[test]
+fn a_torn_snapshot_does_not_stand_before_the_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = entry(1, 1);
+    let store = Store::open(dir.path()).unwrap();
+    store.commit_blocking(puts(&[(&key, b"there")])).unwrap();
+    drop(store);
+    let sled = dir.path().join("sled");
+    for torn in ["snap.0000000000FFFFFF.generating", "snap.0000000000FFFFFF", "snap.00000000000000FF"] {
+        for text in [&b""[..], b"torn"] {
+            std::fs::write(sled.join(torn), text).unwrap();
+            let store = Store::open(dir.path()).unwrap_or_else(|e| panic!("{torn}: {e}"));
+            assert_eq!(store.get(&key).unwrap().unwrap(), b"there", "{torn}");
+        }
+    }
+}

@@ -76,7 +76,18 @@ impl Tree {
             .flush_every_ms(None)
             .segment_size(limits::STORE_SEGMENT_BYTES)
             .cache_capacity(limits::STORE_CACHE_BYTES);
-        let db = caught(|| config.open()).map_err(|e| e.at(format_args!("cannot open {}", dir.display())))?;
+        remove_snapshots(dir, |name| name.ends_with(".generating"))?;
+        let db = caught(|| config.open()).or_else(|first| {
+            // sled's snapshot only spares it reading the whole log. One that a crash or a full disk tore must not
+            // stand before data that is there: without it, the log is read, and the log alone decides.
+            let name = |name: &str| name.starts_with("snap.");
+            if !matches!(first.code, Code::DataCorrupt) || !remove_snapshots(dir, name)? {
+                return Err(first);
+            }
+            tracing::warn!("the store's snapshot was damaged and is made anew from the log: {first}");
+            caught(|| config.open())
+        });
+        let db = db.map_err(|e| e.at(format_args!("cannot open {}", dir.display())))?;
         let path = dir.join("db");
         let log = File::open(&path).map_err(|e| unavailable("open", &path, &e))?;
         // sled syncs neither its settings nor what recovery wrote into the log, and no directory.
@@ -164,6 +175,25 @@ impl Tree {
             tracing::warn!("cannot wait for the log to be closed: {e}");
         }
     }
+}
+
+/// Removes sled's snapshot files of such names; true where there were any.
+fn remove_snapshots(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<bool> {
+    let mut removed = false;
+    let files = match std::fs::read_dir(dir) {
+        Ok(files) => files,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(unavailable("read", dir, &e)),
+    };
+    for file in files {
+        let path = file.map_err(|e| unavailable("read", dir, &e))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("snap.") && wanted(name) {
+            std::fs::remove_file(&path).map_err(|e| unavailable("remove", &path, &e))?;
+            removed = true;
+        }
+    }
+    Ok(removed)
 }
 
 /// Two ordered sequences as one; where both have a key, the hidden row stands. `first(a, b)`: a comes no later than b.
