@@ -43,6 +43,9 @@ pub const PAGE_ROWS_DEFAULT: usize = 50;
 
 /// Steps in one run. Aionis stops at 500; a day of agent work is below 2,000.
 pub const RUN_STEPS_MAX: usize = 2_000;
+/// Bytes of what one run's start, steps and results were sent with: values, metadata, notes. As much as a recording
+/// file may have; whoever reads or compiles a run holds it in memory as a whole.
+pub const RUN_BYTES_MAX: u64 = RECORDING_BYTES_MAX as u64;
 /// Characters of a recorded tool's name. The longest MCP names (`mcp__server__tool`) stay below 128.
 pub const TOOL_NAME_CHARS_MAX: usize = 256;
 /// Bytes of one row's fields beside its values (input, output, signatures): conditions, metadata, error and the
