@@ -113,15 +113,6 @@ pub fn parse_within(text: &[u8], depth_max: usize) -> Result<Value> {
     }
 }
 
-/// Checks `text` and reads it as a `T`; `T`'s own complaints become one issue.
-///
-/// # Errors
-/// As [`parse`], and `invalid_request` where the document does not fit `T`.
-pub fn parse_as<T: de::DeserializeOwned>(text: &[u8]) -> Result<T> {
-    let value = parse(text)?;
-    serde_json::from_value(value).map_err(|e| Error::invalid("", e.to_string()))
-}
-
 /// The text of a value as a guest's `data.text` and an in-string splice see it: a string without quotes
 /// and escapes, anything else as it is written.
 #[must_use]
