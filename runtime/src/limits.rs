@@ -142,7 +142,7 @@ pub const COMPONENTS_IN_MEMORY_MAX: usize = 512;
 pub const IMPORTS_MAX: usize = 256;
 /// Characters of one guest log line; the rest is cut.
 pub const LOG_LINE_CHARS_MAX: usize = 4_096;
-/// Log lines of one job that are passed on; the rest is counted and dropped.
+/// Log lines of one job that are passed on; the rest is dropped without a word.
 pub const LOG_LINES_MAX: usize = 1_000;
 /// Characters of an error message that a guest made.
 pub const GUEST_MESSAGE_CHARS_MAX: usize = 4_096;
