@@ -165,6 +165,26 @@ fn without_the_grant_the_job_fails_and_names_it() {
 }
 
 #[test]
+fn a_configuration_that_was_there_before_the_first_start_grants() {
+    let place = Place::new();
+    place.file("data/reprise.toml", "[[grant]]\nkind = \"fs\"\nname = \"project\"\npath = \"../mine\"\naccess = \"ro\"\n");
+    project(&place, "mine", "mine", "1.9.0");
+    place.playbook("release", RECORDING);
+    let ran = place.run(&["run", "release", "--input", INPUT]);
+    assert!(ran.stdout.contains("failed at step s3"), "it reads, and writes nothing: {ran:#?}");
+    place.file("data/reprise.toml", "[[grant]]\nkind = \"fs\"\nname = \"project\"\npath = \"../mine\"\naccess = \"rw\"\n");
+    place.ok(&["run", "release", "--input", INPUT]);
+    assert_eq!(place.tree("mine"), released("mine", "1.9.0", "2.0.0", "2027-01-31"));
+
+    let beside = Place::new();
+    beside.file("data/reprise.toml", "");
+    beside.file("data/notes.txt", "");
+    let ran = beside.run(&["jobs", "list"]);
+    assert_eq!(ran.code, 2, "{ran:#?}");
+    assert!(ran.stderr.contains("data_dir_not_ours") && ran.stderr.contains("notes.txt"), "{ran:#?}");
+}
+
+#[test]
 fn an_input_that_does_not_fit_names_each_field_and_starts_nothing() {
     let place = prepared();
     for (input, says) in [

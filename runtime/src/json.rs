@@ -2,8 +2,9 @@
 //!
 //! Its job: turn bytes from outside into [`Json`], or say what is wrong with them. Canonical means:
 //! object keys in byte order, no white space, numbers as serde_json prints them. Two values are equal
-//! exactly when their canonical texts are. Nothing is altered silently: a repeated key or a number
-//! that could not be kept exactly is refused.
+//! exactly when their canonical texts are. A repeated key is refused. A whole number is kept exactly or,
+//! outside 64 bits, refused. A fraction or a number with an exponent is read as the nearest double, as every
+//! JSON library does: `0.1000000000000000055` and `0.1` are one value here; beyond a double's range it is refused.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -110,15 +111,6 @@ pub fn parse_within(text: &[u8], depth_max: usize) -> Result<Value> {
             format!("{number} does not fit into 64 bits and would be rounded; send it as a string"),
         )),
     }
-}
-
-/// Checks `text` and reads it as a `T`; `T`'s own complaints become one issue.
-///
-/// # Errors
-/// As [`parse`], and `invalid_request` where the document does not fit `T`.
-pub fn parse_as<T: de::DeserializeOwned>(text: &[u8]) -> Result<T> {
-    let value = parse(text)?;
-    serde_json::from_value(value).map_err(|e| Error::invalid("", e.to_string()))
 }
 
 /// The text of a value as a guest's `data.text` and an in-string splice see it: a string without quotes
@@ -257,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_altered_is_refused_with_its_code() {
+    fn what_cannot_be_kept_is_refused_with_its_code() {
         for (text, code) in [
             (r#"{"a":1,"a":2}"#, Code::JsonDuplicateKey),
             (r#"{"a":{"b":1,"b":1}}"#, Code::JsonDuplicateKey),
@@ -280,6 +272,15 @@ mod tests {
     fn whole_numbers_of_64_bits_are_kept_exactly() {
         for text in ["9007199254740993", "18446744073709551615", "-9223372036854775808", r#"["99999999999999999999"]"#] {
             assert_eq!(Json::parse(text.as_bytes()).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn fractions_are_read_as_the_nearest_double() {
+        for (text, canonical) in
+            [("0.1000000000000000055", "0.1"), ("9007199254740993.0", "9007199254740992.0"), ("1e2", "100.0"), ("1e-999", "0.0")]
+        {
+            assert_eq!(Json::parse(text.as_bytes()).unwrap().as_str(), canonical);
         }
     }
 

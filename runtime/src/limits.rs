@@ -43,6 +43,9 @@ pub const PAGE_ROWS_DEFAULT: usize = 50;
 
 /// Steps in one run. Aionis stops at 500; a day of agent work is below 2,000.
 pub const RUN_STEPS_MAX: usize = 2_000;
+/// Bytes of what one run's start, steps and results were sent with: values, metadata, notes. As much as a recording
+/// file may have; whoever reads or compiles a run holds it in memory as a whole.
+pub const RUN_BYTES_MAX: u64 = RECORDING_BYTES_MAX as u64;
 /// Characters of a recorded tool's name. The longest MCP names (`mcp__server__tool`) stay below 128.
 pub const TOOL_NAME_CHARS_MAX: usize = 256;
 /// Bytes of one row's fields beside its values (input, output, signatures): conditions, metadata, error and the
@@ -156,7 +159,7 @@ pub const COMPONENTS_IN_MEMORY_MAX: usize = 512;
 pub const IMPORTS_MAX: usize = 256;
 /// Characters of one guest log line; the rest is cut.
 pub const LOG_LINE_CHARS_MAX: usize = 4_096;
-/// Log lines of one job that are passed on; the rest is counted and dropped.
+/// Log lines of one job that are passed on; the rest is dropped without a word.
 pub const LOG_LINES_MAX: usize = 1_000;
 /// Characters of an error message that a guest made.
 pub const GUEST_MESSAGE_CHARS_MAX: usize = 4_096;

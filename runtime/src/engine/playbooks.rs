@@ -162,14 +162,6 @@ impl Engine {
         self.playbooks.list(space, after, limit)
     }
 
-    /// All versions of a playbook, oldest first.
-    ///
-    /// # Errors
-    /// `replay_playbook_not_found`.
-    pub fn versions(&self, space: &Space, id: &PlaybookId) -> Result<Vec<Version>> {
-        self.playbooks.versions(space, id)
-    }
-
     /// A component's bytes.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ pub use version::{Compilation, NewVersion, Origin, Status, Version};
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, Space};
 use crate::limits;
-use crate::store::{Batch, CommitError, PlaybookKey, Store, VersionKey};
+use crate::store::{Batch, CommitError, ContentKey, PlaybookKey, Store, VersionKey};
 
 /// All playbooks of a store. Cheap to clone.
 #[derive(Clone)]
@@ -75,6 +75,8 @@ impl Playbooks {
             let version_key = VersionKey { space: space.clone(), playbook_id: new.playbook_id.clone(), version: number };
             batch.expect(&version_key, None);
             batch.put(&version_key, saved::version_row(&version));
+            // Where a number was wanted, the same content may make a second version: the newest is found.
+            batch.put(&content_key(space, &new), saved::content_row(number));
             match self.store.commit(batch).await {
                 Ok(()) => return Ok(Added { version, repeated: false }),
                 Err(CommitError::Guard) => {}
@@ -115,29 +117,14 @@ impl Playbooks {
         rows.iter().map(|(key, row)| saved::summary(row, &key.playbook_id)).collect()
     }
 
-    /// All versions of a playbook, oldest first.
-    ///
-    /// # Errors
-    /// `replay_playbook_not_found`.
-    pub fn versions(&self, space: &Space, id: &PlaybookId) -> Result<Vec<Version>> {
-        let newest = self.get(space, id, None)?;
-        let rows = self.store.scan(&VersionKey::of_playbook(space, id), None, newest.version as usize)?;
-        rows.iter().map(|(key, row)| saved::version(row, id, key.version)).collect()
-    }
-
     /// The version that the same content made before: the wanted one, or any where none is wanted.
     fn same_content(&self, space: &Space, new: &NewVersion, latest: u32) -> Result<Option<Version>> {
-        let numbers = match new.wanted {
-            Some(number) => number..=number.min(latest),
-            None => 1..=latest,
+        let number = match new.wanted {
+            Some(number) => Some(number).filter(|number| (1..=latest).contains(number)),
+            None => self.store.get(&content_key(space, new))?.as_deref().map(saved::content).transpose()?,
         };
-        for number in numbers.rev() {
-            let version = self.get(space, &new.playbook_id, Some(number))?;
-            if new.makes(&version) {
-                return Ok(Some(version));
-            }
-        }
-        Ok(None)
+        let version = number.map(|number| self.get(space, &new.playbook_id, Some(number))).transpose()?;
+        Ok(version.filter(|version| new.makes(version)))
     }
 
     fn number_conflict(&self, space: &Space, new: &NewVersion, number: u32, latest: u32) -> Result<Error> {
@@ -154,5 +141,84 @@ impl Playbooks {
             format!("playbook {} has another version {number}; versions never change, the next one is {}", new.playbook_id, latest + 1),
         )
         .with_details(serde_json::json!({"stored": stored.identity(), "sent": new.identity()})))
+    }
+}
+
+fn content_key(space: &Space, new: &NewVersion) -> ContentKey {
+    ContentKey { space: space.clone(), playbook_id: new.playbook_id.clone(), content: new.digest() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Digest;
+
+    fn playbooks() -> (tempfile::TempDir, Playbooks) {
+        let dir = tempfile::tempdir().unwrap();
+        let playbooks = Playbooks::new(Store::open(dir.path()).unwrap());
+        (dir, playbooks)
+    }
+
+    /// A version of playbook `id` whose component is `component`.
+    fn new(id: &str, component: &str, wanted: Option<u32>) -> NewVersion {
+        NewVersion {
+            playbook_id: PlaybookId::parse(id).unwrap(),
+            wanted,
+            name: "n".to_owned(),
+            component: Digest::of(component.as_bytes()),
+            component_bytes: 1,
+            origin: Origin::Uploaded,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_same_content_answers_with_its_version_and_other_content_makes_the_next() {
+        let (_dir, playbooks) = playbooks();
+        let space = Space::default_space();
+        for (id, content, wanted, number, repeated) in [
+            ("p", "a", None, 1, false),
+            ("p", "b", None, 2, false),
+            ("q", "b", None, 1, false),
+            ("p", "c", Some(3), 3, false),
+            ("p", "a", None, 1, true),
+            ("p", "b", None, 2, true),
+            ("p", "c", None, 3, true),
+            ("p", "b", Some(2), 2, true),
+            // A number that is asked for is given, even to content that there is already; the newest then answers.
+            ("p", "a", Some(4), 4, false),
+            ("p", "a", None, 4, true),
+            ("p", "a", Some(1), 1, true),
+            ("p", "d", None, 5, false),
+        ] {
+            let added = playbooks.add(&space, new(id, content, wanted)).await.unwrap();
+            assert_eq!((added.version.version, added.repeated), (number, repeated), "{id} {content} {wanted:?}");
+            assert_eq!(playbooks.get(&space, &added.version.playbook_id, Some(number)).unwrap(), added.version);
+        }
+        let elsewhere = Space::parse(Some("other"), None).unwrap();
+        assert!(!playbooks.add(&elsewhere, new("p", "a", None)).await.unwrap().repeated);
+        for (content, wanted) in [("a", 2), ("a", 0), ("a", 7), ("x", 5), ("x", 7)] {
+            let e = playbooks.add(&space, new("p", content, Some(wanted))).await.unwrap_err();
+            assert_eq!(e.code, Code::IdConflict, "{content} {wanted}: {e}");
+        }
+        assert_eq!(playbooks.get(&space, &PlaybookId::parse("p").unwrap(), None).unwrap().version, 5);
+    }
+
+    /// The earlier versions are taken away, so that whoever looks at one says so.
+    #[tokio::test]
+    async fn adding_a_version_reads_none_of_the_earlier_ones() {
+        let (_dir, playbooks) = playbooks();
+        let space = Space::default_space();
+        let mut batch = Batch::new();
+        for number in 1..=9 {
+            playbooks.add(&space, new("p", &number.to_string(), None)).await.unwrap();
+            if number != 5 {
+                batch.delete(&VersionKey { space: space.clone(), playbook_id: PlaybookId::parse("p").unwrap(), version: number });
+            }
+        }
+        playbooks.store.commit(batch).await.unwrap();
+        let added = playbooks.add(&space, new("p", "10", None)).await.unwrap();
+        assert_eq!((added.version.version, added.repeated), (10, false));
+        let again = playbooks.add(&space, new("p", "5", None)).await.unwrap();
+        assert_eq!((again.version.version, again.repeated), (5, true));
     }
 }

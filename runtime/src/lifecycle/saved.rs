@@ -27,6 +27,12 @@ struct VersionRow {
     created_at: u64,
 }
 
+#[derive(Serialize, Deserialize)]
+struct ContentRow {
+    v: u8,
+    version: u32,
+}
+
 /// The row of the version's playbook, once this version is its newest.
 pub(super) fn summary_row(version: &Version) -> Vec<u8> {
     let row = PlaybookRow { v: 1, name: version.name.clone(), latest: version.version, updated_at: version.created_at_ms };
@@ -48,6 +54,15 @@ pub(super) fn version_row(version: &Version) -> Vec<u8> {
 pub(super) fn version(row: &[u8], id: &PlaybookId, number: u32) -> Result<Version> {
     let VersionRow { status, name, component, component_bytes, origin, created_at, .. } = read(row, "a version's row")?;
     Ok(Version { playbook_id: id.clone(), version: number, status, name, component, component_bytes, origin, created_at_ms: created_at })
+}
+
+/// Which version a content made.
+pub(super) fn content_row(number: u32) -> Vec<u8> {
+    serde_json::to_vec(&ContentRow { v: 1, version: number }).expect("a row prints")
+}
+
+pub(super) fn content(row: &[u8]) -> Result<u32> {
+    read(row, "a content's row").map(|row: ContentRow| row.version)
 }
 
 fn read<'a, T: Deserialize<'a>>(row: &'a [u8], what: &str) -> Result<T> {

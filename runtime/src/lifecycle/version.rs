@@ -110,6 +110,11 @@ impl NewVersion {
         self.identity() == version.identity()
     }
 
+    /// By which the version that it makes is found again.
+    pub(super) fn digest(&self) -> Digest {
+        Json::from(&self.identity()).digest()
+    }
+
     /// What makes two requests the same; shown in a conflict.
     pub(super) fn identity(&self) -> Value {
         identity(&self.name, &self.component, &self.origin)

@@ -60,19 +60,21 @@ impl Runs {
 
     /// Refuses a recording that cannot be stored as a whole.
     fn compare(&self, space: &Space, recording: &Recording, step_ids: &[StepId]) -> Result<()> {
-        let Some(head) = self.head(space, &recording.run_id)? else { return Ok(()) };
-        self.start_missing(space, recording)?;
-        let mut next = head.row.clone();
+        let head = self.head(space, &recording.run_id)?;
+        let mut next = head.map(|head| head.row).unwrap_or_default();
+        if self.start_missing(space, recording)? {
+            next.bytes = recording.start.bytes();
+        }
         for (n, (recorded, step_id)) in recording.steps.iter().zip(step_ids).enumerate() {
             let missing = self.missing(space, recorded, step_id).map_err(|e| at_step(n, e))?;
             if missing.before {
                 next = record::with_step(&recording.run_id, &next, &recorded.before, step_id).map_err(|e| at_step(n, e))?;
             }
-            if missing.after && next.end.is_some() {
-                return Err(at_step(n, record::ended(&recording.run_id, "a step's result")));
+            if let Some(after) = recorded.after.as_ref().filter(|_| missing.after) {
+                next = record::with_result(&recording.run_id, &next, after).map_err(|e| at_step(n, e))?;
             }
         }
-        self.end_missing(recording, &head.row).map(|_| ())
+        self.end_missing(recording, &next).map(|_| ())
     }
 
     /// What is missing from step `from` on, as much as goes into one batch; and the step to go on from.
@@ -85,6 +87,7 @@ impl Runs {
         if self.start_missing(space, recording)? {
             let key = RunKey { space: space.clone(), run_id: run_id.clone() };
             new.add(&key, saved::encode(&saved::Start::of(&self.store, &recording.start, at_ms)?));
+            next.bytes = recording.start.bytes();
         }
         for (n, (recorded, step_id)) in recording.steps.iter().zip(step_ids).enumerate().skip(from) {
             if new.bytes >= limits::IMPORT_BATCH_BYTES {
@@ -98,9 +101,7 @@ impl Runs {
                 new.add(&StepKey { space: space.clone(), run_id: run_id.clone(), step_id: step_id.clone() }, row);
             }
             if let Some(after) = recorded.after.as_ref().filter(|_| missing.after) {
-                if next.end.is_some() {
-                    return Err(at_step(n, record::ended(run_id, "a step's result")));
-                }
+                next = record::with_result(run_id, &next, after).map_err(|e| at_step(n, e))?;
                 let row = saved::encode(&saved::After::of(&self.store, after, at_ms)?);
                 new.add(&AfterKey { space: space.clone(), run_id: run_id.clone(), step_id: step_id.clone() }, row);
             }

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, RunId, Space, StepId};
 use crate::limits;
-use crate::store::{AfterKey, Batch, RunHeadKey, RunKey, StepKey};
+use crate::store::{AfterKey, Batch, RunKey, StepKey};
 
 impl Runs {
     /// Starts a run.
@@ -30,8 +30,8 @@ impl Runs {
     /// Records a step before its call.
     ///
     /// # Errors
-    /// `replay_run_not_found`; `id_conflict` where the run has another step of this id; `run_ended`; `too_large` for one step
-    /// more than a run may have; `contended`, `store_unavailable`, `store_poisoned`.
+    /// `replay_run_not_found`; `id_conflict` where the run has another step of this id; `run_ended`; `too_large` for more
+    /// steps or bytes than a run may have; `contended`, `store_unavailable`, `store_poisoned`.
     pub async fn before(&self, space: &Space, sent: StepBefore) -> Result<Opened> {
         let step_id = sent.id_in(space);
         self.settle(|aside| self.look_before(space, &step_id, &sent, aside)).await
@@ -41,7 +41,7 @@ impl Runs {
     ///
     /// # Errors
     /// `replay_run_not_found`, `replay_step_not_found`; `id_conflict` where something else came of the step before;
-    /// `run_ended`; `contended`, `store_unavailable`, `store_poisoned`.
+    /// `run_ended`; `too_large` for more bytes than a run may have; `contended`, `store_unavailable`, `store_poisoned`.
     pub async fn after(&self, space: &Space, sent: StepAfter) -> Result<Answered> {
         self.settle(|aside| self.look_after(space, &sent, aside)).await
     }
@@ -72,7 +72,7 @@ impl Runs {
         let mut batch = Batch::new();
         batch.expect(&key, None);
         batch.put(&key, row);
-        self.put_head(&mut batch, space, run_id, None, &Head::default());
+        self.put_head(&mut batch, space, run_id, None, &Head { bytes: sent.bytes(), ..Head::default() });
         Ok(Next::Write(batch, answer))
     }
 
@@ -117,18 +117,16 @@ impl Runs {
             self.same_result(&step_id, &bytes, sent)?;
             return Ok(Next::Answer(answer(&bytes, true)));
         }
-        if head.row.end.is_some() {
-            return Err(ended(run_id, "a step's result"));
-        }
+        let next = with_result(run_id, &head.row, sent)?;
         if let Some(values) = large(sent.values()).filter(|_| !aside) {
             return Ok(Next::SetAside(values));
         }
         let row = saved::encode(&saved::After::of(&self.store, sent, clock::now_ms())?);
         let answer = answer(&row, false);
         let mut batch = Batch::new();
-        batch.expect(&RunHeadKey { space: space.clone(), run_id: run_id.clone() }, Some(&head.bytes));
         batch.expect(&key, None);
         batch.put(&key, row);
+        self.put_head(&mut batch, space, run_id, Some(&head), &next);
         Ok(Next::Write(batch, answer))
     }
 
@@ -182,10 +180,30 @@ pub(super) fn with_step(run_id: &RunId, head: &Head, sent: &StepBefore, step_id:
             format!("run {:?} has {} steps, as many as one run may have", run_id.as_str(), limits::RUN_STEPS_MAX),
         ));
     }
-    Ok(Head { steps: head.steps + 1, last: Some(Last { step_index: sent.step_index, step_id: step_id.clone() }), end: None })
+    let last = Some(Last { step_index: sent.step_index, step_id: step_id.clone() });
+    Ok(Head { steps: head.steps + 1, bytes: with_bytes(run_id, head.bytes, sent.bytes())?, last, end: None })
 }
 
-pub(super) fn ended(run_id: &RunId, what: &str) -> Error {
+/// The head with what came of one step.
+pub(super) fn with_result(run_id: &RunId, head: &Head, sent: &StepAfter) -> Result<Head> {
+    if head.end.is_some() {
+        return Err(ended(run_id, "a step's result"));
+    }
+    Ok(Head { bytes: with_bytes(run_id, head.bytes, sent.bytes())?, ..head.clone() })
+}
+
+/// A run's bytes with some more. What ends a run is not held against it: a full one must be able to say how it ended.
+fn with_bytes(run_id: &RunId, bytes: u64, more: u64) -> Result<u64> {
+    let sum = bytes.saturating_add(more);
+    if sum > limits::RUN_BYTES_MAX {
+        let message =
+            format!("run {:?} has {bytes} bytes and would have {sum}; one run may have at most {}", run_id.as_str(), limits::RUN_BYTES_MAX);
+        return Err(Error::new(Code::TooLarge, message));
+    }
+    Ok(sum)
+}
+
+fn ended(run_id: &RunId, what: &str) -> Error {
     Error::new(Code::RunEnded, format!("run {:?} has ended and does not take {what} any more", run_id.as_str()))
         .with_details(json!({"run_id": run_id}))
 }

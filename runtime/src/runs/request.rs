@@ -142,6 +142,11 @@ impl RunStart {
         self.inputs.iter()
     }
 
+    /// How much of a run's bytes it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        length(self.values().chain(&self.metadata)) + self.goal.len() as u64
+    }
+
     /// What a repeat must have the same of: everything that was sent but the id and the actor.
     #[must_use]
     pub fn content(&self) -> Value {
@@ -206,6 +211,11 @@ impl StepBefore {
     /// The values that may be too large for a row.
     pub(super) fn values(&self) -> impl Iterator<Item = &Json> {
         std::iter::once(&self.tool_input).chain(&self.expected_output_signature)
+    }
+
+    /// How much of a run's bytes it takes; names and numbers are few, as the steps are.
+    pub(super) fn bytes(&self) -> u64 {
+        length(self.values().chain(&self.preconditions).chain(&self.retry_policy).chain(&self.metadata))
     }
 
     /// What a repeat must have the same of: everything that was sent but the ids of run and step.
@@ -297,6 +307,12 @@ impl StepAfter {
         self.output.iter().chain(&self.output_signature)
     }
 
+    /// How much of a run's bytes it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        let meta = self.postconditions.iter().chain(&self.artifact_refs).chain(&self.error).chain(&self.metadata);
+        length(self.values().chain(meta)) + self.repair_note.as_ref().map_or(0, |note| note.len() as u64)
+    }
+
     /// What a repeat must have the same of: everything that was sent but which step it is about.
     #[must_use]
     pub fn content(&self) -> Value {
@@ -356,6 +372,10 @@ impl RunEnd {
             "output": self.output,
         }))
     }
+}
+
+fn length<'a>(values: impl Iterator<Item = &'a Json>) -> u64 {
+    values.map(|json| json.as_str().len() as u64).sum()
 }
 
 /// The rule of `context_snapshot_hash`.

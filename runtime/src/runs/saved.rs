@@ -6,7 +6,7 @@
 //! | key | row | written |
 //! |---|---|---|
 //! | `RunKey` | [`Start`]: what `run/start` brought | once |
-//! | `RunHeadKey` | [`Head`]: how many steps, which came last, and the end | by each step and by the end; never after it |
+//! | `RunHeadKey` | [`Head`]: how many steps and bytes, which came last, and the end | by each step, each result and the end; never after it |
 //! | `StepKey` | [`Before`]: what `step/before` brought | once |
 //! | `AfterKey` | [`After`]: what `step/after` brought | once |
 //!
@@ -48,6 +48,8 @@ pub(super) struct Start {
 pub(super) struct Head {
     /// How many steps there are; the next one's ordinal.
     pub steps: u32,
+    /// What start, steps and results were sent with so far.
+    pub bytes: u64,
     /// The step that came last, so that a `step/after` by index need not look through all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<Last>,
@@ -305,12 +307,12 @@ mod tests {
 
     /// Rows of version 1 as they are on people's disks. Never change one; a new version adds its own.
     const START: &str = r#"{"goal":"g","inputs":{"inline":{"v":2}},"context_snapshot_ref":"ref","context_snapshot_hash":"00","metadata":{"m":1},"actor":"me","at_ms":1}"#;
-    const HEAD: &str = r#"{"steps":2,"last":{"step_index":7,"step_id":"s"},"end":{"status":"partial","summary":"x","success_criteria":{},"metrics":{"n":1},"metadata":{},"output":{"inline":[1]},"at_ms":2}}"#;
+    const HEAD: &str = r#"{"steps":2,"bytes":9,"last":{"step_index":7,"step_id":"s"},"end":{"status":"partial","summary":"x","success_criteria":{},"metrics":{"n":1},"metadata":{},"output":{"inline":[1]},"at_ms":2}}"#;
     const BEFORE: &str = r#"{"step_index":7,"ordinal":1,"decision_id":"d","tool_name":"t","tool_input":{"blob":{"digest":"abababababababababababababababababababababababababababababababab","bytes":40000}},"expected_output_signature":{"inline":1.5},"preconditions":[{}],"retry_policy":{},"safety_level":"auto_ok","metadata":{},"at_ms":3}"#;
     const AFTER: &str = r#"{"status":"skipped","output":{"inline":"o"},"output_signature":{"inline":[]},"postconditions":[{}],"artifact_refs":["a",{}],"repair_applied":true,"repair_note":"n","error":"e","metadata":{},"at_ms":4}"#;
     const BARE: [&str; 4] = [
         r#"{"goal":"g","at_ms":1}"#,
-        r#"{"steps":0}"#,
+        r#"{"steps":0,"bytes":0}"#,
         r#"{"step_index":1,"ordinal":0,"tool_name":"t","tool_input":{"inline":null},"safety_level":"needs_confirm","at_ms":1}"#,
         r#"{"status":"success","at_ms":1}"#,
     ];

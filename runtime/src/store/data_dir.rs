@@ -1,6 +1,7 @@
 //! The data directory: whose it is, who has it open, and in which format it is written.
 //!
 //! ```text
+//! DIR/reprise.toml  the operator's own, who may write it before the first start; never touched here
 //! DIR/LOCK      locked while a process has it open; "pid 4711" and, on a second line, a note
 //! DIR/FORMAT    "format 1": written before anything else, so a directory without it holds nothing of ours
 //! DIR/sled/     the tree
@@ -75,8 +76,8 @@ impl DataDir {
 fn others_in(dir: &Path) -> Result<Option<String>> {
     for entry in fs::read_dir(dir).map_err(|e| unavailable("list", dir, &e))? {
         let name = entry.map_err(|e| unavailable("list", dir, &e))?.file_name().to_string_lossy().into_owned();
-        // An ext4 volume mounted for the data has this in its root.
-        if ![LOCK_FILE, FORMAT_FILE, FORMAT_FILE_NEW, "lost+found"].contains(&name.as_str()) {
+        // An ext4 volume mounted for the data has `lost+found` in its root, and an operator grants before the first start.
+        if ![LOCK_FILE, FORMAT_FILE, FORMAT_FILE_NEW, "lost+found", "reprise.toml"].contains(&name.as_str()) {
             return Ok(Some(name));
         }
     }
@@ -184,6 +185,7 @@ mod tests {
     fn what_is_not_ours_newer_or_damaged_is_refused_with_its_code() {
         for (file, text, code, says) in [
             ("package.json", "{}", Code::DataDirNotOurs, "package.json"),
+            ("reprise.toml.orig", "", Code::DataDirNotOurs, "reprise.toml.orig"),
             ("FORMAT", "format 2\n", Code::DataDirTooNew, "format 2; this version reads up to 1"),
             ("FORMAT", "format 0\n", Code::DataCorrupt, "format 0"),
             ("FORMAT", "", Code::DataCorrupt, "should say \"format 1\""),
@@ -198,8 +200,8 @@ mod tests {
     }
 
     #[test]
-    fn a_first_open_that_was_cut_short_is_begun_anew() {
-        for left in [&["LOCK"][..], &["LOCK", "FORMAT.new"], &["lost+found"]] {
+    fn a_first_open_that_was_cut_short_or_prepared_by_the_operator_goes_through() {
+        for left in [&["LOCK"][..], &["LOCK", "FORMAT.new"], &["lost+found"], &["reprise.toml"]] {
             let dir = tempfile::tempdir().unwrap();
             for file in left {
                 fs::write(dir.path().join(file), "").unwrap();

@@ -35,7 +35,8 @@ use serde::{Deserialize, Serialize};
 pub use self::batch::{Batch, CommitError};
 pub use self::blobs::Blobs;
 pub use self::keys::{
-    AfterKey, EntryKey, IdempotencyKey, JobKey, Key, Kind, PlaybookKey, Prefix, RunHeadKey, RunKey, StatusKey, StepKey, VersionKey,
+    AfterKey, ContentKey, EntryKey, IdempotencyKey, JobKey, Key, Kind, PlaybookKey, Prefix, RunHeadKey, RunKey, StatusKey, StepKey,
+    VersionKey,
 };
 
 use self::committer::Committer;

@@ -48,6 +48,11 @@ impl House {
         self.runs.get(&self.space, &RunId::parse(run_id).unwrap()).unwrap()
     }
 
+    /// What the run's head counts.
+    fn bytes(&self, run_id: &str) -> u64 {
+        self.runs.head(&self.space, &RunId::parse(run_id).unwrap()).unwrap().unwrap().row.bytes
+    }
+
     fn blobs(&self) -> usize {
         let shards = std::fs::read_dir(self.dir.path().join("blobs")).unwrap();
         shards.map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().count()).sum()

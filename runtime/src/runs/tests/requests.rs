@@ -245,13 +245,8 @@ async fn a_batch_that_was_made_before_another_request_came_through_is_not_writte
             house.send_all(&[(other_route, other)]).await;
             let first = house.get("r");
             let written = house.runs.store.commit(batch).await;
-            if other_route == "after" && made_route != "after" {
-                // The one pair that does not touch: a result adds nothing that the others build on.
-                assert!(written.is_ok(), "{made_route} after {other_route}");
-            } else {
-                assert!(matches!(written, Err(CommitError::Guard)), "{made_route} after {other_route}: {written:?}");
-                assert_eq!(house.get("r"), first);
-            }
+            assert!(matches!(written, Err(CommitError::Guard)), "{made_route} after {other_route}: {written:?}");
+            assert_eq!(house.get("r"), first);
         }
     }
     let house = House::new();
@@ -352,6 +347,61 @@ async fn a_run_takes_as_many_steps_as_the_limit_says_and_then_says_so() {
     assert_eq!(e.code, Code::TooLarge);
     assert!(e.message.contains("2000"), "{e}");
     assert_eq!(house.get("r").steps.len(), limits::RUN_STEPS_MAX);
+}
+
+#[tokio::test]
+async fn a_run_counts_what_it_was_sent_with_once_however_it_came() {
+    let house = House::new();
+    let big = "x".repeat(100_000);
+    let requests = [
+        ("start", json!({"run_id": "r", "goal": "goal", "inputs": {"a": 1}, "metadata": {"m": null}})),
+        ("before", json!({"run_id": "r", "step_id": "s", "step_index": 1, "tool_name": "t", "tool_input": big, "metadata": {}})),
+        ("after", json!({"run_id": "r", "step_id": "s", "status": "success", "output": [1, 2], "repair_note": "note", "error": "no"})),
+        end("r"),
+    ];
+    let mut counted = Vec::new();
+    for (route, body) in requests.iter().chain(&requests) {
+        house.send(route, body.clone()).await.unwrap();
+        counted.push(house.bytes("r"));
+    }
+    let start = 4 + 7 + 10;
+    let (before, after) = (start + 100_002 + 2, start + 100_002 + 2 + 5 + 4 + 4);
+    assert_eq!(counted, [start, before, after, after, after, after, after, after]);
+
+    let elsewhere = House::new();
+    elsewhere.runs.import(&elsewhere.space, Recording::from(&house.get("r"))).await.unwrap();
+    assert_eq!(elsewhere.bytes("r"), after);
+}
+
+#[tokio::test]
+async fn a_full_run_takes_no_more_bytes_and_still_repeats_and_ends() {
+    let house = House::new();
+    house.send_all(&[start("r"), before("r", "s", 1), before("r", "t", 2), after("r", "t")]).await;
+    let run_id = RunId::parse("r").unwrap();
+    // As if it had been sent with that much: reaching it would take minutes.
+    let head = house.runs.head(&house.space, &run_id).unwrap().unwrap();
+    let mut batch = Batch::new();
+    let full = saved::Head { bytes: limits::RUN_BYTES_MAX - 11, ..head.row.clone() };
+    house.runs.put_head(&mut batch, &house.space, &run_id, Some(&head), &full);
+    house.runs.store.commit(batch).await.unwrap();
+
+    let recorded = house.get("r");
+    let file =
+        "{\"run\": {\"run_id\": \"r\", \"goal\": \"fix the build\"}}\n{\"tool\": \"t\", \"step_id\": \"f\", \"input\": \"0123456789\"}\n";
+    let large = with(&before("r", "u", 3).1, json!({"tool_input": "x".repeat(100_000)}));
+    for refused in [
+        house.send("before", with(&before("r", "u", 3).1, json!({"tool_input": "0123456789"}))).await.map(drop),
+        house.send("before", large).await.map(drop),
+        house.send("after", with(&after("r", "s").1, json!({"output": "0123456789"}))).await.map(drop),
+        house.runs.import(&house.space, Recording::read(file.as_bytes()).unwrap()).await.map(drop),
+    ] {
+        let e = refused.unwrap_err();
+        assert_eq!(e.code, Code::TooLarge, "{e}");
+        assert!(e.message.contains(&format!("at most {}", limits::RUN_BYTES_MAX)), "{e}");
+    }
+    assert_eq!((house.get("r"), house.blobs()), (recorded, 0));
+    house.send_all(&[before("r", "s", 1), after("r", "t"), after("r", "s"), end("r")]).await;
+    assert_eq!(house.bytes("r"), limits::RUN_BYTES_MAX);
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 pub use self::job::{EntryKey, IdempotencyKey, JobKey, StatusKey};
-pub use self::playbook::{PlaybookKey, VersionKey};
+pub use self::playbook::{ContentKey, PlaybookKey, VersionKey};
 pub use self::run::{AfterKey, RunHeadKey, RunKey, StepKey};
 
 use crate::error::{Code, Error, Result};
@@ -57,6 +57,8 @@ pub enum Kind {
     Status = 9,
     /// [`IdempotencyKey`]
     Idempotency = 10,
+    /// [`ContentKey`]
+    Content = 11,
 }
 
 /// The name of one row.
@@ -194,7 +196,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{PlaybookId, RunId};
+    use crate::ids::{Digest, PlaybookId, RunId};
     use proptest::prelude::*;
 
     /// Text as ids have it: visible, any alphabet, short enough for two to share a beginning.
@@ -243,6 +245,8 @@ mod tests {
         assert_eq!(hex(step.encode()), format!("03{default}72007300"));
         assert_eq!(hex(AfterKey { space: space.clone(), run_id, step_id }.encode()), format!("04{default}72007300"));
         assert_eq!(hex(PlaybookKey { space: space.clone(), playbook_id: playbook_id.clone() }.encode()), format!("05{default}7000"));
+        let content = ContentKey { space: space.clone(), playbook_id: playbook_id.clone(), content: Digest::from_bytes([0; 32]) };
+        assert_eq!(hex(content.encode()), format!("0b{default}7000{}", "00".repeat(32)));
         assert_eq!(hex(VersionKey { space: space.clone(), playbook_id, version: 258 }.encode()), format!("06{default}700000000102"));
         assert_eq!(hex(JobKey { space: space.clone(), job_id }.encode()), format!("07{default}{job}"));
         assert_eq!(hex(EntryKey { job_id, seq: 258 }.encode()), format!("08{job}0000000000000102"));
