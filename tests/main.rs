@@ -24,3 +24,4 @@ mod job_survives_kill;
 mod disk_full_and_read_only;
 mod tidy;
 mod support;
+mod no_job_is_lost;

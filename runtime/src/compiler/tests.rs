@@ -394,3 +394,15 @@ fn minus_zero_is_not_the_input_that_is_zero() {
     assert_eq!(compiled.proof.fallbacks, []);
     assert_eq!(compiled.plan.steps().next().unwrap().input.to_string(), r#"{"path":[-0.0]}"#);
 }
+
+/// The code does not show what a tool's call does, so a plan that plays it down must not be believed.
+#[test]
+fn a_plan_that_lies_about_an_effect_is_a_false_plan() {
+    let registry = Registry::builtin();
+    let mut plan = compiled(&run_of(&release())).unwrap().plan;
+    assert!(matches!(super::explain(&emit(&plan).unwrap(), &registry), Explained::ByPlan(_)));
+    let lying = plan.steps_mut().find(|step| step.effect == Effect::Once).unwrap();
+    lying.effect = Effect::Read;
+    let Explained::Falsely(fault) = super::explain(&emit(&plan).unwrap(), &registry) else { panic!("it is believed") };
+    assert!(fault.contains("read, and it is once"), "{fault}");
+}

@@ -100,6 +100,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::upload`], for what it imports and exports.
     pub async fn inspect(&self, bytes: Vec<u8>) -> Result<Inspection> {
+        let _place = self.admission().await;
         let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
         blocking::run(move || inspect(&sandbox, &tools, bytes)).await
     }

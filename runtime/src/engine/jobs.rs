@@ -186,7 +186,7 @@ impl Engine {
         journal::read(&self.store, space, job_id, after, limit)
     }
 
-    /// An entry as people and programs see it, with values that lie in blobs filled in.
+    /// An entry as people and programs see it; a value that lies in a blob is named by its digest.
     #[must_use]
     pub fn entry_view(&self, entry: &Entry) -> Value {
         journal::view::object(entry)

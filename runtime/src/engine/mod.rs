@@ -11,6 +11,9 @@ mod playbooks;
 mod steps;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
@@ -21,6 +24,7 @@ pub use steps::StepTemplate;
 use crate::error::{Code, Error, Result};
 use crate::jobs::Scheduler;
 use crate::lifecycle::Playbooks;
+use crate::limits;
 use crate::runs::Runs;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
@@ -36,6 +40,8 @@ pub struct Engine {
     playbooks: Playbooks,
     scheduler: Scheduler,
     inputs: jobs::ExpectedInputs,
+    /// Taken by whatever compiles a component, so that no crowd of uploads takes the processors from the jobs.
+    admissions: Arc<Semaphore>,
 }
 
 /// Where an engine keeps its data, and what it grants.
@@ -80,6 +86,7 @@ impl Engine {
         keep_out(&settings.data, &grants)?;
         let sandbox = Sandbox::new(Some(&settings.data.join("compiled")))?;
         let tools = Registry::builtin();
+        let admissions = Arc::new(Semaphore::new(limits::ADMISSIONS_MAX));
         let scheduler = Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), grants);
         Ok(Engine {
             runs: Runs::new(store.clone()),
@@ -89,6 +96,7 @@ impl Engine {
             tools,
             scheduler,
             inputs: jobs::ExpectedInputs::default(),
+            admissions,
         })
     }
 
@@ -122,6 +130,11 @@ impl Engine {
     /// `store_poisoned` once a flush has failed.
     pub fn check(&self) -> Result<()> {
         self.store.check()
+    }
+
+    /// Waits for a place among those that compile.
+    async fn admission(&self) -> SemaphorePermit<'_> {
+        self.admissions.acquire().await.expect("it is never closed")
     }
 
     /// Tells whoever finds the data directory in use what it is used for, in a line.

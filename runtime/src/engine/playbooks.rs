@@ -73,7 +73,8 @@ impl Engine {
     /// # Errors
     /// As [`compiler::compile`], `replay_run_not_found`, and `id_conflict` where the wanted version is taken.
     pub async fn compile_from_run(&self, space: &Space, request: CompileRequest) -> Result<CompiledVersion> {
-        let run = self.runs.get(space, &request.run_id)?;
+        let (runs, asked) = (self.runs.clone(), (space.clone(), request.run_id.clone()));
+        let run = blocking::run(move || runs.get(&asked.0, &asked.1)).await?;
         let compiled = self.compile(run.clone(), request.options).await?;
         let digest = self.keep(compiled.component.clone()).await?;
         let playbook_id = request.playbook_id.unwrap_or_else(|| {
@@ -104,6 +105,7 @@ impl Engine {
     /// # Errors
     /// As [`compiler::compile`].
     pub async fn compile(&self, run: Run, options: Options) -> Result<Compiled> {
+        let _place = self.admission().await;
         let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
         let handle = tokio::runtime::Handle::current();
         // Emitting and machine code take milliseconds of pure computing; the run against the script awaits nothing.
@@ -136,6 +138,7 @@ impl Engine {
 
     /// Reads, links and starts a component once, without letting it do anything.
     async fn admit(&self, digest: Digest, bytes: Vec<u8>) -> Result<()> {
+        let _place = self.admission().await;
         let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
         let playbook = blocking::run(move || sandbox.load(&digest, |tool| tools.get(tool).is_some(), || Ok(bytes))).await?;
         self.sandbox.try_start(&playbook).await
