@@ -30,10 +30,10 @@ async fn opened(settings: &Settings) -> Engine {
     reprise::blocking::run(move || Engine::open(&settings).unwrap()).await
 }
 
-/// A playbook that writes its text into one file; `text` makes its versions differ.
+/// A playbook that writes its text into one file; `text` makes its versions differ, and a longer one is an input.
 async fn playbook(engine: &Engine, text: &str) -> PlaybookId {
     let lines = [
-        format!(r#"{{"run":{{"run_id":"{text}","goal":"write"}}}}"#),
+        format!(r#"{{"run":{{"run_id":"{text}","goal":"write","inputs":{{"word":"{text}"}}}}}}"#),
         format!(
             r#"{{"tool":"fs/write","input":{{"path":"project/out","text":"{text}"}},"output":{{"path":"project/out","bytes":1,"sha256":"x"}}}}"#
         ),
@@ -88,11 +88,12 @@ async fn a_repeat_is_answered_as_the_first_time_though_a_new_version_came_betwee
     let engine = opened(&settings(&dir, vec![grant(&dir, "project")])).await;
     let playbook_id = playbook(&engine, "a").await;
     let first = engine.start_job(&space(), request(&playbook_id, Some("once")), Manner::default()).await.unwrap();
-    playbook(&engine, "b").await;
+    // The new version takes an input that the repeat does not have.
+    playbook(&engine, "longer").await;
     let again = engine.start_job(&space(), request(&playbook_id, Some("once")), Manner::default()).await.unwrap();
     assert_eq!(again, first);
-    let other = engine.start_job(&space(), request(&playbook_id, Some("other")), Manner::default()).await.unwrap();
-    assert_eq!(engine.job(&space(), &other).await.unwrap().state.version, 2, "without a version the newest is meant");
+    let other = engine.start_job(&space(), request(&playbook_id, Some("other")), Manner::default()).await.unwrap_err();
+    assert_eq!(other.code, reprise::error::Code::InputDoesNotFit, "without a version the newest is meant");
 }
 
 #[tokio::test(flavor = "multi_thread")]

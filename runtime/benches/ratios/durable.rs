@@ -13,6 +13,7 @@ use reprise::store::{Payload, Store};
 use reprise::{limits, sandbox};
 
 use super::guest;
+use super::machine::Written;
 use super::report::{Report, median};
 
 pub(super) async fn with_caller(data: &Path) -> (Engine, PlaybookId) {
@@ -44,7 +45,7 @@ pub(super) async fn alone(home: &Path, fdatasync: Duration, report: &mut Report)
     let (engine, playbook) = with_caller(&home.join("alone")).await;
     let (short, long): (u32, u32) = (10, 210);
     let mut steps = Vec::new();
-    let written_before = written();
+    let written_before = Written::now();
     let rounds = report.rounds(15);
     for _ in 0..rounds {
         let start = Instant::now();
@@ -57,24 +58,15 @@ pub(super) async fn alone(home: &Path, fdatasync: Duration, report: &mut Report)
     let step = median(steps);
     report.fact("one durable step, one job alone", format!("{step:.1?}"));
     report.ratio_at_most("  the same against the bare fdatasync", step.as_secs_f64() / fdatasync.as_secs_f64(), 1.5, "x");
-    if let (Some(before), Some(after)) = (written_before, written()) {
-        let all = rounds as u64 * u64::from(short + long);
-        let bytes = u32::try_from((after - before) / all).unwrap_or(u32::MAX);
-        report.ratio_at_most("  disk written per durable step, one job alone", f64::from(bytes) / 1024.0, 2.0, "KiB");
-    }
-}
-
-/// Bytes that this process sent to the disk; none where the kernel does not say.
-fn written() -> Option<u64> {
-    let io = std::fs::read_to_string("/proc/self/io").ok()?;
-    io.lines().find_map(|line| line.strip_prefix("write_bytes: "))?.parse().ok()
+    let steps = f64::from(u32::try_from(rounds).expect("a few")) * f64::from(short + long);
+    report.written("durable step, one job alone", &written_before, &Written::now(), steps);
 }
 
 pub(super) async fn together(home: &Path, report: &mut Report) {
     let (engine, playbook) = with_caller(&home.join("together")).await;
     let (jobs, calls) = (64, if report.quick { 5 } else { 1_000 });
     run(&engine, &playbook, calls).await;
-    let before = written();
+    let before = Written::now();
     let start = Instant::now();
     let all: Vec<_> = (0..jobs)
         .map(|_| {
@@ -87,10 +79,7 @@ pub(super) async fn together(home: &Path, report: &mut Report) {
     }
     let steps = f64::from(jobs) * f64::from(u32::try_from(calls).expect("a thousand"));
     report.rate_at_least("durable steps, 64 jobs at once", steps / start.elapsed().as_secs_f64(), 30_000.0, "/s");
-    if let (Some(before), Some(after)) = (before, written()) {
-        let bytes = u32::try_from(after - before).map_or(f64::INFINITY, f64::from) / steps;
-        report.ratio_at_most("  disk written per durable step, 64 jobs", bytes / 1024.0, 2.0, "KiB");
-    }
+    report.written("durable step, 64 jobs at once", &before, &Written::now(), steps);
 }
 
 /// A job of 10,000 steps whose process died before the end: from opening it to its end.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::machine::Written;
+
 /// One line: what was measured, what it came to, what it should be.
 struct Row {
     what: String,
@@ -48,6 +50,15 @@ impl Report {
             target: format!("<= {target} {unit}"),
             met: ratio <= target,
         });
+    }
+
+    /// Bytes written for each of `many`: those handed to the kernel should be below 2 KiB; those that reach the disk are
+    /// whole blocks, as for the bare fdatasync.
+    pub(super) fn written(&mut self, what: &str, before: &Option<Written>, after: &Option<Written>, many: f64) {
+        let (Some(before), Some(after)) = (before, after) else { return };
+        let each = |bytes: u64| f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)) / many / 1024.0;
+        self.ratio_at_most(&format!("  bytes written per {what}"), each(after.handed_over - before.handed_over), 2.0, "KiB");
+        self.fact("    the same in the file system's blocks", format!("{:.2} KiB", each(after.to_disk - before.to_disk)));
     }
 
     /// A rate that should be at least `target`.
