@@ -106,7 +106,7 @@ pub const CONTENDED_TRIES_MAX: usize = 256;
 /// Page cache of the store. Bounded, since sled's default grows with the machine.
 pub const STORE_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Fuel (WebAssembly operations, roughly) of one job. A compiled 20-step playbook takes about 20,000;
+/// Fuel (WebAssembly operations, roughly) of one job. A compiled playbook takes about 1,000 a step and 4 for each byte of an answer it looks into;
 /// 2 billion is about a second of pure computing.
 pub const JOB_FUEL: u64 = 2_000_000_000;
 /// Fuel of a component's start functions when it is uploaded. Language runtimes set up in about 10 million.

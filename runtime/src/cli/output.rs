@@ -70,10 +70,24 @@ impl Output {
                 for issue in error.issues.iter().filter(|i| !error.message.contains(&i.message)) {
                     text.push_str(&format!("\n  {}: {}", issue.path, issue.message));
                 }
+                // Where two contents disagree, both are shown.
+                let details = error.details.iter().filter(|details| details.get("stored").is_some() && details.get("sent").is_some());
+                for (name, value) in details.flat_map(|details| ["stored", "sent"].map(|name| (name, &details[name]))) {
+                    text.push_str(&format!("\n  {name}: {}", clipped(&printable(&value.to_string()))));
+                }
                 text
             },
         );
         code.into()
+    }
+}
+
+/// As much of a value as is of use in an error; `--json` has all of it.
+fn clipped(text: &str) -> String {
+    const CHARS: usize = 2_000;
+    match text.char_indices().nth(CHARS) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
     }
 }
 

@@ -24,12 +24,29 @@ pub(super) async fn run(global: &Global, args: Run, output: &Output) -> Result<u
     let engine = global.existing().await?;
     let request = JobRequest { playbook_id, version, input, idempotency_key: args.idempotency_key, grants: args.grants };
     let manner = Manner { pace: args.pace.map(Duration::from_millis), watched: true };
+    let missing = missing_grants(&engine, &space, &request).await?;
     let interrupt = Interrupt::listen()?;
     let job = engine.start_job(&space, request, manner).await?;
+    if !missing.is_empty() {
+        let names = missing.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", ");
+        output.aside(
+            || json!({"missing_grants": missing}),
+            || format!("note: the playbook needs grants that this job does not have: {names}"),
+        );
+    }
     if args.follow {
         output.aside(|| json!({"job_id": job}), || format!("job {job}"));
     }
     to_its_end(&engine, &space, job, args.follow, interrupt, output).await
+}
+
+/// A plan names the grants that its paths begin with; better to hear of a missing one before the first call than at
+/// the step that needs it. A word and not a refusal: not every step need be reached.
+async fn missing_grants(engine: &Engine, space: &Space, request: &JobRequest) -> Result<Vec<String>> {
+    let version = engine.playbook(space, &request.playbook_id, request.version)?;
+    let needed = engine.inspect(engine.component(version.component).await?).await?.grants_needed;
+    let has = |name: &str| engine.grants().iter().chain(&request.grants).any(|grant| grant.name().as_str() == name);
+    Ok(needed.into_keys().filter(|name| !has(name)).collect())
 }
 
 /// JSON, `@FILE`, or `@-`.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::plan::{Decision, DecisionKind};
 use super::template::{Part, Source, Template};
+use crate::json::Json;
 use crate::limits;
 
 /// How a reason begins that says where a literal may have come from.
@@ -189,8 +190,8 @@ impl Origins {
     fn whole(&self, name: &str, value: &Value) -> Origin<'_> {
         // By their text: -0.0 and 0.0 are equal, and not the same bytes.
         let text = value.to_string();
-        let parameter =
-            |known: &&Known| known.value == *value && known.value.to_string() == text && (telling_parameter(value) || known.name == name);
+        let same = |known: &&Known| known.value == *value && Json::from(&known.value).as_str() == text;
+        let parameter = |known: &&Known| same(known) && (telling_parameter(value) || known.name == name);
         let output = |known: &&Known| telling_alone(value) || (known.name == name && telling_with_name(value));
         let places = self.by_text.get(&text).into_iter().flatten();
         let outputs = places.map(|at| &self.outputs[*at]).filter(output);

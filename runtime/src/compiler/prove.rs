@@ -152,7 +152,7 @@ fn by_evaluation(plan: &mut Plan, script: &Script) -> Vec<Fallback> {
 fn corrected(template: Template, recorded: &Value, known: &Known<'_>, pointer: &str, wrong: &mut Vec<(String, String)>) -> Template {
     let reason = match template.evaluate(known) {
         // By their text: -0.0 and 0.0 are equal, and not the same bytes.
-        Ok(value) if value.to_string() == recorded.to_string() => return template,
+        Ok(value) if Json::from(&value) == Json::from(recorded) => return template,
         Ok(value) => format!("it gives {}", clip(&value.to_string())),
         Err(source) => format!("there is no {source}"),
     };
