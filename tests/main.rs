@@ -25,3 +25,4 @@ mod disk_full_and_read_only;
 mod tidy;
 mod support;
 mod no_job_is_lost;
+mod the_sandbox_holds;
