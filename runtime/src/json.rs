@@ -123,6 +123,12 @@ pub fn text_of(value: &Value) -> String {
     }
 }
 
+/// The JSON pointer (RFC 6901) to what lies under `key` of what `pointer` names.
+#[must_use]
+pub fn below(pointer: &str, key: &str) -> String {
+    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
 const DEEP: &str = "nested too deep";
 const TWICE: &str = "has the key";
 
@@ -281,6 +287,14 @@ mod tests {
             [("0.1000000000000000055", "0.1"), ("9007199254740993.0", "9007199254740992.0"), ("1e2", "100.0"), ("1e-999", "0.0")]
         {
             assert_eq!(Json::parse(text.as_bytes()).unwrap().as_str(), canonical);
+        }
+    }
+
+    #[test]
+    fn a_pointer_finds_what_lies_under_a_key_of_any_kind() {
+        for key in ["plain", "", "a/b", "~", "~1", "/~0"] {
+            let document = serde_json::json!({ "outer": { key: 1 } });
+            assert_eq!(document.pointer(&below("/outer", key)), Some(&Value::from(1)), "{key:?}");
         }
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::plan::{Decision, DecisionKind};
 use super::template::{Part, Source, Template};
-use crate::json::Json;
+use crate::json::{self, Json};
 use crate::limits;
 
 /// How a reason begins that says where a literal may have come from.
@@ -149,7 +149,7 @@ impl Origins {
                 return Template::Value(known.source.clone());
             }
         }
-        let below = |key: &str| format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+        let below = |key: &str| json::below(pointer, key);
         let shallow = pointer.matches('/').count() < limits::LIFT_DEPTH_MAX;
         match value {
             Value::Object(fields) if shallow && !fields.is_empty() => {
@@ -263,9 +263,7 @@ impl Origins {
 fn walk(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &Value)) {
     visit(pointer, value);
     match value {
-        Value::Object(fields) => {
-            fields.iter().for_each(|(key, value)| walk(value, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), visit))
-        }
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| walk(value, &json::below(pointer, key), visit)),
         Value::Array(items) => items.iter().enumerate().for_each(|(i, value)| walk(value, &format!("{pointer}/{i}"), visit)),
         _ => {}
     }

@@ -13,7 +13,7 @@ use super::template::{Known, Template};
 use crate::contract::ToolId;
 use crate::error::{Code, Error, Result};
 use crate::ids::Digest;
-use crate::json::Json;
+use crate::json::{self, Json};
 use crate::limits;
 use crate::sandbox::{Ending, Line, Sandbox, Scripted, Stop};
 
@@ -161,7 +161,7 @@ fn corrected(template: Template, recorded: &Value, known: &Known<'_>, pointer: &
             fields
                 .into_iter()
                 .map(|(key, t)| {
-                    let t = corrected(t, &values[&key], known, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), wrong);
+                    let t = corrected(t, &values[&key], known, &json::below(pointer, &key), wrong);
                     (key, t)
                 })
                 .collect(),

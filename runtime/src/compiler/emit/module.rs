@@ -200,7 +200,7 @@ impl<'a> Writer<'a> {
         let values: Vec<(Source, Slot)> = self.layout.values.iter().map(|(source, slot)| (source.clone(), *slot)).collect();
         for (source, slot) in values {
             if let Source::Parameter { name, pointer } = &source {
-                let pointer = format!("/{}{pointer}", name.replace('~', "~0").replace('/', "~1"));
+                let pointer = format!("{}{pointer}", crate::json::below("", name));
                 i.local_get(0).local_get(1);
                 self.select(&mut i, &pointer, slot, (0, 0), &format!("the input lacks {pointer}"));
             }

@@ -120,7 +120,7 @@ fn map<T>(fields: &mut Fields<'_>, name: &'static str, read: impl Fn(&Value) -> 
     for (key, value) in object {
         match read(value) {
             Ok(value) => drop(map.insert(key.clone(), value)),
-            Err(why) => fields.issue(&format!("{name}/{}", key.replace('~', "~0").replace('/', "~1")), why),
+            Err(why) => fields.issue(&crate::json::below(name, key), why),
         }
     }
     map
