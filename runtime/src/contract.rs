@@ -42,7 +42,7 @@ impl fmt::Display for Effect {
     }
 }
 
-/// Why a tool did not do what it was asked; the same eight as in `wit/types.wit`.
+/// Why a tool did not do what it was asked; the same nine as in `wit/types.wit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
@@ -62,11 +62,13 @@ pub enum ErrorKind {
     Broken,
     /// The tool did its work and the work failed.
     Failed,
+    /// The job is to be cancelled: the call was not made, or was broken off.
+    Cancelled,
 }
 
 impl ErrorKind {
     /// In the order of `wit/types.wit`; a compiled playbook turns the number into the name.
-    pub const ALL: [ErrorKind; 8] = [
+    pub const ALL: [ErrorKind; 9] = [
         ErrorKind::InvalidInput,
         ErrorKind::Denied,
         ErrorKind::NotFound,
@@ -75,6 +77,7 @@ impl ErrorKind {
         ErrorKind::Timeout,
         ErrorKind::Broken,
         ErrorKind::Failed,
+        ErrorKind::Cancelled,
     ];
 
     /// The name in `wit/types.wit`.
@@ -89,6 +92,7 @@ impl ErrorKind {
             ErrorKind::Timeout => "timeout",
             ErrorKind::Broken => "broken",
             ErrorKind::Failed => "failed",
+            ErrorKind::Cancelled => "cancelled",
         }
     }
 }

@@ -179,6 +179,9 @@ pub const JOURNAL_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Jobs that may stand in `ready`; more are refused, so that a client learns it early.
 pub const JOBS_READY_MAX: usize = 100_000;
 
+/// Children of one job. Each is a job of its own, with a journal; a list of a thousand things can be done side by side.
+pub const CHILDREN_MAX: usize = 1_000;
+
 /// Wall time of one built-in tool call.
 pub const TOOL_CALL_TIME_MAX: Duration = Duration::from_secs(30);
 /// Time within which a built-in tool must begin to change something. What is left of

@@ -18,7 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::ids::Digest;
 use crate::journal::{Answer, Body, Cursor, Diverged, Log, Next, NextRecorded, Recorded, RecordedKind};
 use crate::json::Json;
-use crate::sandbox::{Answering, Effects, Level, Stop};
+use crate::sandbox::{Answering, Effects, Level, StepOptions, Stop};
 use crate::store::{Payload, Store};
 use crate::tools::Grants;
 use crate::{clock, ids, limits};
@@ -75,7 +75,7 @@ impl Durable {
         );
         self.log.push(Body::Uncertain { call, reason }).map_err(Stop::Host)?;
         self.flush().await.map_err(Stop::Host)?;
-        Ok(Stop::Uncertain { call })
+        Ok(Stop::Stands)
     }
 
     async fn live(&mut self, call: u64, tool: &ToolId, input: Json, input_digest: Digest) -> Result<Outcome, Stop> {
@@ -164,7 +164,7 @@ impl Durable {
 }
 
 impl Effects for Durable {
-    fn step(&mut self, id: String) {
+    fn step(&mut self, id: String, _options: StepOptions) {
         self.step = Some(id);
     }
 
