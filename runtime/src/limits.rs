@@ -179,6 +179,19 @@ pub const JOURNAL_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Jobs that may stand in `ready`; more are refused, so that a client learns it early.
 pub const JOBS_READY_MAX: usize = 100_000;
 
+/// Fuel that a budget may name: about a minute of pure computing.
+pub const JOB_FUEL_MAX: u64 = 100_000_000_000;
+/// Tries of one call, or of one job. With doubled pauses the hundredth is far beyond anybody's patience.
+pub const TRIES_MAX: u32 = 100;
+/// The longest pause between two tries, in milliseconds: an hour.
+pub const PAUSE_MS_MAX: u64 = 3_600_000;
+/// The longest wait, timeout or budget of time, in milliseconds: ten years. Beyond it a number is a mistake in its unit.
+pub const WAIT_TIME_MS_MAX: u64 = 10 * 365 * 24 * 3_600_000;
+/// Signals that a job keeps which no wait has taken yet; a sender in a loop does not fill its journal.
+pub const SIGNALS_UNTAKEN_MAX: usize = 1_000;
+/// Jobs above one another: a playbook that starts itself does not go on for ever.
+pub const CHILD_DEPTH_MAX: u32 = 8;
+
 /// Children of one job. Each is a job of its own, with a journal; a list of a thousand things can be done side by side.
 pub const CHILDREN_MAX: usize = 1_000;
 

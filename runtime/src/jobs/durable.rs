@@ -59,7 +59,7 @@ impl Durable {
     async fn answer(&mut self, tool: &ToolId, input: Json) -> Result<Outcome, Stop> {
         let digest = input.digest();
         match self.cursor.next_call(self.step.as_deref(), tool, digest) {
-            Next::Answer(answer) => Ok(load(&self.shared.store, answer).await.map_err(Stop::Host)?),
+            Next::Answer { answer, .. } => Ok(load(&self.shared.store, answer).await.map_err(Stop::Host)?),
             Next::Diverged(diverged) => Err(stop_of(diverged)),
             Next::UnderWay { call, effect: Effect::Once, .. } => Err(self.uncertain(call, tool).await?),
             Next::UnderWay { call, key, .. } => self.perform(call, tool, &key, &input).await,
