@@ -82,6 +82,8 @@ pub struct State {
     pub attempts: u32,
     /// Attempts since the journal last moved on: a job that ends its worker shows here.
     pub fruitless: u32,
+    /// The step of the last entry that has one, and when the first such entry was written.
+    pub step: Option<(String, u64)>,
     /// When it was accepted, in milliseconds since the Unix epoch.
     pub created_at_ms: u64,
     /// When its last entry was written.
@@ -263,6 +265,7 @@ impl State {
             uncertain: None,
             attempts: 0,
             fruitless: 0,
+            step: None,
             created_at_ms: first.at_ms,
             updated_at_ms: first.at_ms,
             ended: None,
