@@ -29,16 +29,16 @@ use crate::limits;
 
 use super::config;
 use super::grants::{Access, GrantName, OpenDir};
-use super::{Call, Info, Run, input};
+use super::{Call, Info, Tool, input};
 
 /// Each of them.
-pub(super) fn tools() -> Vec<(Info, Run)> {
+pub(super) fn tools() -> Vec<Tool> {
     vec![
-        (list::info(), list::call),
-        (read::info(), read::call),
-        (remove::info(), remove::call),
-        (replace::info(), replace::call),
-        (write::info(), write::call),
+        Tool::blocking(list::info(), list::call),
+        Tool::blocking(read::info(), read::call),
+        Tool::blocking(remove::info(), remove::call),
+        Tool::blocking(replace::info(), replace::call),
+        Tool::blocking(write::info(), write::call),
     ]
 }
 
