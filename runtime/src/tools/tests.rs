@@ -249,7 +249,7 @@ fn a_tool_is_asked_what_became_of_a_call_and_whether_its_answer_holds() {
     assert_eq!(ask("test/odd", "{}"), Reconciliation::DidNotHappen);
     for (tool, input, says) in [
         ("test/odd", r#"{"was":"panic"}"#, "stopped unexpectedly"),
-        ("fs/remove", "{}", "no way to tell"),
+        ("fs/write", "{}", "no way to tell"),
         ("fs/chmod", "{}", "there is no tool"),
         ("agent/edit", "{}", "from outside"),
     ] {
