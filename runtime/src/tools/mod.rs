@@ -21,11 +21,12 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
+use tracing::Instrument as _;
 
 use crate::contract::{Effect, ErrorKind, Outcome, ToolError, ToolId};
 use crate::error::Issue;
 use crate::json::Json;
-use crate::{blocking, limits};
+use crate::{blocking, limits, metrics, spans};
 
 /// What everyone may know about a tool.
 #[derive(Debug, Clone)]
@@ -142,6 +143,17 @@ impl Registry {
     /// Each tool's page in `docs/TOOLS.md` lists its own. Any tool: `invalid-input` with every place that
     /// does not fit the schema, `not-found` where there is no such tool, `timeout`, `unavailable`, `broken`.
     pub async fn call(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Outcome {
+        let (name, begun) = (id.to_string(), Instant::now());
+        let span = spans::tool_call(&name, key);
+        let outcome = self.perform(id, key, input, grants).instrument(span.clone()).await;
+        let word = outcome.as_ref().err().map_or("ok", |error| error.kind.as_str());
+        span.record("outcome", word);
+        let tool = if self.find(id).is_some() { metrics::Tool::Registered(&name) } else { metrics::Tool::Unknown };
+        metrics::tool_call(tool, word, begun.elapsed().as_secs_f64());
+        outcome
+    }
+
+    async fn perform(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Outcome {
         let Some(at) = self.find(id) else { return Err(self.no_such_tool(id)) };
         let tool = &self.0.tools[at];
         if input.as_str().len() > limits::JSON_BYTES_MAX {
