@@ -159,10 +159,12 @@ codes! {
     StoreUnavailable = "store_unavailable", Unavailable;
     /// A flush failed earlier: no more writes until a restart. Nothing that was acknowledged is lost.
     StorePoisoned = "store_poisoned", Unavailable;
-    /// As many jobs as the limit allows are waiting to run.
+    /// As many jobs as the limit allows are waiting to run, or as many journals are being sent.
     TooBusy = "too_busy", Unavailable;
     /// The address to listen on cannot be had.
     CannotListen = "cannot_listen", Unavailable;
+    /// The server that `--url` names does not answer.
+    ServerUnreachable = "server_unreachable", Unavailable;
     /// The server is shutting down.
     ShuttingDown = "shutting_down", Unavailable;
     /// Stored data does not read back as it was written.

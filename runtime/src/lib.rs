@@ -23,3 +23,5 @@ pub(crate) mod fields;
 pub mod ids;
 pub mod json;
 pub mod limits;
+pub mod metrics;
+pub mod spans;

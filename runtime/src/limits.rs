@@ -176,6 +176,20 @@ pub const LIST_SCAN_ROWS_MAX: usize = 20_000;
 pub const JOURNAL_PENDING_MAX: usize = 256;
 /// Bytes that may wait in memory for the next flush.
 pub const JOURNAL_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Entries of a journal that are read at a time for someone who watches: at their largest (two values inline) they take two megabytes.
+pub const WATCHED_AT_ONCE: usize = 32;
+/// Time after which someone who watches a job looks again though nobody woke them: a wake-up that is lost makes them late, not wrong.
+pub const WATCH_LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Journals that a server sends as events at the same time. Each holds a connection and up to two megabytes.
+pub const JOURNAL_STREAMS_MAX: usize = 256;
+/// Connections that `reprise jobs watch` makes in vain, one after the other, before it gives up: a minute, in which a server can be restarted.
+pub const WATCH_RECONNECTS_MAX: u32 = 60;
+/// Time between two of them.
+pub const WATCH_RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// Time without an event after which a comment is sent, so that nobody in between takes the connection for dead. Proxies give up at 60 s, some at 30 s.
+pub const EVENTS_SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Jobs that are counted in each status for `GET /metrics`: about 10 ms of a scrape.
+pub const JOBS_COUNTED_MAX: usize = 20_000;
 /// Jobs that may stand in `ready`; more are refused, so that a client learns it early.
 pub const JOBS_READY_MAX: usize = 100_000;
 

@@ -54,7 +54,7 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Run a playbook as a durable job, here, to its end.
     Run(Run),
-    /// Jobs: list, show, journal, resume.
+    /// Jobs: list, show, journal, watch, resume.
     #[command(subcommand)]
     Jobs(JobsCommand),
     /// Recorded runs: list, show.
@@ -159,6 +159,8 @@ pub(super) enum JobsCommand {
     Show(JobArg),
     /// Every entry of a job's journal.
     Journal(JobJournal),
+    /// A job's journal as it grows, until the job has ended.
+    Watch(JobWatch),
     /// Take up a job where an earlier process left it, and run it to its end here.
     Resume(JobResume),
 }
@@ -186,6 +188,18 @@ pub(super) struct JobArg {
 pub(super) struct JobJournal {
     #[command(flatten)]
     pub job: JobArg,
+    /// Only entries behind this one.
+    #[arg(long, value_name = "SEQ")]
+    pub after: Option<u64>,
+}
+
+#[derive(Args)]
+pub(super) struct JobWatch {
+    #[command(flatten)]
+    pub job: JobArg,
+    /// The running server that has the job, such as http://127.0.0.1:7480.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
     /// Only entries behind this one.
     #[arg(long, value_name = "SEQ")]
     pub after: Option<u64>,

@@ -9,6 +9,7 @@ mod inspect;
 mod jobs;
 mod playbooks;
 mod steps;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
 pub use steps::StepTemplate;
+pub use watch::{News, Watch};
 
 use crate::error::{Code, Error, Result};
 use crate::jobs::Scheduler;

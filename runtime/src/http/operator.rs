@@ -1,4 +1,4 @@
-//! What whoever runs the server asks of it: its tools and grants, its health, its description.
+//! What whoever runs the server asks of it: its tools and grants, its health, its numbers, its description.
 
 use std::sync::LazyLock;
 
@@ -18,6 +18,7 @@ use crate::contract::Effect;
 use crate::engine::Engine;
 use crate::error::{Code, Result};
 use crate::tools::{Access, Grant, Info};
+use crate::{blocking, metrics};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -39,6 +40,11 @@ pub(super) fn routes() -> Vec<Route> {
             .for_all()
             .gives(200, "It is there.", Gives::Json(openapi::of::<Health>))
             .fails(&[Code::StorePoisoned]),
+        Route::get("/metrics", numbers, "metrics", "Numbers about this process and its jobs, for Prometheus.").for_all().gives(
+            200,
+            "OpenMetrics text.",
+            Gives::Text,
+        ),
         Route::get("/openapi.json", description, "openapi", "This document.").for_all().gives(
             200,
             "The document.",
@@ -64,6 +70,11 @@ async fn health(State(engine): State<Engine>) -> Result<Json<Health>> {
     engine.check()?;
     let runtime = HealthRuntime { edition: "reprise", version: env!("CARGO_PKG_VERSION") };
     Ok(Json(Health { ok: true, runtime, storage: HealthStorage { backend: "sled" } }))
+}
+
+async fn numbers(State(engine): State<Engine>) -> Result<Response> {
+    let jobs = blocking::run(move || engine.jobs_by_status()).await?;
+    Ok(view::sent(StatusCode::OK, metrics::CONTENT_TYPE, metrics::text(&jobs)))
 }
 
 async fn description() -> Response {

@@ -21,10 +21,11 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
+use tracing::Instrument as _;
 
 use crate::contract::{Confirmation, Effect, ErrorKind, Outcome, Reconciliation, ToolError, ToolId};
 use crate::json::Json;
-use crate::limits;
+use crate::{limits, metrics, spans};
 
 use tool::Panicked;
 pub(crate) use tool::{Call, Tool};
@@ -119,6 +120,17 @@ impl Registry {
     /// Each tool's page in `docs/TOOLS.md` lists its own. Any tool: `invalid-input` with every place that
     /// does not fit the schema, `not-found` where there is no such tool, `timeout`, `unavailable`, `broken`.
     pub async fn call(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Outcome {
+        let (name, begun) = (id.to_string(), Instant::now());
+        let span = spans::tool_call(&name, key);
+        let outcome = self.perform(id, key, input, grants).instrument(span.clone()).await;
+        let word = outcome.as_ref().err().map_or("ok", |error| error.kind.as_str());
+        span.record("outcome", word);
+        let tool = if self.find(id).is_some() { metrics::Tool::Registered(&name) } else { metrics::Tool::Unknown };
+        metrics::tool_call(tool, word, begun.elapsed().as_secs_f64());
+        outcome
+    }
+
+    async fn perform(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Outcome {
         let Some(tool) = self.find(id) else { return Err(self.no_such_tool(id)) };
         if input.as_str().len() > limits::JSON_BYTES_MAX {
             let text = format!("the input has {} bytes; a tool takes at most {}", input.as_str().len(), limits::JSON_BYTES_MAX);
