@@ -117,6 +117,10 @@ codes! {
     PlanNotFound = "plan_not_found", NotFound;
     /// No job of this id in this tenant and scope.
     JobNotFound = "job_not_found", NotFound;
+    /// No external call of this id waits in this tenant and scope.
+    CallNotFound = "call_not_found", NotFound;
+    /// No approval of this id waits in this tenant and scope.
+    ApprovalNotFound = "approval_not_found", NotFound;
     /// No such route.
     RouteNotFound = "route_not_found", NotFound;
     /// The route is there, but not with this method.
@@ -131,6 +135,8 @@ codes! {
     ReplayDeterministicGateMismatch = "replay_deterministic_gate_mismatch", Conflict;
     /// The job is in a state in which this cannot be done.
     JobStateConflict = "job_state_conflict", Conflict;
+    /// The claim of an external call is not, or no longer, the caller's: another may have it by now.
+    ClaimLost = "claim_lost", Conflict;
     /// Many writers touched the same thing at once; try again.
     Contended = "contended", Conflict;
     /// The upload is not a WebAssembly component.

@@ -206,6 +206,25 @@ pub const SIGNALS_UNTAKEN_MAX: usize = 1_000;
 /// Jobs above one another: a playbook that starts itself does not go on for ever.
 pub const CHILD_DEPTH_MAX: u32 = 8;
 
+/// Time after which a worker that does not stir is taken for dead. Longer than a disk's worst flush and a busy machine's pauses,
+/// short enough that nobody waits long for what it held.
+pub const LEASE_TIME: Duration = Duration::from_secs(10);
+/// The longest time between two looks of a scheduler at what is due: mail that a crash left lying waits no longer.
+pub const KEEPER_TICK: Duration = Duration::from_millis(500);
+/// Timers and pieces of mail that one look takes up; the next look follows at once or a tick later.
+pub const DUE_AT_ONCE: usize = 2_000;
+/// Time for which a request waits for a job that is under way for a moment to stand.
+pub const STEER_TIME_MAX: Duration = Duration::from_secs(5);
+/// Attempts in a row that come no further before a job is set aside: a machine that is restarted again and again has few
+/// of them within one call, a guest that kills its worker has nothing else.
+pub const FRUITLESS_ATTEMPTS_MAX: u32 = 10;
+/// The longest pause between two tries for which a job keeps its guest; for a longer one it lets go of everything.
+pub const PAUSE_HELD_MAX: Duration = Duration::from_secs(1);
+/// Time for which a claim of an external call holds where its claimer says nothing else, and the longest it may ask for.
+pub const CLAIM_TIME_DEFAULT: Duration = Duration::from_secs(60);
+/// See [`CLAIM_TIME_DEFAULT`]. Whoever needs longer extends it, and shows that way that it lives.
+pub const CLAIM_TIME_MAX: Duration = Duration::from_secs(3_600);
+
 /// Children of one job. Each is a job of its own, with a journal; a list of a thousand things can be done side by side.
 pub const CHILDREN_MAX: usize = 1_000;
 

@@ -2,7 +2,7 @@
 //!
 //! It is pure. The rule: a move that is not listed in [`State::apply`] is refused and changes nothing.
 
-use super::control::{Continued, Decision, Reattempted, Resolved, Retrying};
+use super::control::{Continued, Decision, ParkReason, Reattempted, Resolved, Retrying};
 use super::entry::{Answer, Body, Entry};
 use super::state::{CallState, Child, Illegal, LedgerRow, State, UncertainCall, Untaken, Wait, in_words};
 use super::status::Status;
@@ -217,6 +217,7 @@ impl State {
             Body::Paused(paused) => self.paused = Some(paused.clone()),
             Body::Parked(parked) => self.parked = Some(parked.clone()),
             Body::Continued(Continued { budget, .. }) => {
+                self.drift_accepted |= self.parked.as_ref().is_some_and(|parked| parked.reason == ParkReason::Drift);
                 (self.paused, self.parked) = (None, None);
                 self.budget = self.budget.raised(*budget);
                 self.fuel = self.budget.fuel.unwrap_or(self.fuel);

@@ -70,6 +70,8 @@ pub struct State {
     pub paused: Option<Paused>,
     /// Why it was set aside.
     pub parked: Option<Parked>,
+    /// True once a person let it go on though the world was no longer as a recorded answer says.
+    pub drift_accepted: bool,
     /// What it returned.
     pub output: Option<Payload>,
     /// Why it stopped short.
@@ -259,6 +261,7 @@ impl State {
             cancel: None,
             paused: None,
             parked: None,
+            drift_accepted: false,
             output: None,
             failure: None,
             fuel_used: None,
