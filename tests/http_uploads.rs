@@ -8,7 +8,7 @@ use crate::support::server::{Answer, Server};
 const LISTER: &str = r#"
 (component
   (import "tool:fs/list" (instance $list
-    (type $kind' (enum "invalid-input" "denied" "not-found" "conflict" "unavailable" "timeout" "broken" "failed"))
+    (type $kind' (enum "invalid-input" "denied" "not-found" "conflict" "unavailable" "timeout" "broken" "failed" "cancelled"))
     (export "error-kind" (type $kind (eq $kind')))
     (type $error' (record (field "kind" $kind) (field "message" string) (field "detail" (option string))))
     (export "tool-error" (type $error (eq $error')))

@@ -8,7 +8,7 @@ use reprise::contract::{ErrorKind, Outcome, ToolError, ToolId};
 use reprise::ids::Digest;
 use reprise::json::Json;
 use reprise::limits;
-use reprise::sandbox::{Answering, Effects, Ending, Finished, Level, Sandbox, Stop};
+use reprise::sandbox::{Answering, Effects, Ending, Finished, Level, Sandbox, StepOptions, Stop};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -47,7 +47,7 @@ struct Counting {
 }
 
 impl Effects for Counting {
-    fn step(&mut self, _: String) {}
+    fn step(&mut self, _: String, _: StepOptions) {}
 
     fn call<'a>(&'a mut self, _: &'a ToolId, _: Json) -> Answering<'a, Outcome> {
         self.calls.fetch_add(1, Ordering::Relaxed);

@@ -14,7 +14,7 @@
   ;; A tool is an interface with one function, call: func(input: json) -> result<json, tool-error>.
   ;; The types stand in wit/types.wit; a record or enum gets its name by being exported.
   (import "tool:fs/list" (instance $list
-    (type $kind-shape (enum "invalid-input" "denied" "not-found" "conflict" "unavailable" "timeout" "broken" "failed"))
+    (type $kind-shape (enum "invalid-input" "denied" "not-found" "conflict" "unavailable" "timeout" "broken" "failed" "cancelled"))
     (export "error-kind" (type $kind (eq $kind-shape)))
     (type $error-shape (record (field "kind" $kind) (field "message" string) (field "detail" (option string))))
     (export "tool-error" (type $error (eq $error-shape)))

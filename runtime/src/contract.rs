@@ -42,7 +42,7 @@ impl fmt::Display for Effect {
     }
 }
 
-/// Why a tool did not do what it was asked; the same eight as in `wit/types.wit`.
+/// Why a tool did not do what it was asked; the same nine as in `wit/types.wit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
@@ -54,19 +54,22 @@ pub enum ErrorKind {
     NotFound,
     /// The world is not as the call expects it.
     Conflict,
-    /// Worth trying again later.
+    /// Worth trying again later. From a tool whose effect is [`Effect::Once`] it is a promise: nothing happened.
     Unavailable,
-    /// The time limit passed. Whether the effect happened is not known.
+    /// No answer within the time, or the answer was lost. For a tool that changes something: it is not known whether
+    /// it happened. A once call that ends so is asked after ([`Reconciliation`]), never simply repeated.
     Timeout,
     /// The tool broke its own contract.
     Broken,
     /// The tool did its work and the work failed.
     Failed,
+    /// The job is to be cancelled: the call was not made, or was broken off.
+    Cancelled,
 }
 
 impl ErrorKind {
     /// In the order of `wit/types.wit`; a compiled playbook turns the number into the name.
-    pub const ALL: [ErrorKind; 8] = [
+    pub const ALL: [ErrorKind; 9] = [
         ErrorKind::InvalidInput,
         ErrorKind::Denied,
         ErrorKind::NotFound,
@@ -75,6 +78,7 @@ impl ErrorKind {
         ErrorKind::Timeout,
         ErrorKind::Broken,
         ErrorKind::Failed,
+        ErrorKind::Cancelled,
     ];
 
     /// The name in `wit/types.wit`.
@@ -89,6 +93,7 @@ impl ErrorKind {
             ErrorKind::Timeout => "timeout",
             ErrorKind::Broken => "broken",
             ErrorKind::Failed => "failed",
+            ErrorKind::Cancelled => "cancelled",
         }
     }
 }
@@ -120,6 +125,28 @@ impl fmt::Display for ToolError {
 
 /// What a tool call came to.
 pub type Outcome = std::result::Result<Json, ToolError>;
+
+/// What a tool says when it is asked after a crash: did the call with this key take effect? As in `wit/tool.wit`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reconciliation {
+    /// It did, and this is what it answered, or would have.
+    Happened(Json),
+    /// It did not, and no attempt is under way that still could: a new one is the first.
+    DidNotHappen,
+    /// The tool cannot tell, for this reason, in words for people. A person has to decide.
+    Unknown(String),
+}
+
+/// What a tool says when it is asked whether the world still is as its recorded answer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Confirmation {
+    /// It is.
+    Holds,
+    /// It is not: what differs, in words for people.
+    Changed(String),
+    /// The tool cannot tell, for this reason.
+    Unknown(String),
+}
 
 /// A tool's name: two kebab-case words, `fs/read`. A component imports it as `tool:fs/read`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -126,6 +126,12 @@ impl fmt::Display for JobId {
     }
 }
 
+/// Sixteen bytes that sort by the time of their making, each later than the one before in this process.
+#[must_use]
+pub fn fresh_order() -> [u8; 16] {
+    *uuid::Uuid::now_v7().as_bytes()
+}
+
 /// Whose it is: a tenant and a scope within it. Part of every key, so that nothing leaks across.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Space {

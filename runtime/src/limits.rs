@@ -179,7 +179,7 @@ pub const JOURNAL_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Entries of a journal that are read at a time for someone who watches: at their largest (two values inline) they take two megabytes.
 pub const WATCHED_AT_ONCE: usize = 32;
 /// Time after which someone who watches a job looks again though nobody woke them: a wake-up that is lost makes them late, not wrong.
-pub const WATCH_LOOK_AGAIN: Duration = Duration::from_secs(1);
+pub const WATCH_LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Journals that a server sends as events at the same time. Each holds a connection and up to two megabytes.
 pub const JOURNAL_STREAMS_MAX: usize = 256;
 /// Connections that `reprise jobs watch` makes in vain, one after the other, before it gives up: a minute, in which a server can be restarted.
@@ -192,6 +192,22 @@ pub const EVENTS_SILENCE_MAX: Duration = Duration::from_secs(15);
 pub const JOBS_COUNTED_MAX: usize = 20_000;
 /// Jobs that may stand in `ready`; more are refused, so that a client learns it early.
 pub const JOBS_READY_MAX: usize = 100_000;
+
+/// Fuel that a budget may name: about a minute of pure computing.
+pub const JOB_FUEL_MAX: u64 = 100_000_000_000;
+/// Tries of one call, or of one job. With doubled pauses the hundredth is far beyond anybody's patience.
+pub const TRIES_MAX: u32 = 100;
+/// The longest pause between two tries, in milliseconds: an hour.
+pub const PAUSE_MS_MAX: u64 = 3_600_000;
+/// The longest wait, timeout or budget of time, in milliseconds: ten years. Beyond it a number is a mistake in its unit.
+pub const WAIT_TIME_MS_MAX: u64 = 10 * 365 * 24 * 3_600_000;
+/// Signals that a job keeps which no wait has taken yet; a sender in a loop does not fill its journal.
+pub const SIGNALS_UNTAKEN_MAX: usize = 1_000;
+/// Jobs above one another: a playbook that starts itself does not go on for ever.
+pub const CHILD_DEPTH_MAX: u32 = 8;
+
+/// Children of one job. Each is a job of its own, with a journal; a list of a thousand things can be done side by side.
+pub const CHILDREN_MAX: usize = 1_000;
 
 /// Wall time of one built-in tool call.
 pub const TOOL_CALL_TIME_MAX: Duration = Duration::from_secs(30);

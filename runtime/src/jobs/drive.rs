@@ -41,7 +41,7 @@ pub(super) async fn drive(shared: &Arc<Shared>, mut log: Log, entries: Vec<Entry
         .map_err(|_| Error::new(Code::InternalError, "the sandbox gave back other effects than it was lent"))?;
     let body = match finished.ending {
         Ending::Stopped(Stop::Host(e)) => return Err(e),
-        Ending::Stopped(Stop::Uncertain { .. }) => return Ok(Status::Uncertain),
+        Ending::Stopped(Stop::Stands) => return Ok(Status::Uncertain),
         ending => ended(shared, &durable, ending).await?,
     };
     finish(&mut durable, body, finished.fuel_used).await
@@ -85,7 +85,7 @@ async fn ended(shared: &Shared, durable: &Durable, ending: Ending) -> Result<End
             failed(step, format!("entry {at} of the journal is {expected}, but the playbook came with {found}"), Cause::Nondeterminism)
         }
         Ending::Stopped(Stop::NotSupported(what)) => failed(step, what, Cause::NotSupported),
-        Ending::Stopped(stop @ (Stop::Host(_) | Stop::Uncertain { .. })) => {
+        Ending::Stopped(stop @ (Stop::Host(_) | Stop::Stands)) => {
             return Err(Error::new(Code::InternalError, format!("{stop:?} is no ending of a job")));
         }
     })

@@ -18,7 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::ids::Digest;
 use crate::journal::{Answer, Body, Cursor, Diverged, Log, Next, NextRecorded, Recorded, RecordedKind};
 use crate::json::Json;
-use crate::sandbox::{Answering, Effects, Level, Stop};
+use crate::sandbox::{Answering, Effects, Level, StepOptions, Stop};
 use crate::store::{Payload, Store};
 use crate::tools::Grants;
 use crate::{clock, ids, limits};
@@ -59,7 +59,7 @@ impl Durable {
     async fn answer(&mut self, tool: &ToolId, input: Json) -> Result<Outcome, Stop> {
         let digest = input.digest();
         match self.cursor.next_call(self.step.as_deref(), tool, digest) {
-            Next::Answer(answer) => Ok(load(&self.shared.store, answer).await.map_err(Stop::Host)?),
+            Next::Answer { answer, .. } => Ok(load(&self.shared.store, answer).await.map_err(Stop::Host)?),
             Next::Diverged(diverged) => Err(stop_of(diverged)),
             Next::UnderWay { call, effect: Effect::Once, .. } => Err(self.uncertain(call, tool).await?),
             Next::UnderWay { call, key, .. } => self.perform(call, tool, &key, &input).await,
@@ -75,7 +75,7 @@ impl Durable {
         );
         self.log.push(Body::Uncertain { call, reason }).map_err(Stop::Host)?;
         self.flush().await.map_err(Stop::Host)?;
-        Ok(Stop::Uncertain { call })
+        Ok(Stop::Stands)
     }
 
     async fn live(&mut self, call: u64, tool: &ToolId, input: Json, input_digest: Digest) -> Result<Outcome, Stop> {
@@ -164,7 +164,7 @@ impl Durable {
 }
 
 impl Effects for Durable {
-    fn step(&mut self, id: String) {
+    fn step(&mut self, id: String, _options: StepOptions) {
         self.step = Some(id);
     }
 

@@ -84,12 +84,15 @@ impl Scheduler {
             grants: grants.iter().map(|g| Json::from(&serde_json::to_value(g).expect("a grant has string keys"))).collect(),
             engine: sandbox::ENGINE_VERSION.to_owned(),
             fuel: limits::JOB_FUEL,
+            options: Box::default(),
+            parent: None,
+            origin: None,
         };
         let row = |(key, asked): &(String, Digest)| {
             let row = Promise { v: 1, job_id: job, asked: *asked };
             (IdempotencyKey { space: space.clone(), key: key.clone() }, serde_json::to_vec(&row).expect("a promise prints"))
         };
-        match Log::create(store, space, job, created, promise.as_ref().map(row)).await {
+        match Log::create(store, space, job, created, promise.as_ref().map(row), 1).await {
             Ok(log) => {
                 self.begin(log, manner);
                 Ok(job)

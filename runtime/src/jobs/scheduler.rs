@@ -201,7 +201,7 @@ fn may_pass(code: Code) -> bool {
 /// A journal may have megabytes to read and check.
 async fn reopened(shared: &Arc<Shared>, space: &Space, job: JobId) -> Result<(Log, Vec<journal::Entry>)> {
     let (store, space, runtime) = (shared.store.clone(), space.clone(), tokio::runtime::Handle::current());
-    blocking::run(move || runtime.block_on(Log::reopen(&store, &space, job))).await
+    blocking::run(move || runtime.block_on(Log::reopen(&store, &space, job, 1, None))).await
 }
 
 /// This process holds a job for as long as this lives.

@@ -4,13 +4,16 @@
 //! words look like on disk (`stored`) or who writes them. The rule: an entry says what happened and is
 //! never changed; whatever else is known about a job follows from its entries in order.
 //!
-//! Waits, signals, timers, approvals, pause, cancel and the settling of uncertain calls will be variants
-//! beside these; nothing else about a job has a place of its own.
+//! The fields of what is about waiting stand in `waits`, of what is about control in `control`; nothing else about a
+//! job has a place of its own.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::control::{CancelRequested, Cancelled, Continued, Drifted, Parked, Paused, Reattempted, Resolved, Retrying};
+use super::options::{Options, Parent};
+use super::waits::{ChildCancelled, ChildEnded, ChildStarted, Signalled, Waiting, Woken};
 use crate::contract::{Effect, ToolError, ToolId};
 use crate::ids::{Digest, PlaybookId};
 use crate::json::Json;
@@ -52,6 +55,12 @@ pub enum Body {
         engine: String,
         /// Fuel it may use.
         fuel: u64,
+        /// How it is to be run.
+        options: Box<Options>,
+        /// The job that started it, where one did.
+        parent: Option<Parent>,
+        /// Where its plan came from, where it was made for this job: for people and programs, never read here.
+        origin: Option<Json>,
     },
     /// A tool is about to be called. On disk before a call that changes anything begins.
     Called {
@@ -97,6 +106,36 @@ pub enum Body {
         /// Why nobody knows, for people.
         reason: String,
     },
+    /// Someone, or the tool itself, said what became of an uncertain call.
+    Resolved(Resolved),
+    /// A call is to be made again.
+    Retrying(Retrying),
+    /// The job is to go on from calls that are made again.
+    Reattempted(Reattempted),
+    /// The job waits.
+    Waiting(Waiting),
+    /// A wait is over.
+    Woken(Woken),
+    /// A signal arrived.
+    Signalled(Signalled),
+    /// The guest started a child.
+    ChildStarted(ChildStarted),
+    /// The guest asked for a child to be cancelled.
+    ChildCancelled(ChildCancelled),
+    /// A child has ended.
+    ChildEnded(ChildEnded),
+    /// A person stopped the job until they say otherwise.
+    Paused(Paused),
+    /// The job was set aside with the reason.
+    Parked(Parked),
+    /// A paused or parked job may go on.
+    Continued(Continued),
+    /// The world is no longer as a recorded answer says.
+    Drifted(Drifted),
+    /// Someone asked for the job to end.
+    CancelRequested(CancelRequested),
+    /// The job ended by request. Nothing follows.
+    Cancelled(Cancelled),
     /// The playbook returned. Nothing follows.
     Completed {
         /// What it returned.
@@ -141,13 +180,15 @@ pub enum RecordedKind {
 }
 
 /// Why a job stopped short.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The step that the guest had named last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
     /// What went wrong, for people.
     pub message: String,
     /// The same for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Json>,
     /// Whose doing it was.
     pub cause: Cause,
@@ -179,7 +220,31 @@ pub enum Cause {
 
 impl Body {
     /// Every kind, in the order of the variants.
-    pub const KINDS: [&'static str; 8] = ["created", "called", "returned", "recorded", "resumed", "uncertain", "completed", "failed"];
+    pub const KINDS: [&'static str; 23] = [
+        "created",
+        "called",
+        "returned",
+        "recorded",
+        "resumed",
+        "uncertain",
+        "resolved",
+        "retrying",
+        "reattempted",
+        "waiting",
+        "woken",
+        "signalled",
+        "child_started",
+        "child_cancelled",
+        "child_ended",
+        "paused",
+        "parked",
+        "continued",
+        "drifted",
+        "cancel_requested",
+        "cancelled",
+        "completed",
+        "failed",
+    ];
 
     /// The variant's name as it is stored and shown.
     #[must_use]
@@ -191,6 +256,21 @@ impl Body {
             Body::Recorded { .. } => "recorded",
             Body::Resumed { .. } => "resumed",
             Body::Uncertain { .. } => "uncertain",
+            Body::Resolved(_) => "resolved",
+            Body::Retrying(_) => "retrying",
+            Body::Reattempted(_) => "reattempted",
+            Body::Waiting(_) => "waiting",
+            Body::Woken(_) => "woken",
+            Body::Signalled(_) => "signalled",
+            Body::ChildStarted(_) => "child_started",
+            Body::ChildCancelled(_) => "child_cancelled",
+            Body::ChildEnded(_) => "child_ended",
+            Body::Paused(_) => "paused",
+            Body::Parked(_) => "parked",
+            Body::Continued(_) => "continued",
+            Body::Drifted(_) => "drifted",
+            Body::CancelRequested(_) => "cancel_requested",
+            Body::Cancelled(_) => "cancelled",
             Body::Completed { .. } => "completed",
             Body::Failed { .. } => "failed",
         }
@@ -200,7 +280,19 @@ impl Body {
     /// a journal that is full, so that a job at its limit can still say what became of it.
     #[must_use]
     pub fn ends_something(&self) -> bool {
-        matches!(self, Body::Returned { .. } | Body::Uncertain { .. } | Body::Completed { .. } | Body::Failed { .. })
+        matches!(
+            self,
+            Body::Returned { .. }
+                | Body::Uncertain { .. }
+                | Body::Resolved(_)
+                | Body::Woken(_)
+                | Body::ChildEnded(_)
+                | Body::Parked(_)
+                | Body::CancelRequested(_)
+                | Body::Cancelled(_)
+                | Body::Completed { .. }
+                | Body::Failed { .. }
+        )
     }
 }
 

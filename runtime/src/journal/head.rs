@@ -5,13 +5,14 @@
 //! wrote here, so an append by someone who does not know the newest entry, or holds an older epoch, is refused.
 //!
 //! ```text
-//! {"v":1,"status":"running","epoch":1,"next":4,"hash":"<64 hex digits>","bytes":1437,
+//! {"v":2,"status":"running","epoch":1,"worker":1763632000000,"next":4,"hash":"<64 hex digits>","bytes":1437,
 //!  "playbook":"...","version":1,"created":1763632000000,"updated":1763632000512}
 //! ```
 //!
 //! The names are short because the row is written anew with every durable step.
 //!
-//! The epoch is what a lease will be tied to: taking a job over means writing a higher one.
+//! Worker and epoch are the lease: whoever takes a job over writes a higher epoch with its own number, and whoever held it
+//! before can write no more. A job that nobody needs to hold (it waits, it has ended) names no worker. Form 1 named none at all.
 
 use std::borrow::Cow;
 
@@ -24,7 +25,7 @@ use super::stored::Unreadable;
 use crate::ids::{Digest, PlaybookId};
 
 /// The form that is written.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A job in one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Head {
     pub status: Status,
     /// Raised by each worker that takes the job up; the one with the highest is the only one that can write.
     pub epoch: u64,
+    /// The worker that holds it; none where nobody does, as while it waits.
+    pub worker: Option<u64>,
     /// The place of the next entry; one more than there are entries.
     pub next_seq: u64,
     /// Hash of the last entry.
@@ -52,10 +55,11 @@ pub struct Head {
 impl Head {
     /// The row that belongs to a journal that folds to `state` and ends at `tip`.
     #[must_use]
-    pub fn of(state: &State, tip: &Tip, journal_bytes: u64, epoch: u64) -> Head {
+    pub fn of(state: &State, tip: &Tip, journal_bytes: u64, epoch: u64, worker: Option<u64>) -> Head {
         Head {
             status: state.status(),
             epoch,
+            worker,
             next_seq: tip.next_seq,
             last_hash: tip.hash,
             journal_bytes,
@@ -94,6 +98,7 @@ impl Head {
             v: VERSION,
             status: self.status,
             epoch: self.epoch,
+            worker: self.worker,
             next: self.next_seq,
             hash: self.last_hash,
             bytes: self.journal_bytes,
@@ -118,6 +123,7 @@ impl Head {
         Ok(Head {
             status: stored.status,
             epoch: stored.epoch,
+            worker: stored.worker,
             next_seq: stored.next,
             last_hash: stored.hash,
             journal_bytes: stored.bytes,
@@ -140,6 +146,8 @@ struct Stored<'a> {
     v: u32,
     status: Status,
     epoch: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    worker: Option<u64>,
     next: u64,
     hash: Digest,
     bytes: u64,

@@ -2,13 +2,14 @@
 //!
 //! Its job: hold a job's journal open, keep entries in memory until they must be on disk, and put them there in one
 //! guarded batch. It does not know tools, guests or schedules. The rule: what [`Log::flush`] has acknowledged is on
-//! disk, and nothing is ever on disk that does not follow from what was there.
+//! disk, and nothing is ever on disk that does not follow from what was there. A flush after which nobody needs to hold the job
+//! (it waits, it stands, it has ended) lets go of it in the same batch.
 //!
 //! | write (one atomic batch each) | the process dies before | dies after |
 //! |---|---|---|
-//! | [`Log::create`]: first entry, job's row, status row, idempotency row | no job; the client asks again | the job is `ready` and found at the next start |
-//! | [`Log::reopen`]: job's row with a higher epoch | the earlier worker may still write | the earlier worker cannot; the next one takes a higher epoch again |
-//! | [`Log::flush`]: pending entries, job's row, status row moved | none of them happened as far as anyone can tell | all of them are replayed |
+//! | [`Log::create`]: first entry, job's row, the rows by which it is found, idempotency row | no job; the client asks again | the job is `ready` and found at the next start |
+//! | [`Log::reopen`]: job's row with a higher epoch and another worker | the earlier worker may still write | the earlier worker cannot; the next one takes a higher epoch again |
+//! | [`Log::flush`]: pending entries, job's row, the rows by which it is found, mail struck out, mail left for parent and children | none of them happened as far as anyone can tell | all of them are replayed |
 //!
 //! A value too large for an entry lies in a blob that is on disk before the entry that names it; a crash between the
 //! two leaves a file that nothing names.
@@ -16,14 +17,19 @@
 use std::mem;
 
 use super::chain::Tip;
-use super::entry::{Body, Entry};
+use super::control::CancelRequested;
+use super::entry::{Body, Cause, Entry, Failure};
 use super::head::Head;
+use super::index::{self, Row};
+use super::mail::Mail;
 use super::room::Filled;
 use super::state::State;
+use super::status::Status;
+use super::waits::{ChildEnd, ChildEnded};
 use super::{read, stored};
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
-use crate::store::{Batch, CommitError, EntryKey, IdempotencyKey, JobKey, StatusKey, Store};
+use crate::store::{Batch, CommitError, EntryKey, IdempotencyKey, JobKey, MailKey, Store};
 use crate::{clock, limits};
 
 /// A job's journal, open for writing by one worker.
@@ -39,8 +45,13 @@ pub struct Log {
     /// The job's row as it was last written, and its exact bytes: what the next write expects to find.
     head: Head,
     head_bytes: Vec<u8>,
+    /// The rows by which the job is found, as they were last written.
+    rows: Vec<Row>,
+    worker: u64,
     pending: Vec<(u64, Vec<u8>)>,
     pending_bytes: usize,
+    /// What is written with the next flush beside the journal: mail taken in, mail left for others.
+    beside: Batch,
     hold: Hold,
 }
 
@@ -79,12 +90,13 @@ impl Log {
         job_id: JobId,
         created: Body,
         idempotency: Option<(IdempotencyKey, Vec<u8>)>,
+        worker: u64,
     ) -> Result<Log, CreateError> {
         let first = Tip::first(&job_id);
         let (entry, bytes) = stored::seal(first.next_seq, clock::now_ms(), first.hash, created);
         let state = State::begin(&entry).map_err(|e| internal(&e))?;
         let tip = Tip::after(&entry);
-        let head = Head::of(&state, &tip, bytes.len() as u64, 1);
+        let head = Head::of(&state, &tip, bytes.len() as u64, 1, Some(worker));
         let head_bytes = head.encode();
 
         let mut batch = Batch::new();
@@ -92,7 +104,8 @@ impl Log {
         batch.expect(&job_key, None);
         batch.put(&job_key, head_bytes.clone());
         batch.put(&EntryKey { job_id, seq: entry.seq }, bytes);
-        batch.put(&status_key(&head, space, job_id), Vec::new());
+        let rows = index::rows(&state, space, job_id);
+        index::change(&mut batch, &[], &rows);
         if let Some((key, row)) = &idempotency {
             batch.expect(key, None);
             batch.put(key, row.clone());
@@ -110,25 +123,31 @@ impl Log {
             }
         }
         let (store, space) = (store.clone(), space.clone());
-        Ok(Log { store, space, job_id, state, tip, head, head_bytes, pending: Vec::new(), pending_bytes: 0, hold: Hold::Held })
+        let (pending, beside) = (Vec::new(), Batch::new());
+        Ok(Log { store, space, job_id, state, tip, head, head_bytes, rows, worker, pending, pending_bytes: 0, beside, hold: Hold::Held })
     }
 
     /// Takes up a job where it was left: fences off whoever held it, then reads and verifies its journal.
+    ///
+    /// `from` is the worker that the caller knows to be gone, or none where nobody holds the job.
     ///
     /// The fence comes first, so that nothing is written any more while the journal is read. A worker that still
     /// writes does not keep the next one out; of two that take the job up at once, one gets it.
     ///
     /// # Errors
-    /// `job_not_found`; `job_state_conflict` where the job has ended or another worker takes it up at this moment;
+    /// `job_not_found`; `job_state_conflict` where the job has ended for good, or is held by another worker than `from`;
     /// `data_corrupt` that names the entry where the journal is not what was written.
-    pub async fn reopen(store: &Store, space: &Space, job_id: JobId) -> Result<(Log, Vec<Entry>)> {
-        let head = take(store, space, job_id).await?;
+    pub async fn reopen(store: &Store, space: &Space, job_id: JobId, worker: u64, from: Option<u64>) -> Result<(Log, Vec<Entry>)> {
+        let head = take(store, space, job_id, worker, from).await?;
         let head_bytes = head.encode();
         let journal = read::whole(store, &job_id)?;
         journal.agrees_with(&head).map_err(|e| e.at(format!("job {job_id}")))?;
         let read::Journal { entries, state, tip, .. } = journal;
         let (store, space) = (store.clone(), space.clone());
-        let log = Log { store, space, job_id, state, tip, head, head_bytes, pending: Vec::new(), pending_bytes: 0, hold: Hold::Held };
+        let rows = index::rows(&state, &space, job_id);
+        let (pending, beside) = (Vec::new(), Batch::new());
+        let log =
+            Log { store, space, job_id, state, tip, head, head_bytes, rows, worker, pending, pending_bytes: 0, beside, hold: Hold::Held };
         Ok((log, entries))
     }
 
@@ -138,7 +157,7 @@ impl Log {
     /// `too_large` where the journal, or what waits for a flush, is at its limit (what ends a call, an attempt or the
     /// job still fits into a full journal); `internal_error` where the entry cannot follow; `job_state_conflict` where
     /// this worker lost the job. The log is then as it was.
-    pub fn push(&mut self, body: Body) -> Result<u64> {
+    pub fn push(&mut self, body: Body) -> Result<Entry> {
         self.held()?;
         let seq = self.tip.next_seq;
         let at_ms = clock::now_ms().max(self.state.updated_at_ms);
@@ -149,7 +168,36 @@ impl Log {
         self.tip = Tip::after(&entry);
         self.pending_bytes += bytes.len();
         self.pending.push((seq, bytes));
-        Ok(seq)
+        Ok(entry)
+    }
+
+    /// True where an entry of this body may come next.
+    #[must_use]
+    pub fn takes(&self, body: &Body) -> bool {
+        self.state.takes(body)
+    }
+
+    /// A piece of mail that is entered now, or never will be: its row goes with the next flush.
+    pub fn strike(&mut self, mail: &MailKey) {
+        self.beside.delete(mail);
+    }
+
+    /// Mail for another job of the same space: it is left with the next flush.
+    pub fn send(&mut self, to: JobId, mail: Mail) {
+        mail.leave(&mut self.beside, &self.space, to);
+    }
+
+    /// What has to be written in one with the next flush, and what must hold for it.
+    pub fn beside(&mut self, batch: Batch) {
+        self.beside.append(batch);
+    }
+
+    /// Lets go of the job, whatever it is doing: nobody holds it afterwards, and another worker may take it up.
+    ///
+    /// # Errors
+    /// As [`Log::flush`].
+    pub async fn release(&mut self) -> Result<()> {
+        self.write(None).await
     }
 
     /// Puts everything pending on disk, in one batch. When this returns, it is there.
@@ -159,21 +207,29 @@ impl Log {
     /// otherwise: then it is not known whether it was written, and this log writes no more; [`Log::reopen`] tells.
     pub async fn flush(&mut self) -> Result<()> {
         self.held()?;
-        if self.pending.is_empty() {
+        if self.pending.is_empty() && self.beside.is_empty() {
             return Ok(());
         }
-        let head = Head::of(&self.state, &self.tip, self.journal_bytes(), self.head.epoch);
+        let needed = matches!(self.state.status(), Status::Ready | Status::Running);
+        self.write(needed.then_some(self.worker)).await
+    }
+
+    async fn write(&mut self, worker: Option<u64>) -> Result<()> {
+        self.held()?;
+        let head = Head::of(&self.state, &self.tip, self.journal_bytes(), self.head.epoch, worker);
         let head_bytes = head.encode();
         let job_key = JobKey { space: self.space.clone(), job_id: self.job_id };
         let mut batch = Batch::new();
         batch.expect(&job_key, Some(&self.head_bytes));
         batch.put(&job_key, head_bytes.clone());
-        if head.status != self.head.status {
-            batch.delete(&status_key(&self.head, &self.space, self.job_id));
-            batch.put(&status_key(&head, &self.space, self.job_id), Vec::new());
-        }
+        let rows = index::rows(&self.state, &self.space, self.job_id);
+        index::change(&mut batch, &self.rows, &rows);
         for (seq, bytes) in mem::take(&mut self.pending) {
             batch.put(&EntryKey { job_id: self.job_id, seq }, bytes);
+        }
+        batch.append(mem::take(&mut self.beside));
+        if head.status.is_final() && !self.head.status.is_final() {
+            self.tell_family(&mut batch);
         }
         self.pending_bytes = 0;
 
@@ -184,6 +240,7 @@ impl Log {
                 self.hold = Hold::Held;
                 self.head = head;
                 self.head_bytes = head_bytes;
+                self.rows = rows;
                 Ok(())
             }
             Err(CommitError::Guard) => {
@@ -191,6 +248,23 @@ impl Log {
                 Err(taken(&self.job_id))
             }
             Err(CommitError::Store(e)) => Err(e),
+        }
+    }
+
+    /// A job that has ended says so to the one that started it, and leaves no child behind.
+    fn tell_family(&self, batch: &mut Batch) {
+        if let Some(parent) = &self.state.parent {
+            let end = match self.state.status() {
+                Status::Completed => ChildEnd::Completed(self.state.output.clone().expect("what completed has an output")),
+                Status::Cancelled => ChildEnd::Cancelled,
+                _ => ChildEnd::Failed(self.state.failure.clone().unwrap_or_else(no_reason)),
+            };
+            Mail::ChildEnded(ChildEnded { child: parent.child, end }).leave(batch, &self.space, parent.job_id);
+        }
+        for child in self.state.children.iter().filter(|child| child.end.is_none()) {
+            let reason = format!("job {}, which had started it, is {}", self.job_id, self.state.status());
+            let request = CancelRequested { by: "parent".to_owned(), reason: Some(reason) };
+            Mail::Cancel(request).leave(batch, &self.space, child.job_id);
         }
     }
 
@@ -212,7 +286,7 @@ impl Log {
         &self.space
     }
 
-    /// This worker's number among those that took the job up.
+    /// How often the job was taken up.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.head.epoch
@@ -262,19 +336,20 @@ impl Log {
 }
 
 /// Writes the job's row with the next epoch; whoever held the job before can write no more.
-async fn take(store: &Store, space: &Space, job_id: JobId) -> Result<Head> {
+async fn take(store: &Store, space: &Space, job_id: JobId, worker: u64, from: Option<u64>) -> Result<Head> {
     let key = JobKey { space: space.clone(), job_id };
     let mut epoch = None;
     for _ in 0..limits::CONTENDED_TRIES_MAX {
         let bytes = store.get(&key)?.ok_or_else(|| read::no_such_job(&job_id))?;
         let found = read::decode_head(&job_id, &bytes)?;
-        if found.status.is_final() {
+        // A failed job can be begun again; what completed or was cancelled is done.
+        if matches!(found.status, Status::Completed | Status::Cancelled) {
             return Err(Error::new(Code::JobStateConflict, format!("job {job_id} is {} and takes no more entries", found.status)));
         }
-        if *epoch.get_or_insert(found.epoch) != found.epoch {
+        if *epoch.get_or_insert(found.epoch) != found.epoch || (found.worker != from && found.worker != Some(worker)) {
             return Err(taken(&job_id));
         }
-        let head = Head { epoch: found.epoch + 1, ..found };
+        let head = Head { epoch: found.epoch + 1, worker: Some(worker), ..found };
         let mut batch = Batch::new();
         batch.expect(&key, Some(&bytes));
         batch.put(&key, head.encode());
@@ -288,8 +363,8 @@ async fn take(store: &Store, space: &Space, job_id: JobId) -> Result<Head> {
     Err(Error::new(Code::Contended, format!("job {job_id} is being written so fast that it cannot be taken up; try again")))
 }
 
-fn status_key(head: &Head, space: &Space, job_id: JobId) -> StatusKey {
-    StatusKey { status: head.status.number(), space: space.clone(), job_id }
+fn no_reason() -> Failure {
+    Failure { step: None, message: "it stopped short".to_owned(), detail: None, cause: Cause::Internal }
 }
 
 fn taken(job_id: &JobId) -> Error {

@@ -137,7 +137,7 @@ impl Journal {
     /// Compares what the journal says with the job's row.
     pub(super) fn agrees_with(&self, head: &Head) -> Result<()> {
         self.tip.must_be(&head.tip())?;
-        let follows = Head::of(&self.state, &self.tip, self.bytes, head.epoch);
+        let follows = Head::of(&self.state, &self.tip, self.bytes, head.epoch, head.worker);
         let Some(difference) = head.difference(&follows) else { return Ok(()) };
         let last = self.tip.next_seq - 1;
         let message = format!("entry {last}: the job's row does not follow from the journal: {difference}");

@@ -1,23 +1,27 @@
 //! What a job is: the fold of its entries.
 //!
-//! Its job: say which entry may come next, and what is known once it has. It is pure; it knows neither bytes nor
-//! the store. The writer asks it before it writes, recovery asks it while it reads, and what people see is made of
-//! it, so the three cannot disagree. The rule: a move that is not listed in [`State::apply`] is refused.
+//! Its job: what is known of a job, and what follows from it. Which entry may come next stands in `moves`. It is pure; it
+//! knows neither bytes nor the store. The writer asks it before it writes, recovery asks it while it reads, and what people see
+//! is made of it, so the three cannot disagree. The rule: the status is never kept, it follows from the rest.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use super::control::{CancelRequested, Parked, Paused};
 use super::entry::{Body, Entry, Failure};
+use super::options::{Budget, Options, Parent};
 use super::status::Status;
+use super::waits::{ChildEnd, On, Signalled};
 use crate::contract::{Effect, ToolId};
-use crate::ids::{Digest, PlaybookId};
+use crate::ids::{Digest, JobId, PlaybookId};
 use crate::json::Json;
+use crate::limits;
 use crate::store::Payload;
 
 /// All that a journal says about its job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    status: Status,
-    next_seq: u64,
+    pub(super) next_seq: u64,
     /// The playbook it runs.
     pub playbook_id: PlaybookId,
     /// The playbook's version.
@@ -34,9 +38,39 @@ pub struct State {
     pub engine: String,
     /// Fuel it may use.
     pub fuel: u64,
+    /// How it is to be run.
+    pub options: Options,
+    /// What it may use up, as raised so far.
+    pub budget: Budget,
+    /// The job that started it.
+    pub parent: Option<Parent>,
+    /// Where its plan came from, where it was made for this job.
+    pub origin: Option<Json>,
     /// The ledger: the journal seen by tool call, oldest first.
     pub calls: Vec<LedgerRow>,
-    /// What the playbook returned.
+    /// Bytes of tool inputs and answers.
+    pub bytes: u64,
+    /// How often the call that is to be made next, or is under way, has been tried without success.
+    pub tries: u32,
+    /// How often the job has failed and was begun again.
+    pub job_tries: u32,
+    /// Waits so far.
+    pub waits: u64,
+    /// What it waits for.
+    pub wait: Option<Wait>,
+    /// Signals that no wait has taken, in their order.
+    pub signals: Vec<Untaken>,
+    /// The senders' names of all signals that came.
+    pub signal_ids: BTreeSet<String>,
+    /// Its children, in the order of their numbers.
+    pub children: Vec<Child>,
+    /// Who asked for it to be cancelled.
+    pub cancel: Option<CancelRequested>,
+    /// Who stopped it.
+    pub paused: Option<Paused>,
+    /// Why it was set aside.
+    pub parked: Option<Parked>,
+    /// What it returned.
     pub output: Option<Payload>,
     /// Why it stopped short.
     pub failure: Option<Failure>,
@@ -46,10 +80,20 @@ pub struct State {
     pub uncertain: Option<UncertainCall>,
     /// Workers that have begun it and left something in the journal.
     pub attempts: u32,
+    /// Attempts since the journal last moved on: a job that ends its worker shows here.
+    pub fruitless: u32,
+    /// The step of the last entry that has one, and when the first such entry was written.
+    pub step: Option<(String, u64)>,
     /// When it was accepted, in milliseconds since the Unix epoch.
     pub created_at_ms: u64,
     /// When its last entry was written.
     pub updated_at_ms: u64,
+    /// How it ended.
+    pub(super) ended: Option<Status>,
+    /// Children in the order in which they ended.
+    pub(super) ended_children: Vec<u32>,
+    /// Calls before the last wait or child: what stands before it is not made again.
+    pub(super) fixed_calls: usize,
 }
 
 /// One tool call as the journal knows it.
@@ -76,8 +120,10 @@ pub struct LedgerRow {
 pub enum CallState {
     /// Asked for; no answer is on record, so it may or may not have happened.
     Intended,
-    /// Its answer is on record.
+    /// Its output is on record.
     Returned,
+    /// Its error is on record.
+    Errored,
     /// It may or may not have happened, and the job waits until someone says which.
     Uncertain,
 }
@@ -91,6 +137,55 @@ pub struct UncertainCall {
     pub seq: u64,
     /// Why nobody knows whether it took effect.
     pub reason: String,
+}
+
+/// What a job waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wait {
+    /// Its number; the first is 1.
+    pub wait: u64,
+    /// The place of its entry.
+    pub seq: u64,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// The step it belongs to.
+    pub step: Option<String>,
+    /// For what.
+    pub on: On,
+    /// Until when at the most, in milliseconds since the Unix epoch.
+    pub until_ms: Option<u64>,
+}
+
+/// A signal that no wait has taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Untaken {
+    /// The place of its entry.
+    pub seq: u64,
+    /// What arrived.
+    pub signal: Signalled,
+}
+
+/// A child of the job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Child {
+    /// Its number; the first is 1.
+    pub child: u32,
+    /// The job that it is.
+    pub job_id: JobId,
+    /// The branch that it does; none where it runs a playbook.
+    pub branch: Option<String>,
+    /// What it runs.
+    pub playbook_id: PlaybookId,
+    /// The playbook's version.
+    pub version: u32,
+    /// Digest of its component.
+    pub component: Digest,
+    /// What it is run with.
+    pub input: Payload,
+    /// How it ended.
+    pub end: Option<ChildEnd>,
+    /// True once the guest asked for it to be cancelled.
+    pub cancelled: bool,
 }
 
 /// An entry that cannot stand where it stands: the entry and the state that it met.
@@ -130,30 +225,53 @@ impl State {
     /// # Errors
     /// Where it is not `created`, or not the first.
     pub fn begin(first: &Entry) -> Result<State, Illegal> {
-        let illegal = || Illegal { seq: first.seq, entry: in_words(&first.body), status: None, next_seq: 1, open_call: None };
-        match &first.body {
-            Body::Created { playbook_id, version, component, input, input_digest, grants, engine, fuel } if first.seq == 1 => Ok(State {
-                status: Status::Ready,
-                next_seq: 2,
-                playbook_id: playbook_id.clone(),
-                version: *version,
-                component: *component,
-                input: input.clone(),
-                input_digest: *input_digest,
-                grants: grants.clone(),
-                engine: engine.clone(),
-                fuel: *fuel,
-                calls: Vec::new(),
-                output: None,
-                failure: None,
-                fuel_used: None,
-                uncertain: None,
-                attempts: 0,
-                created_at_ms: first.at_ms,
-                updated_at_ms: first.at_ms,
-            }),
-            _ => Err(illegal()),
+        let Body::Created { playbook_id, version, component, input, input_digest, grants, engine, fuel, options, parent, origin } =
+            &first.body
+        else {
+            return Err(not_first(first));
+        };
+        if first.seq != 1 {
+            return Err(not_first(first));
         }
+        Ok(State {
+            next_seq: 2,
+            playbook_id: playbook_id.clone(),
+            version: *version,
+            component: *component,
+            input: input.clone(),
+            input_digest: *input_digest,
+            grants: grants.clone(),
+            engine: engine.clone(),
+            fuel: *fuel,
+            options: (**options).clone(),
+            budget: options.budget,
+            parent: parent.clone(),
+            origin: origin.clone(),
+            calls: Vec::new(),
+            bytes: 0,
+            tries: 0,
+            job_tries: 0,
+            waits: 0,
+            wait: None,
+            signals: Vec::new(),
+            signal_ids: BTreeSet::new(),
+            children: Vec::new(),
+            cancel: None,
+            paused: None,
+            parked: None,
+            output: None,
+            failure: None,
+            fuel_used: None,
+            uncertain: None,
+            attempts: 0,
+            fruitless: 0,
+            step: None,
+            created_at_ms: first.at_ms,
+            updated_at_ms: first.at_ms,
+            ended: None,
+            ended_children: Vec::new(),
+            fixed_calls: 0,
+        })
     }
 
     /// The state after all of `entries`.
@@ -170,77 +288,19 @@ impl State {
         Ok(state)
     }
 
-    /// Takes in the next entry. These are all the moves that there are:
-    ///
-    /// ```text
-    /// ready, running           called k+1          running     with no call open; k calls so far
-    /// running                  returned k          running     with call k open
-    /// ready, running           recorded            running     with no call open
-    /// ready, running           resumed n+1         running     n attempts so far; an open call stays open
-    /// running                  uncertain k         uncertain   with call k open, and its effect `once`
-    /// ready, running           completed           completed   with no call open
-    /// ready, running           failed              failed      an open call stays as it is: its answer never came
-    /// ```
-    ///
-    /// # Errors
-    /// [`Illegal`] with the entry and what it met; the state is as it was.
-    pub fn apply(&mut self, entry: &Entry) -> Result<(), Illegal> {
-        let open = self.open_call().map(|row| (row.call, row.effect));
-        if entry.seq != self.next_seq {
-            return Err(self.illegal(entry));
-        }
-        self.status = match (self.status, open, &entry.body) {
-            (Status::Ready | Status::Running, None, Body::Called { call, step, tool, effect, key, .. }) if *call == self.next_call() => {
-                self.calls.push(LedgerRow {
-                    call: *call,
-                    step: step.clone(),
-                    tool: tool.clone(),
-                    effect: *effect,
-                    key: key.clone(),
-                    seq: entry.seq,
-                    state: CallState::Intended,
-                });
-                Status::Running
-            }
-            (Status::Running, Some((open, _)), Body::Returned { call, .. }) if *call == open => {
-                self.last_call().state = CallState::Returned;
-                Status::Running
-            }
-            (Status::Ready | Status::Running, None, Body::Recorded { .. }) => Status::Running,
-            (Status::Ready | Status::Running, _, Body::Resumed { attempt }) if *attempt == self.attempts + 1 => {
-                self.attempts = *attempt;
-                Status::Running
-            }
-            (Status::Running, Some((open, Effect::Once)), Body::Uncertain { call, reason }) if *call == open => {
-                let row = self.last_call();
-                row.state = CallState::Uncertain;
-                let seq = row.seq;
-                self.uncertain = Some(UncertainCall { call: *call, seq, reason: reason.clone() });
-                Status::Uncertain
-            }
-            (Status::Ready | Status::Running, None, Body::Completed { output, fuel_used }) => {
-                self.output = Some(output.clone());
-                self.fuel_used = Some(*fuel_used);
-                Status::Completed
-            }
-            (Status::Ready | Status::Running, _, Body::Failed { failure, fuel_used }) => {
-                self.failure = Some(failure.clone());
-                self.fuel_used = Some(*fuel_used);
-                Status::Failed
-            }
-            _ => return Err(self.illegal(entry)),
-        };
-        // The first worker needs no entry of its own: what it leaves behind shows that it began.
-        self.attempts = self.attempts.max(1);
-        self.next_seq = entry.seq + 1;
-        self.updated_at_ms = entry.at_ms;
-        Ok(())
-    }
-
-    /// Where the job stands.
+    /// Where the job stands. What a person must do comes before what time will bring.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.status
+        match self {
+            State { ended: Some(ended), .. } => *ended,
+            State { paused: Some(_), .. } => Status::Paused,
+            State { uncertain: Some(_), .. } => Status::Uncertain,
+            State { parked: Some(_), .. } => Status::Parked,
+            State { wait: Some(_), .. } => Status::Waiting,
+            // The first worker needs no entry of its own: what it leaves behind shows that it began.
+            State { attempts: 0, .. } => Status::Ready,
+            _ => Status::Running,
+        }
     }
 
     /// The place of the next entry.
@@ -261,19 +321,57 @@ impl State {
         self.calls.last().filter(|row| row.state == CallState::Intended)
     }
 
-    fn last_call(&mut self) -> &mut LedgerRow {
-        self.calls.last_mut().expect("an open call is in the ledger")
-    }
-
-    fn illegal(&self, entry: &Entry) -> Illegal {
-        Illegal {
-            seq: entry.seq,
-            entry: in_words(&entry.body),
-            status: Some(self.status),
-            next_seq: self.next_seq,
-            open_call: self.open_call().map(|row| row.call),
+    /// When something is due though nobody says a word: a wait's deadline, or the job's own. In milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn due_ms(&self) -> Option<u64> {
+        let wait = self.wait.as_ref().and_then(|wait| wait.until_ms);
+        let job = self.options.timeout_ms.map(|ms| self.created_at_ms.saturating_add(ms));
+        match self.status() {
+            status if status.is_final() => None,
+            // A wait may run out while the job is stopped, and is told so when the job goes on.
+            Status::Waiting | Status::Paused => wait.into_iter().chain(job).min(),
+            _ => job,
         }
     }
+
+    /// The earliest call that a failed job can be begun again from: it and all after it failed or only looked, and
+    /// no wait and no child stands between.
+    #[must_use]
+    pub fn again_from(&self) -> Option<u64> {
+        let again =
+            |row: &&LedgerRow| row.state == CallState::Errored || (row.effect.touches_nothing() && row.state != CallState::Uncertain);
+        let step = self.calls.last()?.step.clone();
+        let tail = self.calls[self.fixed_calls.min(self.calls.len())..].iter().rev();
+        tail.take_while(again).take_while(|row| row.step == step).last().map(|row| row.call)
+    }
+
+    /// The first signal of this name that no wait has taken.
+    #[must_use]
+    pub fn untaken(&self, name: &str) -> Option<&Untaken> {
+        self.signals.iter().find(|untaken| untaken.signal.name == name)
+    }
+
+    /// True where one more signal is one too many.
+    #[must_use]
+    pub fn is_full_of_signals(&self) -> bool {
+        self.signals.len() >= limits::SIGNALS_UNTAKEN_MAX
+    }
+
+    /// The child of this number.
+    #[must_use]
+    pub fn child(&self, child: u32) -> Option<&Child> {
+        self.children.get(usize::try_from(child).ok()?.checked_sub(1)?)
+    }
+
+    /// The first of these children, in the order in which they ended, as far as any has.
+    #[must_use]
+    pub fn first_ended(&self, children: &[u32]) -> Option<u32> {
+        self.ended_children.iter().copied().find(|child| children.contains(child))
+    }
+}
+
+fn not_first(entry: &Entry) -> Illegal {
+    Illegal { seq: entry.seq, entry: in_words(&entry.body), status: None, next_seq: 1, open_call: None }
 }
 
 impl CallState {
@@ -282,19 +380,23 @@ impl CallState {
     pub fn as_str(self) -> &'static str {
         match self {
             CallState::Intended => "intended",
-            CallState::Returned => "returned",
+            CallState::Returned | CallState::Errored => "returned",
             CallState::Uncertain => "uncertain",
         }
     }
 }
 
 /// The kind, and the number that the move depends on.
-fn in_words(body: &Body) -> String {
+pub(super) fn in_words(body: &Body) -> String {
     match body {
         Body::Called { call, effect, .. } => format!("called {call} ({effect})"),
         Body::Returned { call, .. } => format!("returned {call}"),
         Body::Uncertain { call, .. } => format!("uncertain {call}"),
         Body::Resumed { attempt } => format!("resumed {attempt}"),
+        Body::Waiting(waiting) => format!("waiting {}", waiting.wait),
+        Body::Woken(woken) => format!("woken {}", woken.wait),
+        Body::Resolved(resolved) => format!("resolved {}", resolved.call),
+        Body::Retrying(retrying) => format!("retrying {}", retrying.call),
         _ => body.kind().to_owned(),
     }
 }

@@ -5,7 +5,7 @@
 //! One entry is one JSON object without white space, its fields in this order:
 //!
 //! ```text
-//! {"v":1,"seq":2,"at":1763632000000,"prev":"<64 hex digits>","body":{"called":{"call":1,"step":"bump",
+//! {"v":2,"seq":2,"at":1763632000000,"prev":"<64 hex digits>","body":{"called":{"call":1,"step":"bump",
 //!  "tool":"fs/write","effect":"idempotent","key":"...","input":{"inline":{"path":"a"}}}}}
 //! ```
 //!
@@ -28,7 +28,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use super::control::{CancelRequested, Cancelled, Continued, Drifted, Parked, Paused, Reattempted, Resolved, Retrying};
 use super::entry::{Answer, Body, Cause, Entry, Failure, Recorded};
+use super::options::{Options, Parent};
+use super::waits::{ChildCancelled, ChildEnded, ChildStarted, Signalled, Waiting, Woken};
 use crate::contract::{Effect, ErrorKind, ToolError, ToolId};
 use crate::error::{Code, Error};
 use crate::ids::{Digest, PlaybookId};
@@ -36,10 +39,10 @@ use crate::json::Json;
 use crate::store::Payload;
 
 /// The form that is written. Stands in every entry; never reused for another form.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
-/// How every entry of this form begins.
-const BEGINNING: &[u8] = br#"{"v":1,"#;
+/// How every entry of a form that this version reads begins. Form 1 had fewer kinds, and fewer fields in `created`.
+const BEGINNINGS: [&[u8]; 2] = [br#"{"v":1,"#, br#"{"v":2,"#];
 
 /// Why stored bytes are not an entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +79,7 @@ pub fn seal(seq: u64, at_ms: u64, prev: Digest, body: Body) -> (Entry, Vec<u8>) 
 /// # Errors
 /// Where `bytes` are not what [`seal`] writes.
 pub fn decode(bytes: &[u8]) -> Result<Entry, Unreadable> {
-    if !bytes.starts_with(BEGINNING) {
+    if !BEGINNINGS.iter().any(|beginning| bytes.starts_with(beginning)) {
         return Err(unknown_form(bytes));
     }
     let damaged = |e: &dyn std::fmt::Display| Unreadable::Damaged(e.to_string());
@@ -94,7 +97,7 @@ fn unknown_form(bytes: &[u8]) -> Unreadable {
     }
     match serde_json::from_slice::<Form>(bytes) {
         Ok(form) if form.v > u64::from(VERSION) => Unreadable::TooNew(form.v),
-        Ok(form) => Unreadable::Damaged(format!("form {} does not begin with {}", form.v, String::from_utf8_lossy(BEGINNING))),
+        Ok(form) => Unreadable::Damaged(format!("form {0} does not begin with {{\"v\":{0},", form.v)),
         Err(e) => Unreadable::Damaged(e.to_string()),
     }
 }
@@ -126,6 +129,12 @@ enum StoredBody<'a> {
         #[serde(borrow)]
         engine: Cow<'a, str>,
         fuel: u64,
+        #[serde(default, skip_serializing_if = "is_default_options")]
+        options: Cow<'a, Options>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<Parent>,
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+        origin: Option<&'a RawValue>,
     },
     Called {
         call: u64,
@@ -157,6 +166,21 @@ enum StoredBody<'a> {
         #[serde(borrow)]
         reason: Cow<'a, str>,
     },
+    Resolved(Cow<'a, Resolved>),
+    Retrying(Cow<'a, Retrying>),
+    Reattempted(Cow<'a, Reattempted>),
+    Waiting(Cow<'a, Waiting>),
+    Woken(Cow<'a, Woken>),
+    Signalled(Cow<'a, Signalled>),
+    ChildStarted(Cow<'a, ChildStarted>),
+    ChildCancelled(Cow<'a, ChildCancelled>),
+    ChildEnded(Cow<'a, ChildEnded>),
+    Paused(Cow<'a, Paused>),
+    Parked(Cow<'a, Parked>),
+    Continued(Cow<'a, Continued>),
+    Drifted(Cow<'a, Drifted>),
+    CancelRequested(Cow<'a, CancelRequested>),
+    Cancelled(Cow<'a, Cancelled>),
     Completed {
         #[serde(borrow)]
         output: StoredPayload<'a>,
@@ -201,6 +225,10 @@ enum StoredRecorded {
     Random(u64),
 }
 
+fn is_default_options(options: &Cow<'_, Options>) -> bool {
+    options.is_default()
+}
+
 /// A field that is there has a value, even where the value is `null`.
 fn there<'de, D: Deserializer<'de>>(d: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(d).map(Some)
@@ -209,7 +237,7 @@ fn there<'de, D: Deserializer<'de>>(d: D) -> Result<Option<&'de RawValue>, D::Er
 impl<'a> StoredBody<'a> {
     fn of(body: &'a Body) -> Self {
         match body {
-            Body::Created { playbook_id, version, component, input, input_digest, grants, engine, fuel } => {
+            Body::Created { playbook_id, version, component, input, input_digest, grants, engine, fuel, options, parent, origin } => {
                 debug_assert_eq!(*input_digest, digest_of(input), "an input's digest follows from the input");
                 StoredBody::Created {
                     playbook_id: playbook_id.as_str().into(),
@@ -219,6 +247,9 @@ impl<'a> StoredBody<'a> {
                     grants: grants.iter().map(raw).collect(),
                     engine: engine.into(),
                     fuel: *fuel,
+                    options: Cow::Borrowed(options),
+                    parent: parent.clone(),
+                    origin: origin.as_ref().map(raw),
                 }
             }
             Body::Called { call, step, tool, effect, key, input, input_digest } => {
@@ -242,6 +273,21 @@ impl<'a> StoredBody<'a> {
             },
             Body::Resumed { attempt } => StoredBody::Resumed { attempt: *attempt },
             Body::Uncertain { call, reason } => StoredBody::Uncertain { call: *call, reason: reason.into() },
+            Body::Resolved(fields) => StoredBody::Resolved(Cow::Borrowed(fields)),
+            Body::Retrying(fields) => StoredBody::Retrying(Cow::Borrowed(fields)),
+            Body::Reattempted(fields) => StoredBody::Reattempted(Cow::Borrowed(fields)),
+            Body::Waiting(fields) => StoredBody::Waiting(Cow::Borrowed(fields)),
+            Body::Woken(fields) => StoredBody::Woken(Cow::Borrowed(fields)),
+            Body::Signalled(fields) => StoredBody::Signalled(Cow::Borrowed(fields)),
+            Body::ChildStarted(fields) => StoredBody::ChildStarted(Cow::Borrowed(fields)),
+            Body::ChildCancelled(fields) => StoredBody::ChildCancelled(Cow::Borrowed(fields)),
+            Body::ChildEnded(fields) => StoredBody::ChildEnded(Cow::Borrowed(fields)),
+            Body::Paused(fields) => StoredBody::Paused(Cow::Borrowed(fields)),
+            Body::Parked(fields) => StoredBody::Parked(Cow::Borrowed(fields)),
+            Body::Continued(fields) => StoredBody::Continued(Cow::Borrowed(fields)),
+            Body::Drifted(fields) => StoredBody::Drifted(Cow::Borrowed(fields)),
+            Body::CancelRequested(fields) => StoredBody::CancelRequested(Cow::Borrowed(fields)),
+            Body::Cancelled(fields) => StoredBody::Cancelled(Cow::Borrowed(fields)),
             Body::Completed { output, fuel_used } => StoredBody::Completed { output: StoredPayload::of(output), fuel_used: *fuel_used },
             Body::Failed { failure, fuel_used } => StoredBody::Failed {
                 step: failure.step.as_deref().map(Cow::from),
@@ -255,7 +301,7 @@ impl<'a> StoredBody<'a> {
 
     fn into_body(self) -> Result<Body, String> {
         Ok(match self {
-            StoredBody::Created { playbook_id, version, component, input, grants, engine, fuel } => {
+            StoredBody::Created { playbook_id, version, component, input, grants, engine, fuel, options, parent, origin } => {
                 let input = input.into_payload();
                 Body::Created {
                     playbook_id: PlaybookId::parse(&playbook_id).map_err(|e| e.message)?,
@@ -266,6 +312,9 @@ impl<'a> StoredBody<'a> {
                     grants: grants.into_iter().map(json).collect(),
                     engine: engine.into_owned(),
                     fuel,
+                    options: Box::new(options.into_owned()),
+                    parent,
+                    origin: origin.map(json),
                 }
             }
             StoredBody::Called { call, step, tool, effect, key, input } => {
@@ -290,6 +339,21 @@ impl<'a> StoredBody<'a> {
             },
             StoredBody::Resumed { attempt } => Body::Resumed { attempt },
             StoredBody::Uncertain { call, reason } => Body::Uncertain { call, reason: reason.into_owned() },
+            StoredBody::Resolved(fields) => Body::Resolved(fields.into_owned()),
+            StoredBody::Retrying(fields) => Body::Retrying(fields.into_owned()),
+            StoredBody::Reattempted(fields) => Body::Reattempted(fields.into_owned()),
+            StoredBody::Waiting(fields) => Body::Waiting(fields.into_owned()),
+            StoredBody::Woken(fields) => Body::Woken(fields.into_owned()),
+            StoredBody::Signalled(fields) => Body::Signalled(fields.into_owned()),
+            StoredBody::ChildStarted(fields) => Body::ChildStarted(fields.into_owned()),
+            StoredBody::ChildCancelled(fields) => Body::ChildCancelled(fields.into_owned()),
+            StoredBody::ChildEnded(fields) => Body::ChildEnded(fields.into_owned()),
+            StoredBody::Paused(fields) => Body::Paused(fields.into_owned()),
+            StoredBody::Parked(fields) => Body::Parked(fields.into_owned()),
+            StoredBody::Continued(fields) => Body::Continued(fields.into_owned()),
+            StoredBody::Drifted(fields) => Body::Drifted(fields.into_owned()),
+            StoredBody::CancelRequested(fields) => Body::CancelRequested(fields.into_owned()),
+            StoredBody::Cancelled(fields) => Body::Cancelled(fields.into_owned()),
             StoredBody::Completed { output, fuel_used } => Body::Completed { output: output.into_payload(), fuel_used },
             StoredBody::Failed { step, message, detail, cause, fuel_used } => Body::Failed {
                 failure: Failure { step: step.map(Cow::into_owned), message: message.into_owned(), detail: detail.map(json), cause },

@@ -7,7 +7,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::control::Decision;
 use super::entry::{Answer, Body, Entry, Failure, Recorded};
+use super::waits::Wake;
 use crate::clock;
 use crate::contract::ToolError;
 use crate::json::Json;
@@ -28,7 +30,7 @@ pub fn object(entry: &Entry) -> Value {
     out.insert("kind".to_owned(), entry.body.kind().into());
     let mut put = |name: &str, value: Value| out.insert(name.to_owned(), value);
     match &entry.body {
-        Body::Created { playbook_id, version, component, input, input_digest, grants, engine, fuel } => {
+        Body::Created { playbook_id, version, component, input, input_digest, grants, engine, fuel, options, parent, origin } => {
             put("playbook_id", playbook_id.as_str().into());
             put("version", (*version).into());
             put("component", component.to_string().into());
@@ -37,6 +39,15 @@ pub fn object(entry: &Entry) -> Value {
             put("grants", grants.iter().map(Json::value).collect());
             put("engine", engine.as_str().into());
             put("fuel", (*fuel).into());
+            if !options.is_default() {
+                put("options", plain(options));
+            }
+            if let Some(parent) = parent {
+                put("parent", plain(parent));
+            }
+            if let Some(origin) = origin {
+                put("origin", origin.value());
+            }
         }
         Body::Called { call, step, tool, effect, key, input, input_digest } => {
             put("call", (*call).into());
@@ -70,6 +81,21 @@ pub fn object(entry: &Entry) -> Value {
             put("call", (*call).into());
             put("reason", reason.as_str().into());
         }
+        Body::Resolved(fields) => put_all(&mut put, fields),
+        Body::Retrying(fields) => put_all(&mut put, fields),
+        Body::Reattempted(fields) => put_all(&mut put, fields),
+        Body::Waiting(fields) => put_all(&mut put, fields),
+        Body::Woken(fields) => put_all(&mut put, fields),
+        Body::Signalled(fields) => put_all(&mut put, fields),
+        Body::ChildStarted(fields) => put_all(&mut put, fields),
+        Body::ChildCancelled(fields) => put_all(&mut put, fields),
+        Body::ChildEnded(fields) => put_all(&mut put, fields),
+        Body::Paused(fields) => put_all(&mut put, fields),
+        Body::Parked(fields) => put_all(&mut put, fields),
+        Body::Continued(fields) => put_all(&mut put, fields),
+        Body::Drifted(fields) => put_all(&mut put, fields),
+        Body::CancelRequested(fields) => put_all(&mut put, fields),
+        Body::Cancelled(fields) => put_all(&mut put, fields),
         Body::Completed { output, fuel_used } => {
             put_payload(&mut put, "output", output);
             put("fuel_used", (*fuel_used).into());
@@ -111,12 +137,89 @@ pub fn line(entry: &Entry) -> String {
         Body::Recorded { step, value: Recorded::Random(bits) } => format!("random number{}: {bits}", at_step(step.as_deref())),
         Body::Resumed { attempt } => format!("attempt {attempt} goes on from here"),
         Body::Uncertain { call, reason } => format!("call {call} may or may not have happened: {}", cut(reason)),
+        Body::Resolved(resolved) => format!("call {}: {} says that {}", resolved.call, cut(&resolved.by), decision(&resolved.decision)),
+        Body::Retrying(retrying) => format!(
+            "call {} came to nothing, {}: {}; it is made again not before {}",
+            retrying.call,
+            retrying.error.kind.as_str(),
+            cut(&retrying.error.message),
+            clock::rfc3339(retrying.until_ms)
+        ),
+        Body::Reattempted(again) => {
+            format!("begun again from call {} after failure {}: {}", again.from_call, again.tries, cut(&again.failure.message))
+        }
+        Body::Waiting(waiting) => {
+            let until = waiting.until_ms.map(|ms| format!(", until {}", clock::rfc3339(ms))).unwrap_or_default();
+            format!("waits for {}{}{until}", waiting.on.in_words(), at_step(waiting.step.as_deref()))
+        }
+        Body::Woken(woken) => format!("wait {} is over: {}", woken.wait, wake(&woken.by)),
+        Body::Signalled(signal) => format!("signal {:?} with {}", signal.name, short(&signal.payload)),
+        Body::ChildStarted(child) => format!(
+            "child {} is job {}: {}",
+            child.child,
+            child.job_id,
+            child.branch.as_ref().map_or_else(|| format!("playbook {}", child.playbook_id), |branch| format!("branch {branch:?}"))
+        ),
+        Body::ChildCancelled(child) => format!("child {} is to be cancelled", child.child),
+        Body::ChildEnded(child) => format!("child {} {}", child.child, child.end.as_str()),
+        Body::Paused(paused) => format!("paused by {}{}", cut(&paused.by), because(paused.reason.as_deref())),
+        Body::Parked(parked) => format!("set aside, {}: {}", parked.reason.as_str(), cut(&parked.message)),
+        Body::Continued(continued) => format!("goes on, says {}", cut(&continued.by)),
+        Body::Drifted(drifted) => format!("the world is no longer as the answer to call {} says: {}", drifted.call, cut(&drifted.what)),
+        Body::CancelRequested(cancel) => format!("to be cancelled, says {}{}", cut(&cancel.by), because(cancel.reason.as_deref())),
+        Body::Cancelled(cancelled) => format!("cancelled, fuel {}", cancelled.fuel_used),
         Body::Completed { output, fuel_used } => format!("output {}, fuel {fuel_used}", short(output)),
         Body::Failed { failure, fuel_used } => {
             format!("{}{}: {}, fuel {fuel_used}", failure.cause.as_str(), at_step(failure.step.as_deref()), cut(&failure.message))
         }
     };
     visible(&text)
+}
+
+fn decision(decision: &Decision) -> String {
+    match decision {
+        Decision::Happened(output) => format!("it happened and gave {}", short(output)),
+        Decision::Retry => "it is to be made again".to_owned(),
+        Decision::Fail(error) => format!("it failed: {}", cut(&error.message)),
+    }
+}
+
+fn wake(by: &Wake) -> String {
+    match by {
+        Wake::Elapsed => "the time has passed".to_owned(),
+        Wake::Expired => "the deadline passed first".to_owned(),
+        Wake::Signal { seq } => format!("the signal of entry {seq} was taken"),
+        Wake::Approved(verdict) => format!("approved by {}", cut(&verdict.by)),
+        Wake::Rejected(verdict) => format!("rejected by {}: {}", cut(&verdict.by), cut(verdict.answer.as_str())),
+        Wake::Child { child } => format!("child {child} has ended"),
+        Wake::Abandoned => "whoever performed it fell silent".to_owned(),
+        Wake::Cancelled => "the job is to be cancelled".to_owned(),
+    }
+}
+
+fn because(reason: Option<&str>) -> String {
+    reason.map(|reason| format!(": {}", cut(reason))).unwrap_or_default()
+}
+
+/// The fields as they are stored: these kinds were made for it.
+fn put_all(put: &mut impl FnMut(&str, Value) -> Option<Value>, fields: &impl serde::Serialize) {
+    let Value::Object(fields) = plain(fields) else { return };
+    for (name, value) in fields {
+        put(&name, opened(value));
+    }
+}
+
+/// A value stands as itself; one that lies in a blob keeps its name.
+fn opened(value: Value) -> Value {
+    match value {
+        Value::Object(mut fields) if fields.len() == 1 && fields.contains_key("inline") => fields.remove("inline").unwrap_or_default(),
+        Value::Object(fields) => Value::Object(fields.into_iter().map(|(name, value)| (name, opened(value))).collect()),
+        other => other,
+    }
+}
+
+fn plain(fields: &impl serde::Serialize) -> Value {
+    serde_json::to_value(fields).expect("an entry's fields print")
 }
 
 fn put_payload(put: &mut impl FnMut(&str, Value) -> Option<Value>, name: &str, payload: &Payload) {

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower};
 use wasmtime::{Result, StoreContextMut, StoreLimits};
 
-use super::effects::{Effects, Level, Stop};
-use super::imports::{DATA, FLOW};
+use super::effects::{Effects, Stop};
+use super::flow::link_flow;
+use super::imports::DATA;
 use crate::contract::{ErrorKind, Outcome, ToolError, ToolId};
 use crate::json::{self, Json};
 use crate::limits;
@@ -64,8 +65,8 @@ impl wasmtime::ResourceLimiter for Bounds {
     }
 }
 
-/// `wit/playbook.wit`, record `failure`.
-#[derive(ComponentType, Lift)]
+/// `wit/types.wit`, record `failure`.
+#[derive(ComponentType, Lift, Lower)]
 #[component(record)]
 pub(super) struct WitFailure {
     pub step: Option<String>,
@@ -94,6 +95,8 @@ enum WitErrorKind {
     Broken,
     #[component(name = "failed")]
     Failed,
+    #[component(name = "cancelled")]
+    Cancelled,
 }
 
 impl From<ErrorKind> for WitErrorKind {
@@ -107,6 +110,7 @@ impl From<ErrorKind> for WitErrorKind {
             ErrorKind::Timeout => WitErrorKind::Timeout,
             ErrorKind::Broken => WitErrorKind::Broken,
             ErrorKind::Failed => WitErrorKind::Failed,
+            ErrorKind::Cancelled => WitErrorKind::Cancelled,
         }
     }
 }
@@ -138,7 +142,7 @@ pub(super) fn link(linker: &mut Linker<Guest>, tools: &BTreeMap<String, ToolId>)
 }
 
 /// Ends the guest: the reason waits in the store, the trap carries it to the log.
-fn stopped(mut store: StoreContextMut<'_, Guest>, stop: Stop) -> wasmtime::Error {
+pub(super) fn stopped(mut store: StoreContextMut<'_, Guest>, stop: Stop) -> wasmtime::Error {
     let error = wasmtime::Error::msg(format!("stopped by the host: {stop:?}"));
     store.data_mut().stop = Some(stop);
     error
@@ -148,36 +152,6 @@ fn stopped(mut store: StoreContextMut<'_, Guest>, stop: Stop) -> wasmtime::Error
 pub(super) fn rewind_kill_switch(store: &mut StoreContextMut<'_, Guest>) {
     let ticks = limits::GUEST_BUSY_TIME_MAX.as_millis() / limits::EPOCH_TICK.as_millis();
     store.set_epoch_deadline(u64::try_from(ticks).expect("seconds in ticks fit"));
-}
-
-fn link_flow(linker: &mut Linker<Guest>) -> Result<()> {
-    let mut flow = linker.instance(FLOW)?;
-    flow.func_wrap("step", |mut store: StoreContextMut<'_, Guest>, (id,): (String,)| {
-        store.data_mut().effects.step(clipped(id, limits::ID_CHARS_MAX));
-        Ok(())
-    })?;
-    flow.func_wrap_async("now", |mut store: StoreContextMut<'_, Guest>, (): ()| {
-        Box::new(async move {
-            let answer = store.data_mut().effects.now().await;
-            rewind_kill_switch(&mut store);
-            answer.map(|ms| (ms,)).map_err(|stop| stopped(store, stop))
-        })
-    })?;
-    flow.func_wrap_async("random-u64", |mut store: StoreContextMut<'_, Guest>, (): ()| {
-        Box::new(async move {
-            let answer = store.data_mut().effects.random().await;
-            rewind_kill_switch(&mut store);
-            answer.map(|bits| (bits,)).map_err(|stop| stopped(store, stop))
-        })
-    })?;
-    flow.func_wrap("log", |mut store: StoreContextMut<'_, Guest>, (level, message): (Level, String)| {
-        let guest = store.data_mut();
-        guest.log_lines += 1;
-        if guest.log_lines <= limits::LOG_LINES_MAX {
-            guest.effects.log(level, clipped(message, limits::LOG_LINE_CHARS_MAX));
-        }
-        Ok(())
-    })
 }
 
 fn link_data(linker: &mut Linker<Guest>) -> Result<()> {
@@ -229,7 +203,7 @@ fn check(document: &serde_json::Value, schema: &serde_json::Value) -> Result<(),
 }
 
 /// A guest that calls text JSON when it is not broke a rule: a trap, not an answer.
-fn guest_json(function: &str, argument: &str, text: &str) -> Result<serde_json::Value> {
+pub(super) fn guest_json(function: &str, argument: &str, text: &str) -> Result<serde_json::Value> {
     json::parse(text.as_bytes()).map_err(|e| wasmtime::Error::msg(format!("data.{function}: its argument `{argument}` is not JSON: {e}")))
 }
 

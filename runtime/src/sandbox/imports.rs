@@ -19,9 +19,23 @@ pub const DATA: &str = "reprise:playbook/data@0.1.0";
 pub const TYPES: &str = "reprise:playbook/types@0.1.0";
 
 /// The functions of `flow` that this version provides.
-const FLOW_FUNCTIONS: [&str; 4] = ["step", "now", "random-u64", "log"];
-/// Those that come with durable waits.
-const FLOW_WAITS: [&str; 3] = ["sleep", "wait-signal", "approve"];
+const FLOW_FUNCTIONS: [&str; 15] = [
+    "step",
+    "step-with",
+    "sleep",
+    "wait-signal",
+    "approve",
+    "branch",
+    "start-branch",
+    "start-playbook",
+    "join",
+    "first",
+    "cancel-child",
+    "compensate",
+    "now",
+    "random-u64",
+    "log",
+];
 const DATA_FUNCTIONS: [&str; 4] = ["select", "text", "quote", "check"];
 
 /// Everything that a component may reach.
@@ -52,9 +66,7 @@ pub(super) fn sort(engine: &Engine, component: &Component, provides: impl Fn(&To
             TYPES if functions.is_empty() => {}
             FLOW => {
                 for f in &functions {
-                    if FLOW_WAITS.contains(&f.as_str()) {
-                        lack(&format!("{name}#{f}"), "durable waits are not part of this version".to_owned());
-                    } else if !FLOW_FUNCTIONS.contains(&f.as_str()) {
+                    if !FLOW_FUNCTIONS.contains(&f.as_str()) {
                         lack(&format!("{name}#{f}"), format!("flow has no such function; it has {}", FLOW_FUNCTIONS.join(", ")));
                     }
                 }

@@ -6,6 +6,7 @@
 
 mod cache;
 mod effects;
+mod flow;
 mod guest;
 mod imports;
 mod run;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-pub use effects::{Answering, Effects, Level, Stop};
+pub use effects::{Answering, ChildKind, ChildOutcome, Effects, GuestFailure, Interruption, Level, StepOptions, Stop, Waited};
 pub use imports::{DATA, FLOW, Imports, PLAYBOOK, TYPES};
 pub use run::{Ending, Finished};
 pub use scripted::{Line, Scripted};

@@ -2,7 +2,7 @@
 //!
 //! It must stay true that a script never does anything: an unrecorded call is a divergence.
 
-use super::effects::{Answering, Effects, Level, Stop};
+use super::effects::{Answering, Effects, Level, StepOptions, Stop};
 use crate::contract::{Outcome, ToolId};
 use crate::json::Json;
 
@@ -53,7 +53,7 @@ impl Scripted {
 }
 
 impl Effects for Scripted {
-    fn step(&mut self, id: String) {
+    fn step(&mut self, id: String, _options: StepOptions) {
         self.step = Some(id);
     }
 
@@ -62,12 +62,16 @@ impl Effects for Scripted {
     }
 
     fn now(&mut self) -> Answering<'_, u64> {
-        Box::pin(std::future::ready(Err(Stop::NotSupported("a recorded run has no clock readings to answer from".to_owned()))))
+        not_recorded("clock readings")
     }
 
     fn random(&mut self) -> Answering<'_, u64> {
-        Box::pin(std::future::ready(Err(Stop::NotSupported("a recorded run has no random numbers to answer from".to_owned()))))
+        not_recorded("random numbers")
     }
 
     fn log(&mut self, _level: Level, _message: String) {}
+}
+
+fn not_recorded<T: Send + 'static>(what: &str) -> Answering<'static, T> {
+    Box::pin(std::future::ready(Err(Stop::NotSupported(format!("a recorded run has no {what} to answer from")))))
 }

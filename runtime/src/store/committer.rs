@@ -25,6 +25,7 @@ use crate::store::batch::{Batch, CommitError};
 use crate::store::health::Health;
 use crate::store::row;
 use crate::store::tree::{Flush, Group, Seen, Tree};
+use crate::store::watch::Watchers;
 use crate::{limits, metrics, spans};
 
 /// A batch in the queue, and who waits for it.
@@ -43,10 +44,10 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn start(tree: Arc<Tree>, flush: Flush, health: Arc<Health>) -> Result<Self> {
+    pub(super) fn start(tree: Arc<Tree>, flush: Flush, health: Arc<Health>, watchers: Arc<Watchers>) -> Result<Self> {
         let (queue, waiting) = mpsc::channel(limits::COMMIT_QUEUE);
         let (ends, ended) = oneshot::channel();
-        let mut work = Work { tree, flush, health: health.clone() };
+        let mut work = Work { tree, flush, health: health.clone(), watchers };
         let thread = thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || {
@@ -107,6 +108,7 @@ struct Work {
     tree: Arc<Tree>,
     flush: Flush,
     health: Arc<Health>,
+    watchers: Arc<Watchers>,
 }
 
 impl Work {
@@ -159,6 +161,8 @@ impl Work {
         if group.values().all(|seen| seen.change.is_none()) {
             return Ok(());
         }
+        // Also where nobody watches yet: who begins to while the flush goes on reads what was there before it.
+        let written: Vec<Vec<u8>> = group.iter().filter(|(_, seen)| seen.change.is_some()).map(|(key, _)| key.clone()).collect();
         let begun = Instant::now();
         let flushed = self.tree.apply(group).map_err(|e| e.message).and_then(|()| (self.flush)());
         metrics::store_flushed(batches, begun.elapsed().as_secs_f64(), flushed.is_ok());
@@ -168,6 +172,7 @@ impl Work {
         // A thread of sled's may have died and yet the flush came back: it is not to be believed.
         self.health.check()?;
         self.tree.reveal();
+        self.watchers.tell(&written);
         Ok(())
     }
 }

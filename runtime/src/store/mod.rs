@@ -20,6 +20,7 @@ mod health;
 mod keys;
 mod row;
 mod tree;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -35,14 +36,15 @@ use serde::{Deserialize, Serialize};
 pub use self::batch::{Batch, CommitError};
 pub use self::blobs::Blobs;
 pub use self::keys::{
-    AfterKey, ContentKey, EntryKey, IdempotencyKey, JobKey, Key, Kind, PlaybookKey, Prefix, RunHeadKey, RunKey, StatusKey, StepKey,
-    VersionKey,
+    AfterKey, ApprovalKey, ClaimKey, ContentKey, EntryKey, ExternalKey, IdempotencyKey, JobKey, Key, Kind, MailKey, PlaybookKey, Prefix,
+    RunHeadKey, RunKey, StatusKey, StepKey, TimerKey, VersionKey, WorkerKey,
 };
 
 use self::committer::Committer;
 use self::data_dir::DataDir;
 use self::health::Health;
 use self::tree::{Flush, Order, Range, Tree};
+use self::watch::Watchers;
 use crate::error::{Code, Error, Result};
 use crate::ids::Digest;
 use crate::json::Json;
@@ -60,6 +62,9 @@ struct Open {
     blobs: Arc<Blobs>,
     health: Arc<Health>,
     dir: Arc<DataDir>,
+    watchers: Arc<Watchers>,
+    /// Made anew at each opening: a row that names another was left by a process that has ended, since the lock is ours.
+    opening: uuid::Uuid,
 }
 
 impl Open {
@@ -106,8 +111,10 @@ impl Store {
         data_dir::sync_dir(dir.path())?;
         let health = Health::new();
         health::watch_sleds_threads(&health);
-        let committer = Committer::start(tree.clone(), around(tree.flusher()?), health.clone())?;
-        Ok(Store(Arc::new(Open { committer: Some(committer), tree: Some(tree), blobs, health, dir })))
+        let watchers = Arc::<Watchers>::default();
+        let committer = Committer::start(tree.clone(), around(tree.flusher()?), health.clone(), watchers.clone())?;
+        let opening = uuid::Uuid::now_v7();
+        Ok(Store(Arc::new(Open { committer: Some(committer), tree: Some(tree), blobs, health, dir, watchers, opening })))
     }
 
     /// The value of `key`, if it is there.
@@ -185,6 +192,18 @@ impl Store {
         batch.check()?;
         batch.set_large_rows_aside(&self.0.blobs)?;
         self.0.committer().commit_blocking(batch)
+    }
+
+    /// Its `changed()` resolves after each write of `key` from now on, however it came about.
+    #[must_use]
+    pub fn watch<K: Key>(&self, key: &K) -> tokio::sync::watch::Receiver<u64> {
+        self.0.watchers.watch(key.encode())
+    }
+
+    /// Names this opening of the data directory. One process at a time has it open, so whoever wrote another name has ended.
+    #[must_use]
+    pub fn opening(&self) -> uuid::Uuid {
+        self.0.opening
     }
 
     /// The large values of this store.

@@ -18,6 +18,7 @@
 
 mod job;
 mod playbook;
+mod work;
 mod run;
 
 use std::fmt::Debug;
@@ -26,6 +27,7 @@ use std::marker::PhantomData;
 pub use self::job::{EntryKey, IdempotencyKey, JobKey, StatusKey};
 pub use self::playbook::{ContentKey, PlaybookKey, VersionKey};
 pub use self::run::{AfterKey, RunHeadKey, RunKey, StepKey};
+pub use self::work::{ApprovalKey, ClaimKey, ExternalKey, MailKey, TimerKey, WorkerKey};
 
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
@@ -59,6 +61,26 @@ pub enum Kind {
     Idempotency = 10,
     /// [`ContentKey`]
     Content = 11,
+    /// [`MailKey`]
+    Mail = 12,
+    /// [`TimerKey`]
+    Timer = 13,
+    /// [`ApprovalKey`]
+    Approval = 14,
+    /// [`ExternalKey`]
+    External = 15,
+    /// [`ClaimKey`]
+    Claim = 16,
+    /// [`WorkerKey`]
+    Worker = 17,
+}
+
+/// What whoever watches a key watches: the row itself, and of mail all that there is for the job.
+pub(super) fn topic(key: &[u8]) -> &[u8] {
+    match key.first() {
+        Some(kind) if *kind == Kind::Mail as u8 => &key[..key.len() - 16],
+        _ => key,
+    }
 }
 
 /// The name of one row.

@@ -11,6 +11,7 @@
 //! paths of several parts, through trailing slashes and through links (RUSTSEC-2026-0269).
 
 mod atomic;
+mod confirm;
 mod list;
 mod read;
 mod remove;
@@ -29,16 +30,17 @@ use crate::limits;
 
 use super::config;
 use super::grants::{Access, GrantName, OpenDir};
-use super::{Call, Info, Run, input};
+use super::tool::Recorded;
+use super::{Call, Info, Tool, input};
 
 /// Each of them.
-pub(super) fn tools() -> Vec<(Info, Run)> {
+pub(super) fn tools() -> Vec<Tool> {
     vec![
-        (list::info(), list::call),
-        (read::info(), read::call),
-        (remove::info(), remove::call),
-        (replace::info(), replace::call),
-        (write::info(), write::call),
+        Tool::blocking(list::info(), list::call).confirmed(confirm::list),
+        Tool::blocking(read::info(), read::call).confirmed(confirm::read),
+        Tool::blocking(remove::info(), remove::call).confirmed(confirm::gone),
+        Tool::blocking(replace::info(), replace::call).reconciled(replace::reconcile).confirmed(confirm::content),
+        Tool::blocking(write::info(), write::call).confirmed(confirm::content),
     ]
 }
 

@@ -1,0 +1,62 @@
+//! Mail: what someone wants entered into the journal of a job that a worker holds.
+//!
+//! Only the worker that holds a job writes its journal. Whoever else has something to say leaves it here, as a row that is on
+//! disk before it is acknowledged; the worker enters it at the next chance and strikes the row out in the same batch, so that
+//! it is entered exactly once. It knows neither workers nor guests.
+
+use serde::{Deserialize, Serialize};
+
+use super::control::{CancelRequested, Paused};
+use super::waits::{ChildEnded, Signalled};
+use crate::error::{Code, Error, Result};
+use crate::ids::{self, JobId, Space};
+use crate::limits;
+use crate::store::{Batch, MailKey, Store};
+
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mail {
+    /// A signal arrived.
+    Signal(Signalled),
+    /// Someone asks for the job to end.
+    Cancel(CancelRequested),
+    /// Someone asks for it to stop at the next step.
+    Pause(Paused),
+    /// A child has ended.
+    ChildEnded(ChildEnded),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    v: u8,
+    mail: Mail,
+}
+
+impl Mail {
+    /// Makes `batch` leave this for a job. A signal with a name of its own has one row, however often it is sent.
+    pub fn leave(self, batch: &mut Batch, space: &Space, job_id: JobId) {
+        let id = match &self {
+            Mail::Signal(Signalled { signal_id: Some(id), .. }) => {
+                let digest = crate::ids::Digest::of(id.as_bytes());
+                digest.as_bytes()[..16].try_into().expect("a digest has 32 bytes")
+            }
+            _ => ids::fresh_order(),
+        };
+        let row = serde_json::to_vec(&Row { v: 1, mail: self }).expect("mail prints");
+        batch.put(&MailKey { space: space.clone(), job_id, id }, row);
+    }
+
+    /// All that was left for a job.
+    ///
+    /// # Errors
+    /// `data_corrupt`, and what the store says.
+    pub fn of_job(store: &Store, space: &Space, job_id: &JobId) -> Result<Vec<(MailKey, Mail)>> {
+        let rows = store.scan(&MailKey::of_job(space, job_id), None, limits::SIGNALS_UNTAKEN_MAX)?;
+        let read = |(key, row): (MailKey, Vec<u8>)| match serde_json::from_slice::<Row>(&row) {
+            Ok(row) => Ok((key, row.mail)),
+            Err(e) => Err(Error::new(Code::DataCorrupt, format!("job {job_id}: a row of its mail: {e}"))),
+        };
+        rows.into_iter().map(read).collect()
+    }
+}

@@ -1,0 +1,188 @@
+//! How a job is to be run, as its first entry has it: what a client may ask for beside playbook and input.
+//!
+//! Its job: the words, their bounds and their defaults. What follows from them is the driver's. The rule: a job's options never
+//! change after its first entry; only its budget can be raised, by an entry that says so.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Issue;
+use crate::ids::JobId;
+use crate::limits;
+
+/// How a job is run. Everything has a default, and what is at its default is not stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Who goes first where jobs wait for a slot: 0 to 9, the higher the sooner.
+    #[serde(skip_serializing_if = "is_default_priority")]
+    pub priority: u8,
+    /// How often a tool call is tried in all where its error may pass (`unavailable`, and `timeout` of what may be repeated).
+    #[serde(skip_serializing_if = "is_one")]
+    pub tries: u32,
+    /// The pause before the second try, in milliseconds. Doubled before each further one, and shortened by up to half at random.
+    #[serde(skip_serializing_if = "is_default_pause")]
+    pub first_pause_ms: u64,
+    /// How often the job is tried in all where the playbook fails at a call that may be made again.
+    #[serde(skip_serializing_if = "is_one")]
+    pub job_tries: u32,
+    /// What becomes of it when these tries are used up.
+    #[serde(skip_serializing_if = "is_default")]
+    pub when_exhausted: WhenExhausted,
+    /// Time for one tool call, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call_timeout_ms: Option<u64>,
+    /// Time for all of a step, pauses included, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_timeout_ms: Option<u64>,
+    /// Time from the job's making to its end, waits included, in milliseconds. The job fails when it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// What it may use up before it is parked.
+    #[serde(skip_serializing_if = "is_default")]
+    pub budget: Budget,
+    /// Whether recorded answers are held against the world before a resumed job goes on from them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub confirm: Confirm,
+}
+
+/// What a job may use up; it is parked, not failed, when it would need more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Budget {
+    /// WebAssembly operations, roughly, of one attempt from its beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
+    /// Tool calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u64>,
+    /// Bytes of tool inputs and answers together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Milliseconds since the job was made, waits included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wall_ms: Option<u64>,
+}
+
+impl Budget {
+    /// This budget with what `raised` names in its place.
+    #[must_use]
+    pub fn raised(self, raised: Budget) -> Budget {
+        Budget {
+            fuel: raised.fuel.or(self.fuel),
+            calls: raised.calls.or(self.calls),
+            bytes: raised.bytes.or(self.bytes),
+            wall_ms: raised.wall_ms.or(self.wall_ms),
+        }
+    }
+}
+
+/// What becomes of a job whose tries are used up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenExhausted {
+    /// It is set aside with the reason; a person can let it go on.
+    #[default]
+    Park,
+    /// It fails.
+    Fail,
+}
+
+/// What is done where the world is no longer as a recorded answer says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirm {
+    /// Nobody looks.
+    #[default]
+    Off,
+    /// The job fails.
+    Strict,
+    /// It is noted, and the job goes on.
+    Warn,
+    /// The job is parked until a person lets it go on.
+    Ask,
+}
+
+/// The job that started this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The job, in the same space.
+    pub job_id: JobId,
+    /// Which of its children this is; the first is 1.
+    pub child: u32,
+    /// How many jobs stand above this one.
+    pub depth: u32,
+    /// The branch of the component that it does; none where it runs a playbook of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+}
+
+const PRIORITY_DEFAULT: u8 = 5;
+const FIRST_PAUSE_MS_DEFAULT: u64 = 1_000;
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            priority: PRIORITY_DEFAULT,
+            tries: 1,
+            first_pause_ms: FIRST_PAUSE_MS_DEFAULT,
+            job_tries: 1,
+            when_exhausted: WhenExhausted::Park,
+            call_timeout_ms: None,
+            step_timeout_ms: None,
+            timeout_ms: None,
+            budget: Budget::default(),
+            confirm: Confirm::Off,
+        }
+    }
+}
+
+impl Options {
+    /// Every place that is out of its bounds; the paths are below `at`.
+    #[must_use]
+    pub fn issues(&self, at: &str) -> Vec<Issue> {
+        let mut issues = Vec::new();
+        let mut within = |name: &str, value: Option<u64>, low: u64, high: u64| {
+            if let Some(value) = value.filter(|value| !(low..=high).contains(value)) {
+                issues.push(Issue { path: format!("{at}/{name}"), message: format!("{value} is not between {low} and {high}") });
+            }
+        };
+        within("priority", Some(self.priority.into()), 0, 9);
+        within("tries", Some(self.tries.into()), 1, limits::TRIES_MAX.into());
+        within("first_pause_ms", Some(self.first_pause_ms), 0, limits::PAUSE_MS_MAX);
+        within("job_tries", Some(self.job_tries.into()), 1, limits::TRIES_MAX.into());
+        within("call_timeout_ms", self.call_timeout_ms, 1, limits::WAIT_TIME_MS_MAX);
+        within("step_timeout_ms", self.step_timeout_ms, 1, limits::WAIT_TIME_MS_MAX);
+        within("timeout_ms", self.timeout_ms, 1, limits::WAIT_TIME_MS_MAX);
+        within("budget/fuel", self.budget.fuel, 1, limits::JOB_FUEL_MAX);
+        within("budget/calls", self.budget.calls, 1, u64::MAX);
+        within("budget/bytes", self.budget.bytes, 1, u64::MAX);
+        within("budget/wall_ms", self.budget.wall_ms, 1, limits::WAIT_TIME_MS_MAX);
+        issues
+    }
+
+    /// True where nothing is said.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Options::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_default_priority(priority: &u8) -> bool {
+    *priority == PRIORITY_DEFAULT
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_default_pause(ms: &u64) -> bool {
+    *ms == FIRST_PAUSE_MS_DEFAULT
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_one(n: &u32) -> bool {
+    *n == 1
+}
