@@ -203,6 +203,17 @@ fn each_client_hears_every_entry_once_whenever_it_comes_and_however_slowly_it_li
     assert_eq!(everything.len() as u64, ENTRIES);
 }
 
+#[test]
+fn an_entry_is_heard_while_the_job_goes_on() {
+    let serving = Serving::start();
+    let live = (0..6).any(|attempt| {
+        let job = serving.job("long", Duration::from_millis(30 << attempt));
+        let heard = serving.events(&job, "", None).take(4).count();
+        heard == 4 && (serving.listed(&job).len() as u64) < ENTRIES
+    });
+    assert!(live, "each time the job was over before its fourth entry was heard");
+}
+
 /// Passes on what it reads, and tells of the first bytes.
 struct Telling {
     of: BufReader<Box<dyn Read + Send>>,
