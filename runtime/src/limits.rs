@@ -179,7 +179,7 @@ pub const JOURNAL_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Entries of a journal that are read at a time for someone who watches: at their largest (two values inline) they take two megabytes.
 pub const WATCHED_AT_ONCE: usize = 32;
 /// Time after which someone who watches a job looks again though nobody woke them: a wake-up that is lost makes them late, not wrong.
-pub const WATCH_LOOK_AGAIN: Duration = Duration::from_secs(1);
+pub const WATCH_LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Journals that a server sends as events at the same time. Each holds a connection and up to two megabytes.
 pub const JOURNAL_STREAMS_MAX: usize = 256;
 /// Connections that `reprise jobs watch` makes in vain, one after the other, before it gives up: a minute, in which a server can be restarted.

@@ -79,8 +79,11 @@ mod otlp {
         }
 
         pub(super) fn of(exporter: SpanExporter) -> Sender {
-            let resource = Resource::builder().with_service_name("reprise").build();
-            Sender(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+            let resource = Resource::builder();
+            // The builder has read the standard's variables; what it is given wins over them.
+            let named = std::env::var_os("OTEL_SERVICE_NAME").is_some();
+            let resource = if named { resource } else { resource.with_service_name("reprise") };
+            Sender(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build())
         }
 
         pub(super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {

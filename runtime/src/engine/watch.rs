@@ -10,7 +10,7 @@ use super::Engine;
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
 use crate::journal::{self, Entry, Status};
-use crate::store::StatusKey;
+use crate::store::{JobKey, StatusKey};
 use crate::{blocking, limits};
 
 /// What there is to tell of a job.
@@ -29,7 +29,8 @@ pub struct Watch {
     job_id: JobId,
     /// The last entry that was told.
     after: Option<u64>,
-    changes: Option<watch::Receiver<u64>>,
+    /// Of the job's row, which each of its entries is written with.
+    changes: watch::Receiver<u64>,
 }
 
 impl Engine {
@@ -38,7 +39,7 @@ impl Engine {
     /// # Errors
     /// `job_not_found`, what the store says.
     pub fn watch(&self, space: &Space, job_id: &JobId, after: Option<u64>) -> Result<Watch> {
-        let changes = self.scheduler.follow(job_id);
+        let changes = self.store.watch(&JobKey { space: space.clone(), job_id: *job_id });
         if journal::head_of(&self.store, space, job_id)?.is_none() {
             return Err(Error::new(Code::JobNotFound, format!("no job {job_id}; `reprise jobs list` shows what there is")));
         }
@@ -72,6 +73,8 @@ impl Watch {
     /// `data_corrupt` that names the entry, what the store says.
     pub async fn next(&mut self) -> Result<News> {
         loop {
+            // Before the read: what is written from here on is a change.
+            self.changes.borrow_and_update();
             let (engine, space, job_id, after) = (self.engine.clone(), self.space.clone(), self.job_id, self.after);
             let (status, entries) = blocking::run(move || {
                 let head = journal::head_of(&engine.store, &space, &job_id)?;
@@ -86,19 +89,8 @@ impl Watch {
             if status.is_final() {
                 return Ok(News::End(status));
             }
-            self.change().await;
-        }
-    }
-
-    /// Waits until the job has moved on, or until it is time to look by oneself.
-    async fn change(&mut self) {
-        let Some(changes) = &mut self.changes else {
-            tokio::time::sleep(limits::WATCH_LOOK_AGAIN).await;
-            self.changes = self.engine.scheduler.follow(&self.job_id);
-            return;
-        };
-        if let Ok(Err(_)) = tokio::time::timeout(limits::WATCH_LOOK_AGAIN, changes.changed()).await {
-            self.changes = None;
+            // A wake-up is a hint: without one it is looked all the same, only later.
+            let _ = tokio::time::timeout(limits::WATCH_LOOK_AGAIN, self.changes.changed()).await;
         }
     }
 }

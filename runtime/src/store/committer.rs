@@ -161,10 +161,8 @@ impl Work {
         if group.values().all(|seen| seen.change.is_none()) {
             return Ok(());
         }
-        let written: Vec<Vec<u8>> = match self.watchers.is_empty() {
-            true => Vec::new(),
-            false => group.iter().filter(|(_, seen)| seen.change.is_some()).map(|(key, _)| key.clone()).collect(),
-        };
+        // Also where nobody watches yet: who begins to while the flush goes on reads what was there before it.
+        let written: Vec<Vec<u8>> = group.iter().filter(|(_, seen)| seen.change.is_some()).map(|(key, _)| key.clone()).collect();
         let begun = Instant::now();
         let flushed = self.tree.apply(group).map_err(|e| e.message).and_then(|()| (self.flush)());
         metrics::store_flushed(batches, begun.elapsed().as_secs_f64(), flushed.is_ok());

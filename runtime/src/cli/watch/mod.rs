@@ -30,7 +30,7 @@ pub(super) async fn watch(global: &Global, args: JobWatch, output: &Output) -> R
             let interrupt = Interrupt::listen()?;
             let remote = Remote::new(url, &global.space()?, &job, args.after)?;
             tokio::select! {
-                status = remote.to_its_end(|entry| screen.entry(entry)) => Some(status?),
+                status = remote.follow(|entry| screen.entry(entry)) => Some(status?),
                 () = interrupt.asked() => None,
             }
         }

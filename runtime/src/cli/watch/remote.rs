@@ -58,7 +58,7 @@ impl Remote {
     ///
     /// # Errors
     /// `server_unreachable`, what the server answers with.
-    pub(super) async fn to_its_end(mut self, mut each: impl FnMut(&Value)) -> Result<Status> {
+    pub(super) async fn follow(mut self, mut each: impl FnMut(&Value)) -> Result<Status> {
         let mut answered = false;
         let mut in_vain = 0;
         loop {
