@@ -56,7 +56,7 @@ async fn playbook(engine: &Engine, text: &str) -> PlaybookId {
 
 fn request(playbook_id: &PlaybookId, key: Option<&str>) -> JobRequest {
     let input = Json::parse(b"{}").unwrap();
-    JobRequest { playbook_id: playbook_id.clone(), version: None, input, idempotency_key: key.map(str::to_owned), grants: Vec::new() }
+    JobRequest { playbook_id: playbook_id.clone(), version: None, input, idempotency_key: key.map(str::to_owned), grants: Vec::new(), options: Options::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

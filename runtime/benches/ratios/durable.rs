@@ -25,7 +25,7 @@ pub(super) async fn with_caller(data: &Path) -> (Engine, PlaybookId) {
 
 fn request(playbook_id: &PlaybookId, calls: usize) -> JobRequest {
     let input = Json::parse(guest::calls(calls).as_bytes()).expect("it is JSON");
-    JobRequest { playbook_id: playbook_id.clone(), version: None, input, idempotency_key: None, grants: Vec::new() }
+    JobRequest { playbook_id: playbook_id.clone(), version: None, input, idempotency_key: None, grants: Vec::new(), options: Options::default() }
 }
 
 async fn run(engine: &Engine, playbook: &PlaybookId, calls: usize) {

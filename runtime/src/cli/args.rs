@@ -293,7 +293,16 @@ impl Global {
 
     /// Opens the engine on the data directory; blocks only while it opens.
     pub(super) async fn engine(&self, grants: Vec<Grant>) -> Result<Engine> {
-        let settings = Settings { data: self.data()?, config: self.config.clone(), grants };
+        self.opened(grants, false).await
+    }
+
+    /// As [`Global::engine`], for a process that looks after every job of the directory.
+    pub(super) async fn serving(&self, grants: Vec<Grant>) -> Result<Engine> {
+        self.opened(grants, true).await
+    }
+
+    async fn opened(&self, grants: Vec<Grant>, serves: bool) -> Result<Engine> {
+        let settings = Settings { data: self.data()?, config: self.config.clone(), grants, serves };
         crate::blocking::run(move || Engine::open(&settings)).await
     }
 

@@ -5,6 +5,7 @@
 //! or exit codes.
 
 mod candidate;
+mod control;
 mod inspect;
 mod jobs;
 mod playbooks;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub use control::ApprovalView;
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
@@ -24,7 +26,7 @@ pub use steps::StepTemplate;
 pub use watch::{News, Watch};
 
 use crate::error::{Code, Error, Result};
-use crate::jobs::Scheduler;
+use crate::jobs::{Catalogue, Rules, Scheduler, Target};
 use crate::lifecycle::Playbooks;
 use crate::limits;
 use crate::runs::Runs;
@@ -56,13 +58,16 @@ pub struct Settings {
     pub config: Option<PathBuf>,
     /// Further grants to all jobs, from the command line.
     pub grants: Vec<Grant>,
+    /// Whether this process looks after every job of the directory (timers, mail, jobs of workers that died), as a server
+    /// does, or only after those that it is told to run.
+    pub serves: bool,
 }
 
 impl Settings {
     /// A data directory without further grants.
     #[must_use]
     pub fn of(data: impl Into<PathBuf>) -> Self {
-        Settings { data: data.into(), config: None, grants: Vec::new() }
+        Settings { data: data.into(), config: None, grants: Vec::new(), serves: true }
     }
 
     fn all_grants(&self) -> Result<Vec<Grant>> {
@@ -89,10 +94,12 @@ impl Engine {
         let sandbox = Sandbox::new(Some(&settings.data.join("compiled")))?;
         let tools = Registry::builtin();
         let admissions = Arc::new(Semaphore::new(limits::ADMISSIONS_MAX));
-        let scheduler = Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), grants);
+        let playbooks = Playbooks::new(store.clone());
+        let rules = Rules { grants, looks_after_all: settings.serves, ..Rules::default() };
+        let scheduler = Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), rules, catalogue(&playbooks));
         Ok(Engine {
             runs: Runs::new(store.clone()),
-            playbooks: Playbooks::new(store.clone()),
+            playbooks,
             store,
             sandbox,
             tools,
@@ -159,6 +166,15 @@ impl Engine {
     pub async fn shut_down(&self) {
         self.scheduler.shut_down().await;
     }
+}
+
+/// Finds what a job starts as its child.
+fn catalogue(playbooks: &Playbooks) -> Catalogue {
+    let playbooks = playbooks.clone();
+    Arc::new(move |space, id| {
+        let version = playbooks.get(space, id, None)?;
+        Ok((Target { playbook_id: version.playbook_id, version: version.version }, version.component))
+    })
 }
 
 /// A job that could change the data directory could change its own past.

@@ -22,7 +22,7 @@ use crate::error::{Code, Result};
 use crate::fields::Fields;
 use crate::ids::{JobId, PlaybookId};
 use crate::jobs::Manner;
-use crate::journal::{Filter, Head, Status};
+use crate::journal::{Filter, Head, Options, Status};
 use crate::{json, limits};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -98,7 +98,7 @@ fn asked(body: &Value) -> Result<(JobRequest, Duration)> {
         fields.has(of_any_route);
     }
     fields.refuse_unknown("a job's request");
-    let made = playbook_id.map(|playbook_id| JobRequest { playbook_id, version, input, idempotency_key, grants: Vec::new() });
+    let made = playbook_id.map(|playbook_id| JobRequest { playbook_id, version, input, idempotency_key, grants: Vec::new(), options: Options::default() });
     let request = fields.build(made)?;
     Ok((request, Duration::from_millis(wait_ms.unwrap_or_default().min(limits::WAIT_MS_MAX))))
 }

@@ -58,7 +58,7 @@ async fn keep(shared: Arc<Shared>, mut leases: Leases) {
 fn until_next(shared: &Shared, tick: Duration) -> Duration {
     let now = clock::now_ms();
     // What is due already was looked at, and is held by someone: it has time until the next tick.
-    let after = TimerKey { due_ms: now, space: crate::ids::Space::default(), job_id: crate::ids::JobId::from_bytes([0; 16]) };
+    let after = TimerKey { due_ms: now, space: crate::ids::Space::default_space(), job_id: crate::ids::JobId::from_bytes([0; 16]) };
     let next = shared.store.scan(&TimerKey::all(), Some(&after), 1).ok().and_then(|rows| rows.first().map(|(key, _)| key.due_ms));
     next.map_or(tick, |due| tick.min(Duration::from_millis(due.saturating_sub(now).max(1))))
 }

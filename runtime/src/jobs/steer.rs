@@ -34,10 +34,10 @@ pub(super) enum Word {
 }
 
 /// Makes the entries, and what is to be written in one with them; fails where the job is not so that they make sense.
-type Make = Box<dyn Fn(&State) -> Result<(Vec<Body>, Batch)> + Send>;
+type Make = Box<dyn Fn(&State) -> Result<(Vec<Body>, Batch)> + Send + Sync>;
 
 impl Word {
-    pub(super) fn entries(make: impl Fn(&State) -> Result<Vec<Body>> + Send + 'static) -> Word {
+    pub(super) fn entries(make: impl Fn(&State) -> Result<Vec<Body>> + Send + Sync + 'static) -> Word {
         Word::Entries(Box::new(move |state| Ok((make(state)?, Batch::new()))))
     }
 }
@@ -148,16 +148,10 @@ pub(super) fn after(shared: &Arc<Shared>, space: &Space, job: JobId) {
         return;
     }
     shared.timers.notify_one();
-    let deliver = || -> Result<()> {
-        if !Mail::of_job(&shared.store, space, &job)?.is_empty() {
-            nudge(shared, space.clone(), job);
-        }
-        let Some(head) = journal::head_of(&shared.store, space, &job)?.filter(|head| head.status.is_final()) else { return Ok(()) };
-        let _ = head;
-        Ok(())
-    };
-    if let Err(e) = deliver() {
-        tracing::error!(%job, "its mail could not be looked for: {e}");
+    match Mail::of_job(&shared.store, space, &job) {
+        Ok(left) if left.is_empty() => {}
+        Ok(_) => nudge(shared, space.clone(), job),
+        Err(e) => tracing::error!(%job, "its mail could not be looked for: {e}"),
     }
 }
 
@@ -182,10 +176,14 @@ async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64
         return Err(e);
     }
     take_mail(shared, &mut log, &mut entries).await?;
-    settle(shared, &mut log, &mut entries).await?;
+    settle(&mut log, &mut entries)?;
     let moved = log.state().next_seq() != before;
     let runs = matches!(log.state().status(), Status::Ready | Status::Running);
-    if moved { log.flush().await? } else if !runs { log.release().await? }
+    if moved {
+        log.flush().await?;
+    } else if !runs {
+        log.release().await?;
+    }
     let status = log.state().status();
     let family = family(log.state());
     if runs {
@@ -278,7 +276,7 @@ async fn enter_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry
 }
 
 /// Enters what follows from what is there: a wait that is over, a deadline that has passed.
-async fn settle(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry>) -> Result<()> {
+fn settle(log: &mut Log, entries: &mut Vec<Entry>) -> Result<()> {
     let now = clock::now_ms();
     if let Some(most) = log.state().options.timeout_ms
         && !log.state().status().is_final()
@@ -303,9 +301,7 @@ async fn settle(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry>) -
         On::Sleep { .. } | On::Pause { .. } if is_over => push(log, entries, woken(Wake::Elapsed)),
         On::Signal { .. } | On::Approval { .. } if is_over => push(log, entries, woken(Wake::Expired)),
         _ => Ok(()),
-    }?;
-    let _ = shared;
-    Ok(())
+    }
 }
 
 /// Nobody said what became of a call that someone outside was to perform.
