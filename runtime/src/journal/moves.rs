@@ -287,3 +287,6 @@ impl ChildEnd {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;
