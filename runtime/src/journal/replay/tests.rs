@@ -1,5 +1,7 @@
 //! A resumed guest beside its journal, by family of what can differ.
 
+mod waits;
+
 use super::super::samples::*;
 use super::*;
 
