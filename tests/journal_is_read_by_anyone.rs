@@ -8,7 +8,7 @@ use reprise::limits;
 use crate::worker::{Place, called, completed, created_for, failed, place, returned, time, uncertain};
 
 async fn job(place: &Place, space: &Space, playbook_id: &str, bodies: Vec<reprise::journal::Body>) -> JobId {
-    let mut log = Log::create(&place.store, space, JobId::fresh(), created_for(playbook_id), None).await.unwrap();
+    let mut log = Log::create(&place.store, space, JobId::fresh(), created_for(playbook_id), None, 1).await.unwrap();
     for body in bodies {
         log.push(body).unwrap();
     }
@@ -102,7 +102,7 @@ async fn more_jobs_than_one_page_are_all_found() {
     let jobs: Vec<_> = (0..count)
         .map(|_| {
             let (store, space) = (place.store.clone(), place.space.clone());
-            tokio::spawn(async move { Log::create(&store, &space, JobId::fresh(), created_for("p"), None).await.unwrap().job_id() })
+            tokio::spawn(async move { Log::create(&store, &space, JobId::fresh(), created_for("p"), None, 1).await.unwrap().job_id() })
         })
         .collect();
     let mut made = Vec::new();
@@ -117,7 +117,7 @@ async fn more_jobs_than_one_page_are_all_found() {
 #[tokio::test]
 async fn a_journal_longer_than_one_read_is_folded_whole() {
     let place = place();
-    let mut log = Log::create(&place.store, &place.space, JobId::fresh(), created_for("p"), None).await.unwrap();
+    let mut log = Log::create(&place.store, &place.space, JobId::fresh(), created_for("p"), None, 1).await.unwrap();
     for n in 0..limits::JOURNAL_READ_ROWS as u64 + 5 {
         log.push(time(n)).unwrap();
         if log.should_flush() {

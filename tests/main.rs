@@ -7,6 +7,8 @@ mod store_stops_after_a_refused_write;
 mod journal_has_one_writer;
 mod journal_is_read_by_anyone;
 mod journal_v1_reads_forever;
+mod journal_v2_reads_forever;
+mod journal_takes_mail;
 mod worker;
 mod http_compiles_and_runs;
 mod http_page_is_true;

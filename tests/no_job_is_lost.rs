@@ -115,9 +115,12 @@ async fn a_grant_that_cannot_be_used_now_leaves_the_job_as_it_was() {
         grants: vec![Json::from(&serde_json::to_value(grant(&dir, "own")).unwrap())],
         engine: reprise::sandbox::ENGINE_VERSION.to_owned(),
         fuel: reprise::limits::JOB_FUEL,
+        options: Box::default(),
+        parent: None,
+        origin: None,
     };
     let store = Store::open(&dir.path().join("data")).unwrap();
-    drop(Log::create(&store, &space(), job, created, None).await.unwrap());
+    drop(Log::create(&store, &space(), job, created, None, 1).await.unwrap());
     drop(store);
     // The operator has granted another directory of the same name meanwhile.
     let engine = opened(&settings(&dir, vec![grant(&dir, "other")])).await;

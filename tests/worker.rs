@@ -2,7 +2,7 @@
 
 use reprise::contract::{Effect, ToolId};
 use reprise::ids::{Digest, PlaybookId, Space};
-use reprise::journal::{Answer, Body, Cause, Failure, Recorded};
+use reprise::journal::{Answer, Body, Cause, Failure, Options, Recorded};
 use reprise::json::Json;
 use reprise::store::{Payload, Store};
 
@@ -33,6 +33,9 @@ pub fn created_for(playbook_id: &str) -> Body {
         grants: vec![json(r#"{"fs":{"dir":"tree"}}"#)],
         engine: "wasmtime 48.0.8".to_owned(),
         fuel: 2_000_000_000,
+        options: Box::new(Options::default()),
+        parent: None,
+        origin: None,
     }
 }
 

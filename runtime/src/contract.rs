@@ -106,7 +106,7 @@ pub struct ToolError {
     /// For people. Never holds a host path or a secret.
     pub message: String,
     /// For programs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::json::there")]
     pub detail: Option<Json>,
 }
 

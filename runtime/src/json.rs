@@ -88,6 +88,11 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
+/// For a field that may be missing: one that is there has a value, even where the value is `null`.
+pub(crate) fn there<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(d).map(Some)
+}
+
 /// Checks `text` and reads it as a tree.
 ///
 /// # Errors

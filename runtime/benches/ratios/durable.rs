@@ -124,8 +124,11 @@ async fn half_done(data: &Path, playbook: &PlaybookId, component: Digest, calls:
         grants: Vec::new(),
         engine: sandbox::ENGINE_VERSION.to_owned(),
         fuel: limits::JOB_FUEL,
+        options: Box::default(),
+        parent: None,
+        origin: None,
     };
-    let mut log = Log::create(&store, &Space::default_space(), job, created, None).await.expect("the job is created");
+    let mut log = Log::create(&store, &Space::default_space(), job, created, None, 1).await.expect("the job is created");
     let tool = ToolId::parse("agent/noop").expect("a tool id");
     let input = Json::parse(br#"{"note":"a small input of a tool call"}"#).expect("it is JSON");
     for call in 1..=calls {

@@ -13,6 +13,7 @@ use crate::store::Payload;
 /// A call failed in a way that may pass, and is to be made again with the same key. The call no longer stands in the
 /// ledger until then.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Retrying {
     /// The number that the call had and will have.
     pub call: u64,
@@ -26,6 +27,7 @@ pub struct Retrying {
 
 /// The playbook failed, or had failed, and is to go on from the calls that led to it: these are made again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Reattempted {
     /// The first call that is made again. It and all after it either failed or only looked.
     pub from_call: u64,
@@ -40,6 +42,7 @@ pub struct Reattempted {
 
 /// Someone said what became of an uncertain call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Resolved {
     /// Its number.
     pub call: u64,
@@ -54,7 +57,7 @@ pub struct Resolved {
 
 /// What became of an uncertain call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Decision {
     /// It took effect, and this is its output.
     Happened(Payload),
@@ -66,6 +69,7 @@ pub enum Decision {
 
 /// Someone asked for the job to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CancelRequested {
     /// Who, as far as they said.
     pub by: String,
@@ -76,6 +80,7 @@ pub struct CancelRequested {
 
 /// The job ended by request. Nothing follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cancelled {
     /// What the playbook said on its way out, where it was given one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +91,7 @@ pub struct Cancelled {
 
 /// A person stopped the job until they say otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Paused {
     /// Who, as far as they said.
     pub by: String,
@@ -96,6 +102,7 @@ pub struct Paused {
 
 /// A paused or parked job may go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Continued {
     /// Who said so, as far as they said.
     pub by: String,
@@ -106,6 +113,7 @@ pub struct Continued {
 
 /// The job was set aside. Its work is not lost: it goes on once someone says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Parked {
     /// Why.
     pub reason: ParkReason,
@@ -115,7 +123,7 @@ pub struct Parked {
 
 /// Why a job was set aside. The names are stored; one never changes its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ParkReason {
     /// Its tries are used up.
     Retries,
@@ -151,6 +159,7 @@ impl ParkReason {
 
 /// The world is no longer as a recorded answer says; the job went on all the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Drifted {
     /// The call whose answer it was.
     pub call: u64,

@@ -188,7 +188,7 @@ pub struct Failure {
     /// What went wrong, for people.
     pub message: String,
     /// The same for programs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::json::there")]
     pub detail: Option<Json>,
     /// Whose doing it was.
     pub cause: Cause,

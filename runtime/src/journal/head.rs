@@ -173,17 +173,17 @@ mod tests {
     use crate::error::{Code, Error};
     use proptest::prelude::*;
 
-    fn head_of(bodies: Vec<crate::journal::Body>, epoch: u64) -> Head {
+    fn head_of(bodies: Vec<crate::journal::Body>, epoch: u64, worker: Option<u64>) -> Head {
         let (entries, rows) = sealed(&job(), bodies);
         let state = State::fold(&entries).unwrap();
         let tip = Tip::after(entries.last().unwrap());
-        Head::of(&state, &tip, rows.iter().map(|row| row.len() as u64).sum(), epoch)
+        Head::of(&state, &tip, rows.iter().map(|row| row.len() as u64).sum(), epoch, worker)
     }
 
     proptest! {
         #[test]
-        fn a_row_reads_back_as_it_was((bodies, expected) in legal_journal(), epoch: u64) {
-            let head = head_of(bodies, epoch);
+        fn a_row_reads_back_as_it_was((bodies, expected) in legal_journal(), epoch: u64, worker: Option<u64>) {
+            let head = head_of(bodies, epoch, worker);
             prop_assert_eq!(head.status, expected.status);
             let again = Head::decode(&head.encode()).unwrap();
             prop_assert_eq!(head.difference(&again), None);
@@ -193,9 +193,9 @@ mod tests {
 
     #[test]
     fn what_is_no_row_of_this_form_says_why() {
-        let good = String::from_utf8(head_of(vec![created()], 1).encode()).unwrap();
+        let good = String::from_utf8(head_of(vec![created()], 1, Some(5)).encode()).unwrap();
         for (from, to, code, why) in [
-            (r#"{"v":1,"#, r#"{"v":2,"later":[],"#, Code::DataDirTooNew, "form 2 was written by a newer version"),
+            (r#"{"v":2,"#, r#"{"v":3,"later":[],"#, Code::DataDirTooNew, "form 3 was written by a newer version"),
             (r#""ready""#, r#""asleep""#, Code::DataCorrupt, "unknown variant `asleep`"),
             (r#""epoch":1,"#, "", Code::DataCorrupt, "missing field `epoch`"),
             (r#""epoch":1,"#, r#""epoch":1,"later":1,"#, Code::DataCorrupt, "unknown field `later`"),
@@ -207,5 +207,15 @@ mod tests {
             assert_eq!(error.code, code, "{to}: {error}");
             assert!(error.message.contains(why), "{to}: {error}");
         }
+    }
+
+    #[test]
+    fn a_row_of_form_1_is_read_as_one_that_nobody_holds() {
+        let head = head_of(vec![created()], 4, None);
+        let form_1 = String::from_utf8(head.encode()).unwrap().replace(r#"{"v":2,"#, r#"{"v":1,"#);
+        assert_eq!(Head::decode(form_1.as_bytes()).unwrap(), head);
+        let held = head_of(vec![created()], 4, Some(9));
+        assert_eq!(head.difference(&held), None, "a row of form 1 is compared by what it has");
+        assert!(held.difference(&head).is_some_and(|words| words.contains("worker is 9")), "who holds the job is part of its row");
     }
 }

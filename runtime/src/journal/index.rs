@@ -118,3 +118,6 @@ pub(super) fn change(batch: &mut Batch, there: &[Row], should_be: &[Row]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

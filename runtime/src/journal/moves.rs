@@ -303,3 +303,6 @@ impl ChildEnd {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

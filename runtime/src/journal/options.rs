@@ -104,6 +104,7 @@ pub enum Confirm {
 
 /// The job that started this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Parent {
     /// The job, in the same space.
     pub job_id: JobId,

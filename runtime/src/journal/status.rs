@@ -15,19 +15,19 @@ pub enum Status {
     Ready = 1,
     /// Under way, or was when its worker died.
     Running = 2,
-    /// Parked until a signal, a timer, an approval or a child comes. Not reachable in this version.
+    /// Parked until a signal, a timer, an approval or a child comes.
     Waiting = 3,
-    /// Stopped by a person until they say otherwise. Not reachable in this version.
+    /// Stopped by a person until they say otherwise.
     Paused = 4,
     /// Stopped until someone says whether a call took effect.
     Uncertain = 5,
-    /// Set aside with its reason: retries or budgets are used up. Not reachable in this version.
+    /// Set aside with its reason: retries or budgets are used up.
     Parked = 6,
     /// Ended with an output.
     Completed = 7,
     /// Ended with a failure.
     Failed = 8,
-    /// Ended by a person. Not reachable in this version.
+    /// Ended by a person.
     Cancelled = 9,
 }
 

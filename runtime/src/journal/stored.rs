@@ -416,6 +416,7 @@ fn json(value: &RawValue) -> Json {
 
 #[cfg(test)]
 mod tests {
+    use super::super::control::Decision;
     use super::super::samples::*;
     use super::*;
     use proptest::prelude::*;
@@ -442,9 +443,28 @@ mod tests {
     #[test]
     fn a_detail_of_null_is_not_a_missing_detail() {
         for detail in [None, Some(parsed("null"))] {
-            let answer = Answer::Error(ToolError { kind: ErrorKind::Failed, message: String::new(), detail });
-            let (entry, bytes) = seal(1, 2, Digest::of(b"before"), Body::Returned { call: 1, answer });
-            assert_eq!(decode(&bytes).unwrap(), entry);
+            let error = ToolError { kind: ErrorKind::Failed, message: String::new(), detail: detail.clone() };
+            let failure = Failure { step: None, message: String::new(), detail, cause: Cause::Playbook };
+            for body in [
+                Body::Returned { call: 1, answer: Answer::Error(error.clone()) },
+                resolved(1, Decision::Fail(error)),
+                Body::Cancelled(Cancelled { failure: Some(failure), fuel_used: 0 }),
+            ] {
+                let (entry, bytes) = seal(1, 2, Digest::of(b"before"), body);
+                assert_eq!(decode(&bytes).unwrap(), entry);
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_that_no_kind_has_is_refused_in_every_kind() {
+        for body in one_of_each_kind() {
+            let kind = body.kind();
+            let (_, bytes) = seal(1, 2, Digest::of(b"before"), body);
+            let text = String::from_utf8(bytes).unwrap();
+            let cut = text.strip_suffix("}}}").unwrap_or_else(|| panic!("{kind}: {text}"));
+            let unreadable = decode(format!("{cut},\"later\":1}}}}}}").as_bytes()).unwrap_err();
+            assert!(unreadable.to_string().contains("unknown field `later`"), "{kind}: {unreadable}");
         }
     }
 
@@ -457,9 +477,9 @@ mod tests {
             good.replace(from, to)
         };
         for (text, why) in [
-            (changed(r#"{"v":1,"#, r#"{"v":2,"#), "form 2 was written by a newer version"),
-            (changed(r#"{"v":1,"#, r#"{"v":0,"#), "form 0"),
-            (changed(r#"{"v":1,"#, r#"{ "v":1,"#), "form 1 does not begin with"),
+            (changed(r#"{"v":2,"#, r#"{"v":3,"#), "form 3 was written by a newer version"),
+            (changed(r#"{"v":2,"#, r#"{"v":0,"#), "form 0"),
+            (changed(r#"{"v":2,"#, r#"{ "v":2,"#), "form 2 does not begin with"),
             (changed(r#""call":1"#, r#""call":-1"#), "invalid value"),
             (changed(r#""call":1"#, r#""call":1,"later":true"#), "unknown field `later`"),
             (changed(r#""call":1"#, r#""call":1,"call":1"#), "duplicate field"),
@@ -473,9 +493,9 @@ mod tests {
             let unreadable = decode(text.as_bytes()).unwrap_err();
             assert!(unreadable.to_string().contains(why), "{text}: {unreadable}");
         }
-        let newer = changed(r#"{"v":1,"#, r#"{"v":2,"#);
+        let newer = changed(r#"{"v":2,"#, r#"{"v":3,"#);
         assert_eq!(Error::from(decode(newer.as_bytes()).unwrap_err()).code, Code::DataDirTooNew);
         assert_eq!(Error::from(decode(b"{}").unwrap_err()).code, Code::DataCorrupt);
-        assert!(decode(&[b"{\"v\":1,\"seq\":\"".as_slice(), &[0xff]].concat()).is_err());
+        assert!(decode(&[b"{\"v\":2,\"seq\":\"".as_slice(), &[0xff]].concat()).is_err());
     }
 }

@@ -12,6 +12,7 @@ use crate::store::Payload;
 
 /// The job waits. It holds no memory meanwhile, and this entry is all that there is of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Waiting {
     /// The wait's number within the job; the first is 1.
     pub wait: u64,
@@ -27,7 +28,7 @@ pub struct Waiting {
 
 /// What a job waits for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum On {
     /// The deadline itself: the guest sleeps.
     Sleep {
@@ -85,6 +86,7 @@ impl On {
 
 /// A wait is over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Woken {
     /// Its number.
     pub wait: u64,
@@ -94,7 +96,7 @@ pub struct Woken {
 
 /// What ended a wait.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Wake {
     /// It had slept long enough.
     Elapsed,
@@ -122,6 +124,7 @@ pub enum Wake {
 
 /// What a person decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Verdict {
     /// Who, as far as the caller said.
     pub by: String,
@@ -133,6 +136,7 @@ pub struct Verdict {
 
 /// A signal arrived. Taken by the first wait for its name, now or later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Signalled {
     /// Its name.
     pub name: String,
@@ -148,6 +152,7 @@ pub struct Signalled {
 
 /// The guest started a child. On disk before the child is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChildStarted {
     /// Its number; the first is 1.
     pub child: u32,
@@ -171,6 +176,7 @@ pub struct ChildStarted {
 
 /// The guest asked for a child to be cancelled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChildCancelled {
     /// Its number.
     pub child: u32,
@@ -178,6 +184,7 @@ pub struct ChildCancelled {
 
 /// A child has ended, and said so.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChildEnded {
     /// Its number.
     pub child: u32,
@@ -187,7 +194,7 @@ pub struct ChildEnded {
 
 /// How a child ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ChildEnd {
     /// With an output.
     Completed(Payload),

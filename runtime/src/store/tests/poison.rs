@@ -26,10 +26,19 @@ fn when_the_disk_refuses_the_sync_the_store_stops_writing_and_goes_on_reading() 
     let tree = Arc::new(Tree::open(&dir.path().join("sled")).unwrap());
     let health = Health::new();
     let flush = tree.flusher_onto(File::open("/dev/null").unwrap());
-    let committer = Committer::start(tree.clone(), flush, health.clone()).unwrap();
+    let watchers = Arc::<Watchers>::default();
+    let committer = Committer::start(tree.clone(), flush, health.clone(), watchers.clone()).unwrap();
     let dir_held = Arc::new(DataDir::open(dir.path()).unwrap());
     let blobs = Arc::new(Blobs::open(dir.path().join("blobs")).unwrap());
-    let store = Store(Arc::new(Open { committer: Some(committer), tree: Some(tree), blobs, health, dir: dir_held }));
+    let store = Store(Arc::new(Open {
+        committer: Some(committer),
+        tree: Some(tree),
+        blobs,
+        health,
+        dir: dir_held,
+        watchers,
+        opening: uuid::Uuid::now_v7(),
+    }));
     let error = Error::from(store.commit_blocking(puts(&[(&entry(2, 0), b"a value to be found in the log")])).unwrap_err());
     assert_eq!(error.code, Code::StorePoisoned);
     let log = fs::read(dir.path().join("sled/db")).unwrap();
