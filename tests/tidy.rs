@@ -15,6 +15,7 @@ const NAMED_ONLY_IN: &[(&[&str], &[&str])] = &[
     (&["cap_std::", "cap_fs_ext::"], &["tools"]),
     (&["wasm_encoder::", "wit_component::", "wit_parser::"], &["compiler"]),
     (&["axum::", "tower::", "tower_http::"], &["http"]),
+    (&["reqwest::", "rustls::"], &["tools"]),
     (&["clap::", "comfy_table::"], &["cli"]),
     (&["tokio::spawn(", "task::spawn(", "JoinSet"], &["jobs", "http"]),
     (&["spawn_blocking"], &["blocking.rs"]),

@@ -165,7 +165,8 @@ impl Engine {
 /// `invalid_configuration` that names the grant.
 fn keep_out(data: &Path, grants: &[Grant]) -> Result<()> {
     let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
-    for Grant::Fs(grant) in grants {
+    for grant in grants {
+        let Grant::Fs(grant) = grant else { continue };
         if data.starts_with(&grant.path) || grant.path.starts_with(&data) {
             let why = format!(
                 "grant {:?} covers the data directory {}; grant a directory that does not hold it and does not lie in it",

@@ -79,8 +79,11 @@ impl Config {
                     format!("two grants are named {:?}; give this one another name", grant.name().as_str()),
                 ));
             }
-            let Grant::Fs(fs) = &grant;
-            if fs.access == Access::ReadWrite && base.starts_with(&fs.path) && base.file_name() != Some(FILE_NAME.as_ref()) {
+            if let Grant::Fs(fs) = &grant
+                && fs.access == Access::ReadWrite
+                && base.starts_with(&fs.path)
+                && base.file_name() != Some(FILE_NAME.as_ref())
+            {
                 let why = format!(
                     "this grant holds the configuration file itself, so a job could write its own grants; \
                      make it \"ro\", grant a directory below, or name the file {FILE_NAME}, which no tool changes"

@@ -10,10 +10,11 @@ pub mod config;
 pub mod grants;
 
 mod fs;
+mod http;
 mod tool;
 
 pub use config::Config;
-pub use grants::{Access, FsGrant, Grant, GrantName, Grants};
+pub use grants::{Access, FsGrant, Grant, GrantName, Grants, HttpGrant, Method};
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,7 +71,7 @@ impl Registry {
     #[must_use]
     pub fn builtin() -> Registry {
         let times = Times { begin: limits::TOOL_BEGIN_TIME_MAX, answer: limits::TOOL_CALL_TIME_MAX };
-        Registry::of(fs::tools(), times)
+        Registry::of(builtin(), times)
     }
 
     fn of(mut tools: Vec<Tool>, times: Times) -> Registry {
@@ -82,7 +83,7 @@ impl Registry {
     #[cfg(test)]
     pub(crate) fn with(more: Vec<Tool>) -> Registry {
         let times = Times { begin: limits::TOOL_BEGIN_TIME_MAX, answer: limits::TOOL_CALL_TIME_MAX };
-        Registry::of(fs::tools().into_iter().chain(more).collect(), times)
+        Registry::of(builtin().into_iter().chain(more).collect(), times)
     }
 
     fn find(&self, id: &ToolId) -> Option<&Tool> {
@@ -180,6 +181,11 @@ impl Registry {
         };
         ToolError::new(ErrorKind::NotFound, text)
     }
+}
+
+/// The tools that are part of this program.
+fn builtin() -> Vec<Tool> {
+    fs::tools().into_iter().chain(http::tools()).collect()
 }
 
 /// The input as the tool's own type.
