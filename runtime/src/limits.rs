@@ -199,6 +199,17 @@ pub const FS_PATH_BYTES_MAX: usize = 4_096;
 /// a tree of links made to be costly ends here, after some 20 ms and a megabyte.
 pub const FS_LOOKUPS_MAX: usize = 8_192;
 
+/// How long a job stays with a process that says nothing more, where the configuration does not say.
+pub const LEASE_MS_DEFAULT: u64 = 10_000;
+/// The shortest lease: a process that flushes slowly or was off the processor for a moment must not lose its jobs.
+pub const LEASE_MS_MIN: u64 = 1_000;
+/// The longest lease: a dead process's jobs stand still for as long.
+pub const LEASE_MS_MAX: u64 = 600_000;
+/// Time for one answer of a planner's endpoint where the configuration does not say. Models take tens of seconds.
+pub const PLANNER_TIMEOUT_MS_DEFAULT: u64 = 60_000;
+/// The longest such time; beyond it, nobody waits for a plan.
+pub const PLANNER_TIMEOUT_MS_MAX: u64 = 600_000;
+
 /// Bytes of a URL that the `http` tools take; servers refuse longer ones.
 pub const HTTP_URL_BYTES_MAX: usize = 8 * 1024;
 /// Headers of one request of the `http` tools. Servers take about a hundred.

@@ -21,6 +21,7 @@ pub use jobs::{JobPage, JobRequest, JobView};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
 pub use steps::StepTemplate;
 
+use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
 use crate::jobs::Scheduler;
 use crate::lifecycle::Playbooks;
@@ -28,7 +29,7 @@ use crate::limits;
 use crate::runs::Runs;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
-use crate::tools::{Config, Grant, Grants, Registry};
+use crate::tools::{Grant, Grants, Registry};
 
 /// Everything a process needs to serve one data directory. Cheap to clone.
 #[derive(Clone)]
@@ -64,7 +65,7 @@ impl Settings {
     }
 
     fn all_grants(&self) -> Result<Vec<Grant>> {
-        let beside_data = self.data.join("reprise.toml");
+        let beside_data = self.data.join(config::FILE_NAME);
         let config = match &self.config {
             Some(path) => Config::read(path)?,
             None if beside_data.exists() => Config::read(&beside_data)?,

@@ -6,7 +6,7 @@
 
 mod http;
 
-pub use http::{HttpGrant, Method, Part, Written};
+pub use http::{HttpGrant, Method, Part, Written, base_url};
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};

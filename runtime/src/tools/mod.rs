@@ -6,14 +6,12 @@
 //! The rule that must stay true: a call reaches what its [`Grants`] cover and nothing else, and no
 //! outcome carries a host path.
 
-pub mod config;
 pub mod grants;
 
 mod fs;
 mod http;
 mod tool;
 
-pub use config::Config;
 pub use grants::{Access, FsGrant, Grant, GrantName, Grants, HttpGrant, Method};
 
 use std::collections::HashSet;
@@ -29,6 +27,10 @@ use crate::limits;
 
 use tool::Panicked;
 pub(crate) use tool::{Call, Tool};
+
+/// The name of the operator's configuration file. The file tools never change a file of this name, so that a job
+/// cannot write its own grants.
+pub const CONFIG_FILE_NAME: &str = "reprise.toml";
 
 /// What everyone may know about a tool.
 #[derive(Debug, Clone)]

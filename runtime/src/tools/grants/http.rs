@@ -208,6 +208,17 @@ fn parse_origin(text: &str) -> Result<String> {
     Ok(url.origin().ascii_serialization())
 }
 
+/// An origin and perhaps a path, under which a service is found, normalised: `https://api.example.com/v1`.
+///
+/// # Errors
+/// `invalid_configuration` that says what would be right.
+pub fn base_url(text: &str) -> Result<String> {
+    let begin = text.find("://").map_or(0, |at| at + "://".len());
+    let (origin, path) = text.split_at(text[begin..].find('/').map_or(text.len(), |at| begin + at));
+    let path = if path.is_empty() { String::new() } else { parse_path(path)? };
+    Ok(format!("{}{path}", parse_origin(origin)?))
+}
+
 /// A path prefix, without a slash at its end.
 fn parse_path(text: &str) -> Result<String> {
     let wrong = |why: &str| malformed(format!("the path {text:?} {why}; a path looks like /v1/charges"));
