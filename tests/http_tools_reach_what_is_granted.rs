@@ -8,6 +8,7 @@ use reprise::tools::{Grant, Grants, Registry};
 use serde_json::{Value, json};
 
 use crate::support::counter::{Counter, When};
+use crate::support::server::Server;
 
 /// A counting server, and a job that may call it.
 struct Web {
@@ -328,4 +329,38 @@ fn the_examples_of_the_documentation_are_true() {
         examples += 1;
     }
     assert_eq!(examples, 6);
+}
+
+/// From the operator's flag to the other side, through a component: recorded, compiled, run.
+#[test]
+fn a_playbook_calls_what_the_operator_granted_and_nothing_else() {
+    let counter = Counter::start();
+    counter.issues("/refunds", true);
+    let server = Server::granting(&[format!("http:{}=POST", counter.origin())]);
+    let granted = server.get("/v1/grants").ok()["grants"][0].clone();
+    let words = format!("POST at {}", counter.origin());
+    let expected = json!({"kind": "http", "name": granted["name"], "origin": counter.origin(), "methods": ["POST"], "words": words});
+    assert_eq!(granted, expected);
+
+    for (run, url, status) in [
+        ("granted", counter.url("/refunds"), "completed"),
+        ("elsewhere", counter.url("/refunds").replace("127.0.0.1", "localhost"), "failed"),
+    ] {
+        let step = json!({"run_id": run, "step_index": 1, "tool_name": "http/post", "tool_input": {"url": url, "body": {"order": 7}}});
+        let answered = json!({"status": 200, "headers": {}, "body": {"id": "r-9"}});
+        server.post("/v1/memory/replay/run/start", &json!({"run_id": run, "goal": "refund"})).ok();
+        server.post("/v1/memory/replay/step/before", &step).ok();
+        let after = json!({"run_id": run, "step_index": 1, "status": "success", "output_signature": answered});
+        server.post("/v1/memory/replay/step/after", &after).ok();
+        server.post("/v1/memory/replay/run/end", &json!({"run_id": run, "status": "success"})).ok();
+        server.post("/v1/memory/replay/playbooks/compile_from_run", &json!({"run_id": run, "playbook_id": run})).ok();
+        let job = server.post("/v1/jobs", &json!({"playbook_id": run, "input": {}, "wait_ms": 30_000})).ok();
+        assert_eq!(job["status"], status, "{job}");
+        if status == "failed" {
+            assert!(job["failure"]["message"].as_str().unwrap().contains("no grant covers POST http://localhost"), "{job}");
+        }
+    }
+    let seen = counter.seen();
+    assert_eq!((seen.len(), seen[0].body.as_str(), counter.issued()), (1, r#"{"order":7}"#, 1));
+    assert!(seen[0].key.as_ref().is_some_and(|key| !key.is_empty()));
 }
