@@ -176,6 +176,9 @@ fn a_plain_server_spoken_to_with_tls_is_not_sent_anything() {
     let input = Json::from(&json!({ "url": format!("{origin}/"), "timeout_ms": 5_000 }));
     let error = web.runtime.block_on(web.registry.call(&id("http/post"), "k", &input, &grants)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    // Unless this machine has no certificates to judge others by.
+    let no_certificates = error.message.contains("No CA certificates");
+    assert!(no_certificates || !error.message.contains("from here"), "the reason is the other side's: {error}");
     assert_eq!(web.counter.count("POST", "/"), 0);
 }
 
@@ -350,7 +353,7 @@ fn a_playbook_calls_what_the_operator_granted_and_nothing_else() {
         let answered = json!({"status": 200, "headers": {}, "body": {"id": "r-9"}});
         server.post("/v1/memory/replay/run/start", &json!({"run_id": run, "goal": "refund"})).ok();
         server.post("/v1/memory/replay/step/before", &step).ok();
-        let after = json!({"run_id": run, "step_index": 1, "status": "success", "output_signature": answered});
+        let after = json!({"run_id": run, "step_index": 1, "status": "success", "output": answered});
         server.post("/v1/memory/replay/step/after", &after).ok();
         server.post("/v1/memory/replay/run/end", &json!({"run_id": run, "status": "success"})).ok();
         server.post("/v1/memory/replay/playbooks/compile_from_run", &json!({"run_id": run, "playbook_id": run})).ok();

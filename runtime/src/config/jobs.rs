@@ -95,10 +95,10 @@ pub(super) fn read_agents(tables: &[AgentTable], source: &Source) -> Result<Vec<
 
 pub(super) fn read_concurrency(table: &ConcurrencyTable, source: &Source) -> Result<Concurrency> {
     let mut limits = Concurrency::default();
+    let builtin = Registry::builtin();
     for (name, most) in &table.tools {
         let id = source.place(name.span(), ToolId::parse(name.get_ref()))?;
         // A limit on a name that nothing has would hold nothing, unseen.
-        let builtin = Registry::builtin();
         if !id.is_external() && builtin.get(&id).is_none() {
             let ids: Vec<String> = builtin.list().map(|info| info.id.to_string()).collect();
             return Err(source.wrong(name.span(), format!("there is no tool {id}; there are {} and agent/NAME", ids.join(", "))));

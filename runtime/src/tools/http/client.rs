@@ -53,7 +53,7 @@ pub(super) async fn send(request: Request) -> Result<Answered, Lost> {
 }
 
 async fn exchange(request: Request) -> Result<Answered, Lost> {
-    let client = client().map_err(|why| Lost::NotSent(why.to_owned()))?;
+    let client = client(request.target.url.scheme()).map_err(|why| Lost::NotSent(why.to_owned()))?;
     let method = match request.method {
         Method::Get => reqwest::Method::GET,
         Method::Put => reqwest::Method::PUT,
@@ -91,25 +91,31 @@ fn reason(error: reqwest::Error) -> String {
     text
 }
 
-/// Made at the first call: it reads the system's certificates.
-fn client() -> Result<&'static reqwest::Client, &'static str> {
-    static CLIENT: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
-    let made = CLIENT.get_or_init(|| {
-        // Another part of the process may have chosen one before; either will do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        reqwest::Client::builder()
-            .user_agent(concat!("reprise/", env!("CARGO_PKG_VERSION")))
-            // Where a call goes is for the grants to say, not for HTTP_PROXY or a redirect.
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            // Whether a call is repeated is for the job to decide.
-            .retry(reqwest::retry::never())
-            .pool_max_idle_per_host(0)
-            .http1_only()
-            .connect_timeout(limits::HTTP_CONNECT_TIME_MAX)
-            .build()
-            .map_err(|e| format!("no connection can be made from here: {}", reason(e)))
-    });
+/// One for `https`, which reads the system's certificates, and one for `http`, which works where there are none.
+fn client(scheme: &str) -> Result<&'static reqwest::Client, &'static str> {
+    static PLAIN: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
+    static SECURE: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
+    let made = match scheme {
+        "http" => PLAIN.get_or_init(|| build(reqwest::Client::builder().tls_certs_only([]))),
+        _ => SECURE.get_or_init(|| build(reqwest::Client::builder().https_only(true))),
+    };
     made.as_ref().map_err(String::as_str)
+}
+
+fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, String> {
+    // Another part of the process may have chosen one before; either will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    builder
+        .user_agent(concat!("reprise/", env!("CARGO_PKG_VERSION")))
+        // Where a call goes is for the grants to say, not for HTTP_PROXY or a redirect.
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        // Whether a call is repeated is for the job to decide.
+        .retry(reqwest::retry::never())
+        .pool_max_idle_per_host(0)
+        .http1_only()
+        .connect_timeout(limits::HTTP_CONNECT_TIME_MAX)
+        .build()
+        .map_err(|e| format!("no connection can be made from here: {}", reason(e)))
 }
