@@ -29,3 +29,5 @@ mod tidy;
 mod support;
 mod no_job_is_lost;
 mod the_sandbox_holds;
+mod the_counting_server_counts;
+mod http_tools_reach_what_is_granted;

@@ -15,6 +15,8 @@ const NAMED_ONLY_IN: &[(&[&str], &[&str])] = &[
     (&["cap_std::", "cap_fs_ext::"], &["tools"]),
     (&["wasm_encoder::", "wit_component::", "wit_parser::"], &["compiler"]),
     (&["axum::", "tower::", "tower_http::"], &["http"]),
+    (&["reqwest::"], &["tools", "cli"]),
+    (&["rustls::"], &["tools"]),
     (&["clap::", "comfy_table::", "indicatif::", "tracing_subscriber::", "opentelemetry::", "opentelemetry_otlp::"], &["cli"]),
     (&["prometheus_client::"], &["metrics.rs"]),
     (&["tokio::spawn(", "task::spawn(", "JoinSet"], &["jobs", "http"]),

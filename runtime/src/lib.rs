@@ -9,6 +9,7 @@ pub mod engine;
 pub mod lifecycle;
 pub mod jobs;
 pub mod compiler;
+pub mod config;
 pub mod tools;
 pub mod sandbox;
 pub mod runs;

@@ -248,6 +248,40 @@ pub const FS_PATH_BYTES_MAX: usize = 4_096;
 /// a tree of links made to be costly ends here, after some 20 ms and a megabyte.
 pub const FS_LOOKUPS_MAX: usize = 8_192;
 
+/// How long a job stays with a process that says nothing more, where the configuration does not say.
+pub const LEASE_MS_DEFAULT: u64 = 10_000;
+/// The shortest lease: a process that flushes slowly or was off the processor for a moment must not lose its jobs.
+pub const LEASE_MS_MIN: u64 = 1_000;
+/// The longest lease: a dead process's jobs stand still for as long.
+pub const LEASE_MS_MAX: u64 = 600_000;
+/// Time for one answer of a planner's endpoint where the configuration does not say. Models take tens of seconds.
+pub const PLANNER_TIMEOUT_MS_DEFAULT: u64 = 60_000;
+/// The longest such time; beyond it, nobody waits for a plan.
+pub const PLANNER_TIMEOUT_MS_MAX: u64 = 600_000;
+
+/// Bytes of a URL that the `http` tools take; servers refuse longer ones.
+pub const HTTP_URL_BYTES_MAX: usize = 8 * 1024;
+/// Headers of one request of the `http` tools. Servers take about a hundred.
+pub const HTTP_HEADERS_MAX: usize = 64;
+/// Characters in the name of a header.
+pub const HTTP_HEADER_NAME_CHARS_MAX: usize = 128;
+/// Bytes of one request's headers together, and of one header of an answer that is shown: what servers take by default.
+pub const HTTP_HEADER_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a request's body: what one JSON value can hold.
+pub const HTTP_REQUEST_BYTES_MAX: usize = JSON_BYTES_MAX;
+/// Bytes of an answer's body that are read: what fits into one JSON value after escaping.
+pub const HTTP_ANSWER_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of a refusal's body that go into the error's detail: it stays in the journal's row, and says enough.
+pub const HTTP_ERROR_BODY_BYTES_MAX: usize = 8 * 1024;
+/// Nesting of a refusal's JSON in the error's detail; leaves room for what the journal puts around it.
+pub const HTTP_ERROR_BODY_DEPTH_MAX: usize = 32;
+/// Time for a connection to come about: three packets that were lost and sent again, and no more.
+pub const HTTP_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// Time of one `http` call where the job does not say.
+pub const HTTP_TIMEOUT_MS_DEFAULT: u64 = 15_000;
+/// The longest time that a job may give an `http` call: below [`TOOL_CALL_TIME_MAX`], so that the tool's own error is heard.
+pub const HTTP_TIMEOUT_MS_MAX: u64 = 25_000;
+
 /// Levels of a step's input in which data flow is looked for; deeper values stay as recorded. Each level
 /// takes two in the plan's JSON, and [`PLAN_DEPTH_MAX`] must hold them.
 pub const LIFT_DEPTH_MAX: usize = 24;

@@ -137,8 +137,9 @@ pub(super) struct Run {
     /// What to run it with: JSON, @FILE, or @- for standard input.
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub input: String,
-    /// Let this job see a directory: fs:DIR, fs:DIR:ro (read only) or fs:NAME=DIR. Repeatable.
-    #[arg(long = "grant", value_name = "fs:[NAME=]DIR[:ro]", value_parser = parse_grant)]
+    /// Let this job see a directory, fs:DIR, fs:DIR:ro (read only) or fs:NAME=DIR, or call a web server,
+    /// http:ORIGIN=GET,POST. Repeatable.
+    #[arg(long = "grant", value_name = "GRANT", value_parser = parse_grant)]
     pub grants: Vec<Grant>,
     /// The same key with the same input is the same job.
     #[arg(long, value_name = "KEY")]
@@ -268,8 +269,9 @@ pub(super) struct Serve {
     /// The address to listen on. Only this machine's own: there is no authentication yet.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
     pub listen: SocketAddr,
-    /// Let all jobs see a directory: fs:DIR, fs:DIR:ro (read only) or fs:NAME=DIR. Repeatable.
-    #[arg(long = "grant", value_name = "fs:[NAME=]DIR[:ro]", value_parser = parse_grant)]
+    /// Let all jobs see a directory, fs:DIR, fs:DIR:ro (read only) or fs:NAME=DIR, or call a web server,
+    /// http:ORIGIN=GET,POST. Repeatable.
+    #[arg(long = "grant", value_name = "GRANT", value_parser = parse_grant)]
     pub grants: Vec<Grant>,
 }
 

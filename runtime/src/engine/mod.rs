@@ -25,6 +25,7 @@ pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
 pub use steps::StepTemplate;
 pub use watch::{News, Watch};
 
+use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
 use crate::jobs::{Catalogue, Rules, Scheduler, Target};
 use crate::lifecycle::Playbooks;
@@ -32,7 +33,7 @@ use crate::limits;
 use crate::runs::Runs;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
-use crate::tools::{Config, Grant, Grants, Registry};
+use crate::tools::{Grant, Grants, Registry};
 
 /// Everything a process needs to serve one data directory. Cheap to clone.
 #[derive(Clone)]
@@ -71,7 +72,7 @@ impl Settings {
     }
 
     fn all_grants(&self) -> Result<Vec<Grant>> {
-        let beside_data = self.data.join("reprise.toml");
+        let beside_data = self.data.join(config::FILE_NAME);
         let config = match &self.config {
             Some(path) => Config::read(path)?,
             None if beside_data.exists() => Config::read(&beside_data)?,
@@ -183,7 +184,8 @@ fn catalogue(playbooks: &Playbooks) -> Catalogue {
 /// `invalid_configuration` that names the grant.
 fn keep_out(data: &Path, grants: &[Grant]) -> Result<()> {
     let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
-    for Grant::Fs(grant) in grants {
+    for grant in grants {
+        let Grant::Fs(grant) = grant else { continue };
         if data.starts_with(&grant.path) || grant.path.starts_with(&data) {
             let why = format!(
                 "grant {:?} covers the data directory {}; grant a directory that does not hold it and does not lie in it",

@@ -132,24 +132,48 @@ struct GrantList {
 /// playbooks need not learn how its disk is laid out. The operator, who wrote it down, sees it in `reprise.toml`.
 #[derive(Serialize, ToSchema)]
 struct GrantView {
-    /// The first part of every path that a job uses.
+    /// The first part of every path that a job uses; of an `http` grant, a name for people.
     name: String,
-    /// Always `fs`.
+    /// `fs` or `http`.
     kind: &'static str,
-    /// `ro` or `rw`.
-    access: &'static str,
+    /// Of `fs`: `ro` or `rw`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<&'static str>,
+    /// Of `http`: scheme, host and port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
+    /// Of `http`: what may be sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    methods: Option<Vec<&'static str>>,
+    /// Of `http`: where it may be sent, this path and those below it; everywhere where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
     /// For people.
     words: String,
 }
 
 impl GrantView {
     fn of(grant: &Grant) -> Self {
-        let Grant::Fs(fs) = grant;
-        let (access, may) = match fs.access {
-            Access::ReadOnly => ("ro", "read"),
-            Access::ReadWrite => ("rw", "read and write"),
-        };
-        GrantView { name: fs.name.to_string(), kind: "fs", access, words: format!("{may} files below {}/", fs.name) }
+        let name = grant.name().to_string();
+        match grant {
+            Grant::Fs(fs) => {
+                let (access, may) = match fs.access {
+                    Access::ReadOnly => ("ro", "read"),
+                    Access::ReadWrite => ("rw", "read and write"),
+                };
+                let words = format!("{may} files below {name}/");
+                GrantView { name, kind: "fs", access: Some(access), origin: None, methods: None, path: None, words }
+            }
+            Grant::Http(http) => GrantView {
+                name,
+                kind: "http",
+                access: None,
+                origin: Some(http.origin.clone()),
+                methods: Some(http.methods.iter().map(|method| method.as_str()).collect()),
+                path: http.path.clone(),
+                words: http.words(),
+            },
+        }
     }
 }
 

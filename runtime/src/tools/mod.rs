@@ -6,14 +6,13 @@
 //! The rule that must stay true: a call reaches what its [`Grants`] cover and nothing else, and no
 //! outcome carries a host path.
 
-pub mod config;
 pub mod grants;
 
 mod fs;
+mod http;
 mod tool;
 
-pub use config::Config;
-pub use grants::{Access, FsGrant, Grant, GrantName, Grants};
+pub use grants::{Access, FsGrant, Grant, GrantName, Grants, HttpGrant, Method};
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +28,10 @@ use crate::{limits, metrics, spans};
 
 use tool::Panicked;
 pub(crate) use tool::{Call, Tool};
+
+/// The name of the operator's configuration file. The file tools never change a file of this name, so that a job
+/// cannot write its own grants.
+pub const CONFIG_FILE_NAME: &str = "reprise.toml";
 
 /// What everyone may know about a tool.
 #[derive(Debug, Clone)]
@@ -71,7 +74,7 @@ impl Registry {
     #[must_use]
     pub fn builtin() -> Registry {
         let times = Times { begin: limits::TOOL_BEGIN_TIME_MAX, answer: limits::TOOL_CALL_TIME_MAX };
-        Registry::of(fs::tools(), times)
+        Registry::of(builtin(), times)
     }
 
     fn of(mut tools: Vec<Tool>, times: Times) -> Registry {
@@ -83,7 +86,7 @@ impl Registry {
     #[cfg(test)]
     pub(crate) fn with(more: Vec<Tool>) -> Registry {
         let times = Times { begin: limits::TOOL_BEGIN_TIME_MAX, answer: limits::TOOL_CALL_TIME_MAX };
-        Registry::of(fs::tools().into_iter().chain(more).collect(), times)
+        Registry::of(builtin().into_iter().chain(more).collect(), times)
     }
 
     fn find(&self, id: &ToolId) -> Option<&Tool> {
@@ -192,6 +195,11 @@ impl Registry {
         };
         ToolError::new(ErrorKind::NotFound, text)
     }
+}
+
+/// The tools that are part of this program.
+fn builtin() -> Vec<Tool> {
+    fs::tools().into_iter().chain(http::tools()).collect()
 }
 
 /// The input as the tool's own type.

@@ -28,10 +28,9 @@ use cap_std::fs::{Dir, File, FileType, Metadata, OpenOptions};
 use crate::contract::{ErrorKind, ToolError};
 use crate::limits;
 
-use super::config;
 use super::grants::{Access, GrantName, OpenDir};
 use super::tool::Recorded;
-use super::{Call, Info, Tool, input};
+use super::{CONFIG_FILE_NAME, Call, Info, Tool, input};
 
 /// Each of them.
 pub(super) fn tools() -> Vec<Tool> {
@@ -119,7 +118,7 @@ impl<'a> Place<'a> {
         match place.names.last() {
             None => Err(denied(format!("{:?} is the grant {grant:?} itself; name something below it", place.text))),
             // Upper case, since a file system that ignores case takes "ſ" for "S" as well.
-            Some(name) if name.to_uppercase() == config::FILE_NAME.to_uppercase() => Err(denied(format!(
+            Some(name) if name.to_uppercase() == CONFIG_FILE_NAME.to_uppercase() => Err(denied(format!(
                 "{:?} in the grant {grant:?} has the name of the file that holds the grants, which only an operator changes",
                 place.text
             ))),
