@@ -208,3 +208,8 @@ pub const LIFT_DEPTH_MAX: usize = 24;
 /// Nesting of a plan's JSON: two for each lifted level, the rest for a constant and the plan around it.
 /// serde_json stops at 128.
 pub const PLAN_DEPTH_MAX: usize = 124;
+/// Levels of arms within arms in a plan: a graph nested deeper is no longer read by people. Each level takes three in
+/// the plan's JSON, and [`PLAN_DEPTH_MAX`] must hold them beside a step's own.
+pub const PLAN_NESTING_MAX: usize = 16;
+/// Branches of one parallel node; each is a child job that is started before the first is waited for.
+pub const PARALLEL_BRANCHES_MAX: usize = 64;
