@@ -108,9 +108,14 @@ pub struct Condition {
     pub value: Source,
     /// What is asked.
     pub is: Test,
-    /// What it is compared with, where it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What it is compared with, where it is; `null` is something to compare with.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub to: Option<Json>,
+}
+
+/// A field that is there, be it `null`.
+fn present<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(d).map(Some)
 }
 
 /// What can be asked about a value. Of a value that is not there, only `not_equals` holds.
