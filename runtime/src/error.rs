@@ -103,6 +103,8 @@ codes! {
     ReplayStepReferenceRequired = "replay_step_reference_required", Invalid;
     /// Only a run that ended with status `success` is compiled (or `allow_partial` is set).
     ReplayCompileRequiresSuccessfulRun = "replay_compile_requires_successful_run", Invalid;
+    /// The task graph is malformed or hangs together wrongly; `issues` lists every place.
+    InvalidGraph = "invalid_graph", Invalid;
     /// The run has no step that can become part of a playbook.
     ReplayCompileNoSteps = "replay_compile_no_steps", Invalid;
     /// The request did not arrive in full within the time that the limits give it.

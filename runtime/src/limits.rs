@@ -288,3 +288,15 @@ pub const LIFT_DEPTH_MAX: usize = 24;
 /// Nesting of a plan's JSON: two for each lifted level, the rest for a constant and the plan around it.
 /// serde_json stops at 128.
 pub const PLAN_DEPTH_MAX: usize = 124;
+/// Levels of arms within arms in a plan: a graph nested deeper is no longer read by people. Each level takes three in
+/// the plan's JSON, and [`PLAN_DEPTH_MAX`] must hold them beside a step's own.
+pub const PLAN_NESTING_MAX: usize = 16;
+/// Branches of one parallel node; each is a child job that is started before the first is waited for.
+pub const PARALLEL_BRANCHES_MAX: usize = 64;
+/// Nodes of a task graph. People and planners write dozens; every one is a function of the component, and half of them
+/// may be undone by a step of its own within [`PLAN_STEPS_MAX`].
+pub const GRAPH_NODES_MAX: usize = 1_000;
+/// Characters of a graph node's id: what is made of it (its branches, its undoing) must still be an id.
+pub const GRAPH_ID_CHARS_MAX: usize = 100;
+/// The longest time that a graph may name, in milliseconds: a year. A longer wait is more likely a slip of the unit.
+pub const GRAPH_WAIT_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
