@@ -116,8 +116,8 @@ impl Registry {
     ///
     /// The output is at most [`limits::JSON_BYTES_MAX`] bytes and comes within [`limits::TOOL_CALL_TIME_MAX`].
     /// Dropping the future stops a tool that waits for others (`http`) at once. It does not stop work on files that
-    /// has begun; a second attempt with the same key is `unavailable` until that work has ended, so that one call
-    /// never runs beside itself.
+    /// has begun; a second attempt with the same key is `unavailable` (of a once tool: `timeout`) until that work has
+    /// ended, so that one call never runs beside itself.
     ///
     /// # Errors
     /// Each tool's page in `docs/TOOLS.md` lists its own. Any tool: `invalid-input` with every place that
@@ -139,7 +139,14 @@ impl Registry {
             let text = format!("the input has {} bytes; a tool takes at most {}", input.as_str().len(), limits::JSON_BYTES_MAX);
             return Err(ToolError::new(ErrorKind::InvalidInput, text));
         }
-        let under_way = if tool.info.effect.touches_nothing() { None } else { Some(UnderWay::begin(&self.0, id, key)?) };
+        let under_way = match tool.info.effect.touches_nothing() {
+            true => None,
+            false => Some(UnderWay::begin(&self.0, id, key).map_err(|e| match tool.effect(input, grants) {
+                // `unavailable` would promise that nothing happened, and the other attempt may be just about to.
+                Effect::Once => ToolError { kind: ErrorKind::Timeout, ..e },
+                _ => e,
+            })?),
+        };
         match tokio::time::timeout(self.0.times.answer, tool.perform(self.ask(key, grants), input.clone(), under_way)).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(Panicked)) => Err(ToolError::new(ErrorKind::Broken, format!("{id} stopped unexpectedly; this is a mistake in Reprise"))),
