@@ -70,6 +70,7 @@ impl Serving {
             input: Json::from(&json!({})),
             idempotency_key: None,
             grants: Vec::new(),
+            options: reprise::journal::Options::default(),
         };
         let manner = Manner { pace: Some(pace), watched: true };
         self.runtime.block_on(self.engine.as_ref().unwrap().start_job(&Space::default_space(), request, manner)).unwrap()

@@ -206,9 +206,6 @@ pub const SIGNALS_UNTAKEN_MAX: usize = 1_000;
 /// Jobs above one another: a playbook that starts itself does not go on for ever.
 pub const CHILD_DEPTH_MAX: u32 = 8;
 
-/// Time after which a worker that does not stir is taken for dead. Longer than a disk's worst flush and a busy machine's pauses,
-/// short enough that nobody waits long for what it held.
-pub const LEASE_TIME: Duration = Duration::from_secs(10);
 /// The longest time between two looks of a scheduler at what is due: mail that a crash left lying waits no longer.
 pub const KEEPER_TICK: Duration = Duration::from_millis(500);
 /// Timers and pieces of mail that one look takes up; the next look follows at once or a tick later.

@@ -12,8 +12,8 @@ use crate::error::{Code, Error, Issue, Result};
 use crate::ids::{Digest, JobId, PlaybookId, Space};
 use crate::jobs::{ApprovalId, CallId, Manner, Order, Target};
 use crate::journal::{self, Entry, Filter, On, Options, State, Status};
-use crate::store::JobKey;
 use crate::json::Json;
+use crate::store::JobKey;
 use crate::tools::{Grant, Grants};
 use crate::{blocking, fields, limits};
 

@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use control::ApprovalView;
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
+pub use control::ApprovalView;
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
@@ -45,6 +45,8 @@ pub struct Engine {
     playbooks: Playbooks,
     scheduler: Scheduler,
     inputs: jobs::ExpectedInputs,
+    /// What the operator configured.
+    config: Arc<Config>,
     /// Taken by whatever compiles a component, so that no crowd of uploads takes the processors from the jobs.
     admissions: Arc<Semaphore>,
 }
@@ -71,7 +73,7 @@ impl Settings {
         Settings { data: data.into(), config: None, grants: Vec::new(), serves: true }
     }
 
-    fn all_grants(&self) -> Result<Vec<Grant>> {
+    fn config(&self) -> Result<Config> {
         let beside_data = self.data.join(config::FILE_NAME);
         let config = match &self.config {
             Some(path) => Config::read(path)?,
@@ -79,7 +81,8 @@ impl Settings {
             None => Config::empty(),
         };
         // Opened once now, so that a directory that is not there is an error at the start and not in a job.
-        Ok(Grants::open(&config.grants)?.with(&self.grants)?.list().to_vec())
+        let grants = Grants::open(&config.grants)?.with(&self.grants)?.list().to_vec();
+        Ok(Config { grants, ..config })
     }
 }
 
@@ -89,15 +92,15 @@ impl Engine {
     /// # Errors
     /// `data_dir_in_use`, `data_dir_too_new`, `store_unavailable`, `invalid_configuration`.
     pub fn open(settings: &Settings) -> Result<Engine> {
-        let grants = settings.all_grants()?;
+        let config = settings.config()?;
         let store = Store::open(&settings.data)?;
-        keep_out(&settings.data, &grants)?;
+        keep_out(&settings.data, &config.grants)?;
         let sandbox = Sandbox::new(Some(&settings.data.join("compiled")))?;
         let tools = Registry::builtin();
         let admissions = Arc::new(Semaphore::new(limits::ADMISSIONS_MAX));
         let playbooks = Playbooks::new(store.clone());
-        let rules = Rules { grants, looks_after_all: settings.serves, ..Rules::default() };
-        let scheduler = Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), rules, catalogue(&playbooks));
+        let scheduler =
+            Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), rules(&config, settings.serves), catalogue(&playbooks));
         Ok(Engine {
             runs: Runs::new(store.clone()),
             playbooks,
@@ -107,6 +110,7 @@ impl Engine {
             scheduler,
             inputs: jobs::ExpectedInputs::default(),
             admissions,
+            config: Arc::new(config),
         })
     }
 
@@ -166,6 +170,19 @@ impl Engine {
     /// Lets running jobs come to the end of their step.
     pub async fn shut_down(&self) {
         self.scheduler.shut_down().await;
+    }
+}
+
+/// What the operator settled for all jobs.
+fn rules(config: &Config, looks_after_all: bool) -> Rules {
+    Rules {
+        grants: config.grants.clone(),
+        lease: config.scheduler.lease,
+        running_max: config.scheduler.running_max,
+        tools: config.concurrency.tools.iter().map(|(tool, most)| (tool.clone(), *most)).collect(),
+        playbooks: config.concurrency.playbooks.iter().map(|(playbook, most)| (playbook.to_string(), *most)).collect(),
+        external: config.agent_tools.iter().map(|tool| (tool.id.clone(), tool.effect)).collect(),
+        looks_after_all,
     }
 }
 

@@ -98,7 +98,14 @@ fn asked(body: &Value) -> Result<(JobRequest, Duration)> {
         fields.has(of_any_route);
     }
     fields.refuse_unknown("a job's request");
-    let made = playbook_id.map(|playbook_id| JobRequest { playbook_id, version, input, idempotency_key, grants: Vec::new(), options: Options::default() });
+    let made = playbook_id.map(|playbook_id| JobRequest {
+        playbook_id,
+        version,
+        input,
+        idempotency_key,
+        grants: Vec::new(),
+        options: Options::default(),
+    });
     let request = fields.build(made)?;
     Ok((request, Duration::from_millis(wait_ms.unwrap_or_default().min(limits::WAIT_MS_MAX))))
 }

@@ -19,9 +19,9 @@ use crate::journal::{
     NextChild, On, Options, Parent, State,
 };
 use crate::json::Json;
+use crate::limits;
 use crate::sandbox::{self, ChildKind, ChildOutcome, GuestFailure, Stop};
 use crate::store::MailKey;
-use crate::limits;
 
 /// Changes when mail is left for the job.
 pub(super) fn mailbox(shared: &Shared, log: &Log) -> watch::Receiver<u64> {

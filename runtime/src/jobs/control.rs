@@ -60,7 +60,15 @@ impl Scheduler {
     ///
     /// # Errors
     /// `job_not_found`; `job_state_conflict` where the job has ended and did not have this signal; `too_busy` where too many wait.
-    pub async fn signal(&self, space: &Space, job: JobId, name: String, payload: Json, signal_id: Option<String>, by: Option<String>) -> Result<Status> {
+    pub async fn signal(
+        &self,
+        space: &Space,
+        job: JobId,
+        name: String,
+        payload: Json,
+        signal_id: Option<String>,
+        by: Option<String>,
+    ) -> Result<Status> {
         let payload = save(&self.shared.store, payload).await?;
         let known = signal_id.clone();
         let mail = Mail::Signal(Signalled { name, payload, signal_id, by });
@@ -143,7 +151,15 @@ impl Scheduler {
     ///
     /// # Errors
     /// `job_not_found`; `job_state_conflict` where no call is uncertain, or another one is.
-    pub async fn resolve(&self, space: &Space, job: JobId, seq: u64, settlement: Settlement, by: String, note: Option<String>) -> Result<Status> {
+    pub async fn resolve(
+        &self,
+        space: &Space,
+        job: JobId,
+        seq: u64,
+        settlement: Settlement,
+        by: String,
+        note: Option<String>,
+    ) -> Result<Status> {
         let decision = match settlement {
             Settlement::Happened(output) => Decision::Happened(save(&self.shared.store, output).await?),
             Settlement::Retry => Decision::Retry,

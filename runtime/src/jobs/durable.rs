@@ -21,9 +21,7 @@ use crate::contract::{Outcome, ToolId};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Answer, Body, Cursor, Diverged, Ended, Log, NextRecorded, On, ParkReason, Parked, Recorded, RecordedKind, Status};
 use crate::json::Json;
-use crate::sandbox::{
-    Answering, ChildKind, ChildOutcome, Effects, GuestFailure, Interruption, Level, StepOptions, Stop, Waited,
-};
+use crate::sandbox::{Answering, ChildKind, ChildOutcome, Effects, GuestFailure, Interruption, Level, StepOptions, Stop, Waited};
 use crate::store::{Payload, Store};
 use crate::tools::Grants;
 use crate::{clock, ids, limits, metrics};
@@ -55,18 +53,7 @@ impl Durable {
         mailbox: watch::Receiver<u64>,
     ) -> Self {
         let lease = shared.lost.subscribe();
-        Durable {
-            log,
-            cursor,
-            shared,
-            grants,
-            step: None,
-            step_options: StepOptions::default(),
-            compensating: false,
-            pace,
-            mailbox,
-            lease,
-        }
+        Durable { log, cursor, shared, grants, step: None, step_options: StepOptions::default(), compensating: false, pace, mailbox, lease }
     }
 
     /// # Errors

@@ -93,7 +93,13 @@ impl Scheduler {
     ///
     /// # Errors
     /// `data_corrupt`, and what the store says.
-    pub fn external_calls(&self, space: &Space, tool: Option<&ToolId>, after: Option<&ExternalKey>, limit: usize) -> Result<Vec<WaitingCall>> {
+    pub fn external_calls(
+        &self,
+        space: &Space,
+        tool: Option<&ToolId>,
+        after: Option<&ExternalKey>,
+        limit: usize,
+    ) -> Result<Vec<WaitingCall>> {
         let store = &self.shared.store;
         let prefix = tool.map_or_else(|| ExternalKey::of_space(space), |tool| ExternalKey::of_tool(space, &tool.to_string()));
         let rows = store.scan(&prefix, after, limit.min(limits::PAGE_ROWS_MAX))?;
@@ -258,7 +264,8 @@ async fn abandoned(shared: &Arc<Shared>, (space, job): JobAt, key: ClaimKey, row
     let make = move |state: &State| {
         still_waits(state, id)?;
         let wait = state.wait.as_ref().expect("it waits").wait;
-        let reason = format!("{by} claimed it and fell silent; it may or may not have taken effect, and it is not handed out again unasked");
+        let reason =
+            format!("{by} claimed it and fell silent; it may or may not have taken effect, and it is not handed out again unasked");
         let mut batch = Batch::new();
         batch.expect(&key, Some(&row));
         batch.delete(&key);

@@ -45,7 +45,7 @@ impl Default for Rules {
     fn default() -> Self {
         Rules {
             grants: Vec::new(),
-            lease: limits::LEASE_TIME,
+            lease: Duration::from_millis(limits::LEASE_MS_DEFAULT),
             running_max: limits::JOBS_RUNNING_MAX,
             tools: Vec::new(),
             playbooks: Vec::new(),

@@ -87,7 +87,10 @@ pub(super) async fn steer(shared: &Arc<Shared>, space: &Space, job: JobId, word:
                     }
                 };
                 if tokio::time::timeout_at(deadline, released).await.is_err() {
-                    return Err(Error::new(Code::JobStateConflict, format!("job {job} is {} and under way; this needs it to stand", head.status)));
+                    return Err(Error::new(
+                        Code::JobStateConflict,
+                        format!("job {job} is {} and under way; this needs it to stand", head.status),
+                    ));
                 }
                 // A job that is not waiting for anything will not stand by itself.
                 if matches!(head.status, Status::Running | Status::Ready) && tokio::time::Instant::now() >= deadline {
@@ -108,7 +111,10 @@ fn taken_meanwhile(shared: &Shared, space: &Space, job: &JobId, epoch: u64) -> R
 /// `too_busy` where more lies there than one job may have.
 async fn leave(shared: &Shared, space: &Space, job: JobId, mail: Mail) -> Result<()> {
     if Mail::of_job(&shared.store, space, &job)?.len() >= limits::SIGNALS_UNTAKEN_MAX {
-        return Err(Error::new(Code::TooBusy, format!("job {job} has {} pieces of mail that it has not taken in", limits::SIGNALS_UNTAKEN_MAX)));
+        return Err(Error::new(
+            Code::TooBusy,
+            format!("job {job} has {} pieces of mail that it has not taken in", limits::SIGNALS_UNTAKEN_MAX),
+        ));
     }
     let mut batch = Batch::new();
     mail.leave(&mut batch, space, job);
@@ -289,7 +295,9 @@ fn settle(log: &mut Log, entries: &mut Vec<Entry>) -> Result<()> {
     let woken = |by| Body::Woken(Woken { wait: wait.wait, by });
     let cancelled = log.state().cancel.is_some();
     match &wait.on {
-        On::Children { children } if let Some(child) = log.state().first_ended(children) => push(log, entries, woken(Wake::Child { child })),
+        On::Children { children } if let Some(child) = log.state().first_ended(children) => {
+            push(log, entries, woken(Wake::Child { child }))
+        }
         On::Signal { name } if let Some(seq) = log.state().untaken(name).map(|untaken| untaken.seq) => {
             push(log, entries, woken(Wake::Signal { seq }))
         }

@@ -4,7 +4,7 @@
 use super::durable::{Durable, loaded, save, stop_of};
 use crate::error::Result;
 use crate::ids::Digest;
-use crate::journal::{Body, Ended, NextWait, On, Wake, Waiting, Woken};
+use crate::journal::{Body, Ended, NextWait, On, Waiting, Wake, Woken};
 use crate::json::Json;
 use crate::sandbox::{Interruption, Stop, Waited};
 use crate::{clock, limits};
