@@ -6,6 +6,7 @@ use reprise::compiler::words;
 use reprise::tools::Registry;
 use serde_json::{Value, json};
 
+use crate::support::cli::{Place, assert_golden};
 use crate::support::page::blocks;
 
 const PAGE: &str = "docs/GRAPHS.md";
@@ -86,4 +87,19 @@ fn the_schema_takes_the_graphs_on_the_page_and_refuses_wrong_forms() {
         assert!(!validator.is_valid(&graph), "{place}");
         assert!(Graph::of(&graph).is_err(), "{place}");
     }
+}
+
+#[test]
+fn a_reviewer_reads_in_the_inspection_whom_a_graph_asks_and_what_it_starts() {
+    let place = Place::new();
+    let block = blocks(PAGE).into_iter().filter(|block| block.info == "json graph").last().unwrap();
+    let plan = Graph::parse(block.text.as_bytes()).unwrap().lower(|_| None).unwrap();
+    std::fs::write(place.path("graph.wasm"), emit(&plan).unwrap()).unwrap();
+    let file = place.path("graph.wasm");
+    assert_golden("inspect-graph.txt", &place.ok(&["inspect", file.to_str().unwrap()]));
+    let inspection = place.json(0, &["inspect", file.to_str().unwrap()]);
+    assert_eq!(inspection["explained_by"], "plan");
+    assert_eq!(inspection["starts"], json!(["run-tests"]));
+    assert_eq!(inspection["waits"].as_array().unwrap().len(), 2);
+    assert_eq!(inspection["outline"][1], "checks side by side, until all have ended:");
 }

@@ -193,7 +193,8 @@ fn changes(inspection: &Inspection) -> String {
         return String::new();
     }
     if inspection.changes.is_empty() {
-        return "\nIt changes nothing.\n".to_owned();
+        let itself = if inspection.starts.is_empty() { "" } else { " itself" };
+        return format!("\nIt changes nothing{itself}.\n");
     }
     let mut text = String::new();
     let (outside, own): (Vec<_>, Vec<_>) = inspection.changes.iter().partition(|change| change.tool.is_external());

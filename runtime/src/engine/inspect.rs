@@ -223,9 +223,10 @@ fn import_lines(imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Ef
         "approve" => plain("flow.approve", "asks a person to approve what it shows"),
         "branch" => plain("flow.branch", "asks which part of itself this job is to do"),
         "start-branch" => plain("flow.start-branch", "starts another part of itself as a job beside this one, with the same grants"),
-        "start-playbook" => {
-            plain("flow.start-playbook", "starts another playbook as a job; what that may reach is in that playbook's own imports")
-        }
+        "start-playbook" => ImportLine {
+            changes: true,
+            ..plain("flow.start-playbook", "starts another playbook as a job; what that may reach is in that playbook's own imports")
+        },
         "join" | "first" => plain(&format!("flow.{function}"), "waits for a job that it started to end"),
         "cancel-child" => plain("flow.cancel-child", "asks for a job that it started to be cancelled"),
         "compensate" => plain("flow.compensate", "says that it undoes what it did"),

@@ -86,6 +86,10 @@ impl<'a> Walk<'a> {
         if nodes == 0 || nodes > limits::PLAN_STEPS_MAX {
             self.fault(&whole, "/body", format!("{nodes} steps; 1 to {}", limits::PLAN_STEPS_MAX));
         }
+        let tools = plan.tools().len();
+        if tools > limits::IMPORTS_MAX {
+            self.fault(&whole, "/body", format!("calls {tools} different tools; at most {}", limits::IMPORTS_MAX));
+        }
         if self.parameters.len() != plan.parameters.len() {
             self.fault(&whole, "/parameters", "a name stands twice".to_owned());
         }

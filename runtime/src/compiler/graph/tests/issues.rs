@@ -168,6 +168,13 @@ fn every_unknown_tool_is_named_and_what_agents_do_need_not_be_known() {
 }
 
 #[test]
+fn more_tools_than_a_component_can_import_are_refused() {
+    let tools = |n: usize| json!((0..n).map(|n| tool(&format!("t{n}"))).collect::<Vec<_>>());
+    super::compiled(&graph(tools(256), json!(null)));
+    assert_eq!(of_nodes(tools(257)), ["/nodes: calls 257 different tools; at most 256"]);
+}
+
+#[test]
 fn a_graph_within_its_limits_can_be_read_back_from_its_component() {
     let deep = |levels: usize| (0..levels).fold(json!({"$input": "/flag"}), |inner, _| json!({"x": inner}));
     let found = of_nodes(json!([tool_with("a", json!({"input": deep(40)}))]));
