@@ -92,7 +92,7 @@ fn the_schema_takes_the_graphs_on_the_page_and_refuses_wrong_forms() {
 #[test]
 fn a_reviewer_reads_in_the_inspection_whom_a_graph_asks_and_what_it_starts() {
     let place = Place::new();
-    let block = blocks(PAGE).into_iter().filter(|block| block.info == "json graph").last().unwrap();
+    let block = blocks(PAGE).into_iter().rfind(|block| block.info == "json graph").unwrap();
     let plan = Graph::parse(block.text.as_bytes()).unwrap().lower(|_| None).unwrap();
     std::fs::write(place.path("graph.wasm"), emit(&plan).unwrap()).unwrap();
     let file = place.path("graph.wasm");

@@ -145,8 +145,11 @@ impl<'a> Ordering<'a> {
                 self.issue(node, "/for", format!("{id:?} is guarded by {:?} already", self.id(first)));
                 continue;
             }
-            match (self.owners[target].clone(), self.owners[node].clone()) {
-                (Some(of), mine) if mine.as_ref() != Some(&of) => {
+            let mine = self.owners[node].clone();
+            match self.owners[target].clone() {
+                // It stands in `then` of its approval already, where it is wanted.
+                Some(of) if of.node == node && of.field == "/then" => continue,
+                Some(of) if mine.as_ref() != Some(&of) => {
                     let message = format!(
                         "{id:?} stands in `{}` of {:?} and this approval does not; it would run there unasked",
                         of.field.trim_start_matches('/'),
@@ -155,15 +158,16 @@ impl<'a> Ordering<'a> {
                     self.issue(node, "/for", message);
                     continue;
                 }
-                (Some(of), _) => {
+                Some(of) => {
                     if let Some(members) = self.groups.arms.get_mut(&(of.node, of.field)) {
                         members.retain(|member| *member != target);
                     }
                 }
-                (None, _) => {}
+                None => {}
             }
-            self.owners[target] = Some(Owner { node, field: "/for".to_owned(), always: !written.goes_on_unapproved() });
-            self.groups.arms.insert((node, "/for".to_owned()), vec![target]);
+            // What is approved is done first, and then what `then` names.
+            self.owners[target] = Some(Owner { node, field: "/then".to_owned(), always: !written.goes_on_unapproved() });
+            self.groups.arms.entry((node, "/then".to_owned())).or_default().insert(0, target);
         }
     }
 
@@ -261,8 +265,7 @@ impl<'a> Ordering<'a> {
             if named.contains_key(&owner.node) || arms.get(&owner.node).is_some_and(|fields| fields.len() > 1) {
                 continue;
             }
-            let arm = if owner.field == "/for" { "then" } else { owner.field.trim_start_matches('/') };
-            let (id, of) = (self.id(node), self.id(owner.node));
+            let (arm, id, of) = (owner.field.trim_start_matches('/'), self.id(node), self.id(owner.node));
             let message = format!(
                 "{:?} depends on {of:?} and may not run; put {id:?} into `{arm}` of {of:?}, or say that it comes after {of:?}, whatever \
                  happens there",

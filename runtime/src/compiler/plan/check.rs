@@ -25,7 +25,9 @@ pub(in crate::compiler) struct Fault {
 /// Everything that is wrong with `plan`.
 pub(in crate::compiler) fn faults(plan: &Plan) -> Vec<Fault> {
     let parameters: BTreeSet<&str> = plan.parameters.iter().map(|p| p.name.as_str()).collect();
-    let mut walk = Walk { parameters, ids: BTreeSet::new(), faults: Vec::new() };
+    let silent = |node: &&Node| matches!(node, Node::Branch(_) | Node::Parallel(_) | Node::Fail(_));
+    let silent = plan.nodes().into_iter().filter(silent).filter_map(Node::id).collect();
+    let mut walk = Walk { parameters, ids: BTreeSet::new(), silent, faults: Vec::new() };
     walk.own_fields(plan);
     let (known, _) = walk.list(&plan.body, Known::new(), "/body", 0);
     walk.needs(&plan.output, &known, &Place { path: String::new(), node: None }, "/output");
@@ -44,6 +46,8 @@ struct Place<'a> {
 struct Walk<'a> {
     parameters: BTreeSet<&'a str>,
     ids: BTreeSet<&'a str>,
+    /// Nodes that are there and answer nothing.
+    silent: BTreeSet<&'a str>,
     faults: Vec<Fault>,
 }
 
@@ -239,6 +243,9 @@ impl<'a> Walk<'a> {
         match source {
             Source::Parameter { name, .. } if !self.parameters.contains(name.as_str()) => {
                 self.fault(place, at, format!("no parameter {name:?}"));
+            }
+            Source::Output { step, .. } if self.silent.contains(step.as_str()) => {
+                self.fault(place, at, format!("{step:?} answers nothing itself; what the nodes in it answer can be bound"));
             }
             Source::Output { step, .. } if !known.contains_key(step) => {
                 self.fault(place, at, format!("no step {step:?} before this one"));
