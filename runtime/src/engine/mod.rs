@@ -5,6 +5,7 @@
 //! or exit codes.
 
 mod candidate;
+mod evidence;
 mod inspect;
 mod jobs;
 mod playbooks;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
+pub use evidence::verify_evidence;
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
