@@ -6,6 +6,7 @@
 
 mod candidate;
 mod control;
+mod evidence;
 mod inspect;
 mod jobs;
 mod playbooks;
@@ -19,6 +20,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
 pub use control::ApprovalView;
+pub use evidence::verify_evidence;
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};

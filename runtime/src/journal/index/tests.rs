@@ -1,7 +1,7 @@
 //! The rows by which a job is found, held against its journal after every flush.
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner, RngAlgorithm, TestRng};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::super::entry::Body;
 use super::super::log::Log;
