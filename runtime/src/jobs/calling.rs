@@ -201,32 +201,36 @@ impl Durable {
         let mut called = std::pin::pin!(shared.tools.call(call.tool, &call.key, call.input, &grants));
         let time_is_over = tokio::time::sleep(most.unwrap_or(limits::TOOL_CALL_TIME_MAX * 2));
         let mut time_is_over = std::pin::pin!(time_is_over);
-        loop {
+        let mut heard = false;
+        let outcome = loop {
             tokio::select! {
                 biased;
-                outcome = &mut called => return Ok(outcome),
+                outcome = &mut called => break outcome,
                 _ = self.lease.changed() => return Err(Stop::Host(lost())),
-                changed = self.mailbox.changed(), if !self.compensating => {
-                    if changed.is_err() {
-                        return Ok(called.await);
-                    }
-                    self.mailbox.mark_changed();
-                    self.hear_in_call().await?;
+                // The sender lives in the store, which this job keeps open.
+                _ = self.mailbox.changed(), if !self.compensating => {
+                    heard = true;
+                    self.hear_in_call()?;
                     if self.is_cancelled() {
                         let message = format!("the job is to be cancelled; {} was broken off, and whether it took effect is not known", call.tool);
-                        return Ok(Err(ToolError::new(ErrorKind::Cancelled, message)));
+                        break Err(ToolError::new(ErrorKind::Cancelled, message));
                     }
                 }
                 () = &mut time_is_over => {
                     let ms = most.unwrap_or_default().as_millis();
-                    return Ok(Err(ToolError::new(ErrorKind::Timeout, format!("{} did not answer within {ms} ms", call.tool))));
+                    break Err(ToolError::new(ErrorKind::Timeout, format!("{} did not answer within {ms} ms", call.tool)));
                 }
             }
+        };
+        if heard {
+            // The rest of the mail is looked at between two steps.
+            self.mailbox.mark_changed();
         }
+        Ok(outcome)
     }
 
     /// Mail that comes while a call is under way: a request to cancel is looked for, the rest has time.
-    async fn hear_in_call(&mut self) -> Result<(), Stop> {
+    fn hear_in_call(&mut self) -> Result<(), Stop> {
         let mail = crate::journal::Mail::of_job(&self.shared.store, self.log.space(), &self.log.job_id()).map_err(Stop::Host)?;
         let cancel = mail.into_iter().find(|(_, mail)| matches!(mail, crate::journal::Mail::Cancel(_)));
         if let Some((key, crate::journal::Mail::Cancel(cancel))) = cancel
@@ -266,13 +270,33 @@ impl Durable {
         self.push(Body::Retrying(Retrying { call: call.call, tries, error: error.clone(), until_ms }))?;
         if pause <= limits::PAUSE_HELD_MAX {
             self.flushed().await?;
-            tokio::time::sleep(pause).await;
+            self.pause(pause).await?;
             return Ok(true);
         }
         let wait = self.log.state().waits + 1;
         let on = On::Pause { call: call.call };
         self.push(Body::Waiting(Waiting { wait, step: self.step.clone(), on, until_ms: Some(until_ms) }))?;
         Err(self.stand().await)
+    }
+
+    /// Waits with the guest in hand; a request to cancel ends it.
+    async fn pause(&mut self, pause: Duration) -> Result<(), Stop> {
+        let mut over = std::pin::pin!(tokio::time::sleep(pause));
+        let mut heard = false;
+        while !self.is_cancelled() {
+            tokio::select! {
+                () = &mut over => break,
+                _ = self.lease.changed() => return Err(Stop::Host(lost())),
+                _ = self.mailbox.changed() => {
+                    heard = true;
+                    self.hear_in_call()?;
+                }
+            }
+        }
+        if heard {
+            self.mailbox.mark_changed();
+        }
+        Ok(())
     }
 
     /// Nobody knows whether the call took effect. The tool is asked; where it does not know either, the job stands.
