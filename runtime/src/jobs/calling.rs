@@ -41,6 +41,12 @@ enum Tried {
 
 impl Durable {
     pub(super) async fn answer(&mut self, tool: &ToolId, input: Json) -> Result<Outcome, Stop> {
+        let outcome = self.outcome(tool, input).await?;
+        self.told_of_cancel |= outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::Cancelled);
+        Ok(outcome)
+    }
+
+    async fn outcome(&mut self, tool: &ToolId, input: Json) -> Result<Outcome, Stop> {
         let digest = input.digest();
         let (mut number, mut begun) = match self.cursor.next_call(self.step.as_deref(), tool, digest) {
             Next::Answer { call, answer } => {

@@ -98,14 +98,17 @@ pub(super) enum End {
 }
 
 async fn finish(shared: &Arc<Shared>, durable: &mut Durable, end: End, fuel_used: u64) -> Result<Status> {
+    let told = durable.told_of_cancel;
     let log = &mut durable.log;
     let cancelled = log.state().cancel.is_some();
     match end {
-        End::Completed(output) => drop(log.push(Body::Completed { output, fuel_used })?),
+        // It had come to its end before it could be told.
+        End::Completed(output) if !(cancelled && told) => drop(log.push(Body::Completed { output, fuel_used })?),
         End::Failed(failure) | End::Again(failure, _) if cancelled => {
             log.push(Body::Cancelled(Cancelled { failure: Some(failure), fuel_used }))?;
         }
-        End::Parked(_) if cancelled => drop(log.push(Body::Cancelled(Cancelled { failure: None, fuel_used }))?),
+        End::Completed(_) | End::Parked(_) if cancelled => drop(log.push(Body::Cancelled(Cancelled { failure: None, fuel_used }))?),
+        End::Completed(output) => drop(log.push(Body::Completed { output, fuel_used })?),
         End::Failed(failure) => drop(log.push(Body::Failed { failure, fuel_used })?),
         End::Parked(parked) => {
             metrics::job_parked(parked.reason.as_str());

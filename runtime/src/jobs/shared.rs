@@ -85,7 +85,14 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(store: Store, sandbox: Sandbox, tools: Registry, rules: Rules, catalogue: Catalogue, tasks: Weak<Mutex<JoinSet<()>>>) -> Self {
+    pub(super) fn new(
+        store: Store,
+        sandbox: Sandbox,
+        tools: Registry,
+        rules: Rules,
+        catalogue: Catalogue,
+        tasks: Weak<Mutex<JoinSet<()>>>,
+    ) -> Self {
         Shared {
             slots: Slots::new(rules.running_max.clamp(1, limits::JOBS_RUNNING_MAX)),
             tool_gates: Gates::new(rules.tools.iter().map(|(tool, most)| (tool.to_string(), *most))),
