@@ -31,6 +31,8 @@ use crate::error::{Code, Error, Result};
 
 /// Parses the arguments, does what they say, and reports. The whole program.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    // Whoever speaks HTTP from here on finds its cryptography; a second call changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments: Vec<OsString> = arguments.collect();
     let in_json = arguments.iter().any(|argument| argument == "--json");
     let arguments = match Arguments::try_parse_from(arguments) {
