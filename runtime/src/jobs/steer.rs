@@ -61,6 +61,10 @@ pub(super) async fn steer(shared: &Arc<Shared>, space: &Space, job: JobId, word:
                 _ => Err(Error::new(Code::JobStateConflict, format!("job {job} is {}; nothing more can happen to it", head.status))),
             };
         }
+        if let Word::Entries(make) = &word {
+            // What makes no sense now is refused before anybody is disturbed.
+            make(&journal::fold(&shared.store, space, &job)?)?;
+        }
         let mut held_here = None;
         if is_free(shared, &head)? {
             match shared.hold(job) {
@@ -91,10 +95,6 @@ pub(super) async fn steer(shared: &Arc<Shared>, space: &Space, job: JobId, word:
                         Code::JobStateConflict,
                         format!("job {job} is {} and under way; this needs it to stand", head.status),
                     ));
-                }
-                // A job that is not waiting for anything will not stand by itself.
-                if matches!(head.status, Status::Running | Status::Ready) && tokio::time::Instant::now() >= deadline {
-                    return Err(Error::new(Code::JobStateConflict, format!("job {job} is {}", head.status)));
                 }
             }
         }
