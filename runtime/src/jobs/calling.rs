@@ -15,7 +15,7 @@ use crate::contract::{Confirmation, Effect, ErrorKind, Outcome, Reconciliation, 
 use crate::error::Result;
 use crate::ids::Digest;
 use crate::journal::{
-    Answer, Body, Cause, Confirm, Decision, Drifted, Failure, Next, On, ParkReason, Resolved, Retrying, Waiting, WhenExhausted,
+    Answer, Body, Cause, Confirm, Decision, Drifted, Failure, Mail, Next, On, ParkReason, Resolved, Retrying, Waiting, WhenExhausted,
 };
 use crate::json::Json;
 use crate::sandbox::Stop;
@@ -201,35 +201,41 @@ impl Durable {
         let mut called = std::pin::pin!(shared.tools.call(call.tool, &call.key, call.input, &grants));
         let time_is_over = tokio::time::sleep(most.unwrap_or(limits::TOOL_CALL_TIME_MAX * 2));
         let mut time_is_over = std::pin::pin!(time_is_over);
-        loop {
+        let mut heard = false;
+        let outcome = loop {
             tokio::select! {
                 biased;
-                outcome = &mut called => return Ok(outcome),
+                outcome = &mut called => break outcome,
                 _ = self.lease.changed() => return Err(Stop::Host(lost())),
                 changed = self.mailbox.changed(), if !self.compensating => {
                     if changed.is_err() {
-                        return Ok(called.await);
+                        break called.await;
                     }
-                    self.mailbox.mark_changed();
+                    heard = true;
                     self.hear_in_call().await?;
                     if self.is_cancelled() {
                         let message = format!("the job is to be cancelled; {} was broken off, and whether it took effect is not known", call.tool);
-                        return Ok(Err(ToolError::new(ErrorKind::Cancelled, message)));
+                        break Err(ToolError::new(ErrorKind::Cancelled, message));
                     }
                 }
                 () = &mut time_is_over => {
                     let ms = most.unwrap_or_default().as_millis();
-                    return Ok(Err(ToolError::new(ErrorKind::Timeout, format!("{} did not answer within {ms} ms", call.tool))));
+                    break Err(ToolError::new(ErrorKind::Timeout, format!("{} did not answer within {ms} ms", call.tool)));
                 }
             }
+        };
+        if heard {
+            // The rest of it is taken in between two steps.
+            self.mailbox.mark_changed();
         }
+        Ok(outcome)
     }
 
     /// Mail that comes while a call is under way: a request to cancel is looked for, the rest has time.
     async fn hear_in_call(&mut self) -> Result<(), Stop> {
-        let mail = crate::journal::Mail::of_job(&self.shared.store, self.log.space(), &self.log.job_id()).map_err(Stop::Host)?;
-        let cancel = mail.into_iter().find(|(_, mail)| matches!(mail, crate::journal::Mail::Cancel(_)));
-        if let Some((key, crate::journal::Mail::Cancel(cancel))) = cancel
+        let mail = Mail::of_job(&self.shared.store, self.log.space(), &self.log.job_id()).map_err(Stop::Host)?;
+        let cancel = mail.into_iter().find(|(key, mail)| matches!(mail, Mail::Cancel(_)) && !self.log.has_struck(key));
+        if let Some((key, Mail::Cancel(cancel))) = cancel
             && self.log.state().cancel.is_none()
         {
             self.push(Body::CancelRequested(cancel))?;

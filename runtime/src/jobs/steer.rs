@@ -224,17 +224,23 @@ pub(super) fn push(log: &mut Log, entries: &mut Vec<Entry>, body: Body) -> Resul
     Ok(())
 }
 
-/// Enters all mail that lies there.
-pub(super) async fn take_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry>) -> Result<()> {
+/// Enters all mail that lies there. How many pieces are left lying, because the job keeps as many signals as it may.
+pub(super) async fn take_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry>) -> Result<usize> {
+    let mut left = 0;
     for (key, mail) in Mail::of_job(&shared.store, log.space(), &log.job_id())? {
+        // Its row is there until the next flush; it is entered once.
+        if log.has_struck(&key) {
+            continue;
+        }
         match enter_mail(shared, log, entries, mail).await {
             Ok(()) => log.strike(&key),
             // It came twice, or too late: it is struck out and leaves no entry.
             Err(e) if e.code == Code::JobStateConflict => log.strike(&key),
+            Err(e) if e.code == Code::TooBusy => left += 1,
             Err(e) => return Err(e),
         }
     }
-    Ok(())
+    Ok(left)
 }
 
 async fn enter_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry>, mail: Mail) -> Result<()> {
