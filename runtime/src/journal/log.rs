@@ -273,7 +273,7 @@ impl Log {
         }
         for child in self.state.children.iter().filter(|child| child.end.is_none()) {
             let reason = format!("job {}, which had started it, is {}", self.job_id, self.state.status());
-            let request = CancelRequested { by: "parent".to_owned(), reason: Some(reason) };
+            let request = CancelRequested { by: CancelRequested::BY_PARENT.to_owned(), reason: Some(reason) };
             Mail::Cancel(request).leave(batch, &self.space, child.job_id);
         }
     }
