@@ -16,7 +16,7 @@ impl State {
     ///
     /// ```text
     /// runs, no call open          called k+1           k calls so far
-    /// runs, call k open           returned k           also while the job waits for the one who performs k
+    /// runs, call k open           returned k           also while the job waits, or is paused, for the one who performs k
     /// runs, no call open          recorded
     /// runs                        resumed n+1          n attempts so far; an open call stays open
     /// runs, call k open           uncertain k          where its effect is `once`
@@ -104,7 +104,7 @@ impl State {
     }
 
     fn waits_for_performer_of(&self, call: u64) -> bool {
-        self.status() == Status::Waiting && self.wait.as_ref().is_some_and(|wait| wait.on == On::External { call })
+        matches!(self.status(), Status::Waiting | Status::Paused) && self.wait.as_ref().is_some_and(|wait| wait.on == On::External { call })
     }
 
     fn may_wait_for(&self, waiting: &Waiting, call_open: Option<u64>) -> bool {

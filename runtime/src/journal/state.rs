@@ -331,8 +331,8 @@ impl State {
         let job = self.options.timeout_ms.map(|ms| self.created_at_ms.saturating_add(ms));
         match self.status() {
             status if status.is_final() => None,
-            // A wait may run out while the job is stopped, and is told so when the job goes on.
-            Status::Waiting | Status::Paused => wait.into_iter().chain(job).min(),
+            // A wait that runs out while the job is stopped is told so when the job goes on; until then nothing is due.
+            Status::Waiting => wait.into_iter().chain(job).min(),
             _ => job,
         }
     }
