@@ -162,7 +162,7 @@ async fn ended(shared: &Shared, durable: &Durable, ending: Ending) -> Result<End
             let failure = Failure { step: named.or(step), message, detail, cause: Cause::Playbook };
             let state = durable.log.state();
             let exhausted = state.job_tries + 1 >= state.options.job_tries;
-            match state.again_from() {
+            match state.again_unasked() {
                 Some(from) if state.options.job_tries > 1 && !(exhausted && state.options.when_exhausted == WhenExhausted::Fail) => {
                     End::Again(failure, from)
                 }

@@ -3,7 +3,7 @@
 //!
 //! Several schedulers may share a store: none touches a job that a living worker holds ([`super::lease`]).
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -24,13 +24,25 @@ use tracing::Instrument as _;
 #[derive(Clone)]
 pub struct Scheduler {
     pub(super) shared: Arc<Shared>,
+    _running: Arc<Running>,
+}
+
+/// The tasks hold what they share, and so would each other, for ever: they end with this.
+struct Running(Arc<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.stop();
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
 }
 
 impl Scheduler {
     /// Over `store`; runs nothing yet.
     #[must_use]
     pub fn new(store: Store, sandbox: Sandbox, tools: Registry, rules: Rules, catalogue: Catalogue) -> Self {
-        Scheduler { shared: Arc::new(Shared::new(store, sandbox, tools, rules, catalogue)) }
+        let shared = Arc::new(Shared::new(store, sandbox, tools, rules, catalogue));
+        Scheduler { _running: Arc::new(Running(Arc::clone(&shared))), shared }
     }
 
     /// What the operator granted to all jobs.

@@ -7,7 +7,7 @@ use super::entry::{Answer, Body, Entry};
 use super::state::{CallState, Child, Illegal, LedgerRow, State, UncertainCall, Untaken, Wait, in_words};
 use super::status::Status;
 use super::waits::{ChildEnd, On, Waiting, Wake, Woken};
-use crate::contract::Effect;
+use crate::contract::{Effect, ErrorKind};
 use crate::store::Payload;
 
 impl State {
@@ -144,6 +144,7 @@ impl State {
                     key: key.clone(),
                     seq: entry.seq,
                     state: CallState::Intended,
+                    doubtful: false,
                 });
             }
             Body::Returned { answer, .. } => {
@@ -161,7 +162,10 @@ impl State {
                 self.uncertain = None;
                 match decision {
                     Decision::Happened(output) => self.answered(&Answer::Output(output.clone())),
-                    Decision::Fail(error) => self.answered(&Answer::Error(error.clone())),
+                    Decision::Fail(error) => {
+                        self.answered(&Answer::Error(error.clone()));
+                        self.last_call().doubtful = true;
+                    }
                     Decision::Retry => self.void_from(*call),
                 }
             }
@@ -248,7 +252,10 @@ impl State {
             }
             Answer::Error(_) => CallState::Errored,
         };
-        self.last_call().state = state;
+        let row = self.last_call();
+        row.state = state;
+        row.doubtful = row.effect == Effect::Once
+            && matches!(answer, Answer::Error(error) if matches!(error.kind, ErrorKind::Timeout | ErrorKind::Broken | ErrorKind::Cancelled));
     }
 
     /// These calls are to be made, under the same numbers and so with the same keys.
