@@ -11,7 +11,7 @@ const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /// A path with something in each of its parts.
 fn filled(template: &str) -> String {
-    template.replace("{id}", "0192f0c1-2345-7000-8000-000000000000").replace("{version}", "1")
+    template.replace("{id}", "0192f0c1-2345-7000-8000-000000000000").replace("{version}", "1").replace("{seq}", "1")
 }
 
 fn operations() -> Vec<(&'static str, String, &'static Value)> {

@@ -24,6 +24,7 @@ mod body;
 mod caller;
 mod connection;
 mod envelope;
+mod evidence;
 mod host;
 mod jobs;
 mod openapi;
