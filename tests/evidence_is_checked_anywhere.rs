@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::cli::{Child, Place, assert_chained};
+use crate::support::cli::{Child, Place, Served, agent, assert_chained};
 
 /// Sets a version: the old one is read, so that the second call depends on what the first one answered.
 const SET_VERSION: &str = r#"{"run": {"run_id": "set-version", "goal": "set the version", "inputs": {"version": "recorded-new"}}}
@@ -142,11 +142,11 @@ fn c71_a_bundle_is_verified_where_there_is_no_data_directory() {
     assert_eq!(refused(&elsewhere, 2, &["verify", &file, "--public-key", "x"])["error"], "invalid_request");
 }
 
-/// The public key of the secret that is 64 eights.
+/// A public key whose owner signed nothing here: that of RFC 8032's first example.
 const KEY_OF_ANOTHER: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 
 #[test]
-fn what_a_bundle_prints_is_what_is_verified_also_over_http() {
+fn what_is_printed_or_sent_is_what_is_verified() {
     let place = place();
     let job = job_of(&place);
     let printed = place.ok(&["jobs", "evidence", &job]);
@@ -155,6 +155,16 @@ fn what_a_bundle_prints_is_what_is_verified_also_over_http() {
     assert_eq!(refused(&place, 5, &["verify", file.to_str().unwrap(), "--public-key", KEY_OF_ANOTHER])["error"], "evidence_broken");
     let printed = place.ok(&["--json", "jobs", "evidence", &job]);
     place.json(0, &["verify", place.file("printed.json", &printed).to_str().unwrap()]);
+
+    let served = Served::start(&place, &[]);
+    let sent = agent().get(format!("{}/v1/jobs/{job}/evidence", served.url)).call().unwrap().body_mut().read_to_string().unwrap();
+    let verified = Place::new();
+    let file = verified.file("sent.json", &sent);
+    assert_eq!(verified.json(0, &["verify", file.to_str().unwrap()])["job_id"], job.as_str());
+    let (status, missing) = served.get(&format!("/v1/jobs/{job}/why/99"));
+    assert_eq!((status, &missing["error"]), (404, &json!("entry_not_found")));
+    let (status, shown) = served.get(&format!("/v1/jobs/{job}?at=1"));
+    assert_eq!((status, &shown["status"]), (200, &json!("ready")));
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn each_documented_field_of_a_request_is_read() {
             let own_code = [("tenant_id", "invalid_tenant_id"), ("scope", "invalid_scope")].into_iter().find(|(name, _)| name == field);
             let Some(wrong) = wrong_value(schema) else { continue };
             let body = Value::Object(Map::from_iter([(field.clone(), wrong)]));
-            let answer = server.send(&method, path, &[("content-type", "application/json")], Some(body.to_string().into_bytes()));
+            let answer = server.send(&method, &filled(path), &[("content-type", "application/json")], Some(body.to_string().into_bytes()));
             tried += 1;
             match own_code {
                 Some((_, code)) => drop(answer.refused(400, code)),

@@ -16,6 +16,7 @@ const NAMED_ONLY_IN: &[(&[&str], &[&str])] = &[
     (&["wasm_encoder::", "wit_component::", "wit_parser::"], &["compiler"]),
     (&["axum::", "tower::", "tower_http::"], &["http"]),
     (&["clap::", "comfy_table::"], &["cli"]),
+    (&["ed25519_dalek::"], &["evidence"]),
     (&["tokio::spawn(", "task::spawn(", "JoinSet"], &["jobs", "http"]),
     (&["spawn_blocking"], &["blocking.rs"]),
     (&["SystemTime"], &["clock.rs"]),
