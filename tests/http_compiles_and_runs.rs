@@ -403,7 +403,11 @@ fn tools_are_listed_with_what_they_may_change() {
             json!(["fs/read", "read"]),
             json!(["fs/remove", "idempotent"]),
             json!(["fs/replace", "once"]),
-            json!(["fs/write", "idempotent"])
+            json!(["fs/write", "idempotent"]),
+            json!(["http/delete", "idempotent"]),
+            json!(["http/get", "read"]),
+            json!(["http/post", "once"]),
+            json!(["http/put", "idempotent"])
         ]
     );
     assert!(tools["tools"].as_array().unwrap().iter().all(|tool| tool["input_schema"]["type"] == "object"));

@@ -227,7 +227,10 @@ async fn a_reopened_job_goes_on_from_what_was_flushed() {
     let Place { store, space, dir } = place;
     drop(store);
     let place = Place { store: Store::open(dir.path()).unwrap(), space, dir };
-    assert_eq!(runnable(&place.store).unwrap(), [(place.space.clone(), job_id)]);
+    assert_eq!(
+        runnable(&place.store).unwrap().into_iter().map(|(space, job_id, _)| (space, job_id)).collect::<Vec<_>>(),
+        [(place.space.clone(), job_id)]
+    );
     let (mut log, entries) = reopened(&place, job_id).await;
     assert_eq!(entries.iter().map(|e| (e.seq, e.body.kind())).collect::<Vec<_>>(), [(1, "created"), (2, "called")]);
     assert_eq!(entries[1].body, called(1));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reprise::engine::{CompileRequest, Engine, JobRequest, Settings};
 use reprise::ids::{JobId, PlaybookId, RunId, Space};
 use reprise::jobs::Manner;
-use reprise::journal::{Body, Filter, Log, Status};
+use reprise::journal::{Body, Filter, Log, Options, Status};
 use reprise::json::Json;
 use reprise::runs::Recording;
 use reprise::store::{Payload, Store};
@@ -56,7 +56,14 @@ async fn playbook(engine: &Engine, text: &str) -> PlaybookId {
 
 fn request(playbook_id: &PlaybookId, key: Option<&str>) -> JobRequest {
     let input = Json::parse(b"{}").unwrap();
-    JobRequest { playbook_id: playbook_id.clone(), version: None, input, idempotency_key: key.map(str::to_owned), grants: Vec::new() }
+    JobRequest {
+        playbook_id: playbook_id.clone(),
+        version: None,
+        input,
+        idempotency_key: key.map(str::to_owned),
+        grants: Vec::new(),
+        options: Options::default(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

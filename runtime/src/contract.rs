@@ -54,9 +54,10 @@ pub enum ErrorKind {
     NotFound,
     /// The world is not as the call expects it.
     Conflict,
-    /// Worth trying again later.
+    /// Worth trying again later. From a tool whose effect is [`Effect::Once`] it is a promise: nothing happened.
     Unavailable,
-    /// The time limit passed. Whether the effect happened is not known.
+    /// No answer within the time, or the answer was lost. For a tool that changes something: it is not known whether
+    /// it happened. A once call that ends so is asked after ([`Reconciliation`]), never simply repeated.
     Timeout,
     /// The tool broke its own contract.
     Broken,
@@ -124,6 +125,28 @@ impl fmt::Display for ToolError {
 
 /// What a tool call came to.
 pub type Outcome = std::result::Result<Json, ToolError>;
+
+/// What a tool says when it is asked after a crash: did the call with this key take effect? As in `wit/tool.wit`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reconciliation {
+    /// It did, and this is what it answered, or would have.
+    Happened(Json),
+    /// It did not, and no attempt is under way that still could: a new one is the first.
+    DidNotHappen,
+    /// The tool cannot tell, for this reason, in words for people. A person has to decide.
+    Unknown(String),
+}
+
+/// What a tool says when it is asked whether the world still is as its recorded answer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Confirmation {
+    /// It is.
+    Holds,
+    /// It is not: what differs, in words for people.
+    Changed(String),
+    /// The tool cannot tell, for this reason.
+    Unknown(String),
+}
 
 /// A tool's name: two kebab-case words, `fs/read`. A component imports it as `tool:fs/read`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

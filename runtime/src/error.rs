@@ -103,6 +103,8 @@ codes! {
     ReplayStepReferenceRequired = "replay_step_reference_required", Invalid;
     /// Only a run that ended with status `success` is compiled (or `allow_partial` is set).
     ReplayCompileRequiresSuccessfulRun = "replay_compile_requires_successful_run", Invalid;
+    /// The task graph is malformed or hangs together wrongly; `issues` lists every place.
+    InvalidGraph = "invalid_graph", Invalid;
     /// The run has no step that can become part of a playbook.
     ReplayCompileNoSteps = "replay_compile_no_steps", Invalid;
     /// The request did not arrive in full within the time that the limits give it.
@@ -117,6 +119,10 @@ codes! {
     PlanNotFound = "plan_not_found", NotFound;
     /// No job of this id in this tenant and scope.
     JobNotFound = "job_not_found", NotFound;
+    /// No external call of this id waits in this tenant and scope.
+    CallNotFound = "call_not_found", NotFound;
+    /// No approval of this id waits in this tenant and scope.
+    ApprovalNotFound = "approval_not_found", NotFound;
     /// The job's journal has no entry of this number.
     EntryNotFound = "entry_not_found", NotFound;
     /// No such route.
@@ -133,6 +139,8 @@ codes! {
     ReplayDeterministicGateMismatch = "replay_deterministic_gate_mismatch", Conflict;
     /// The job is in a state in which this cannot be done.
     JobStateConflict = "job_state_conflict", Conflict;
+    /// The claim of an external call is not, or no longer, the caller's: another may have it by now.
+    ClaimLost = "claim_lost", Conflict;
     /// Many writers touched the same thing at once; try again.
     Contended = "contended", Conflict;
     /// The upload is not a WebAssembly component.
@@ -163,10 +171,12 @@ codes! {
     StoreUnavailable = "store_unavailable", Unavailable;
     /// A flush failed earlier: no more writes until a restart. Nothing that was acknowledged is lost.
     StorePoisoned = "store_poisoned", Unavailable;
-    /// As many jobs as the limit allows are waiting to run.
+    /// As many jobs as the limit allows are waiting to run, or as many journals are being sent.
     TooBusy = "too_busy", Unavailable;
     /// The address to listen on cannot be had.
     CannotListen = "cannot_listen", Unavailable;
+    /// The server that `--url` names does not answer.
+    ServerUnreachable = "server_unreachable", Unavailable;
     /// The server is shutting down.
     ShuttingDown = "shutting_down", Unavailable;
     /// Stored data does not read back as it was written.

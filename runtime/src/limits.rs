@@ -155,7 +155,7 @@ pub const EPOCH_TICK: Duration = Duration::from_millis(10);
 pub const GUEST_BUSY_TIME_MAX: Duration = Duration::from_secs(30);
 /// Components kept ready in memory.
 pub const COMPONENTS_IN_MEMORY_MAX: usize = 512;
-/// Imports of one component.
+/// Tools that one component imports, and one plan calls.
 pub const IMPORTS_MAX: usize = 256;
 /// Characters of one guest log line; the rest is cut.
 pub const LOG_LINE_CHARS_MAX: usize = 4_096;
@@ -180,6 +180,20 @@ pub const LIST_SCAN_ROWS_MAX: usize = 20_000;
 pub const JOURNAL_PENDING_MAX: usize = 256;
 /// Bytes that may wait in memory for the next flush.
 pub const JOURNAL_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Entries of a journal that are read at a time for someone who watches: at their largest (two values inline) they take two megabytes.
+pub const WATCHED_AT_ONCE: usize = 32;
+/// Time after which someone who watches a job looks again though nobody woke them: a wake-up that is lost makes them late, not wrong.
+pub const WATCH_LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Journals that a server sends as events at the same time. Each holds a connection and up to two megabytes.
+pub const JOURNAL_STREAMS_MAX: usize = 256;
+/// Connections that `reprise jobs watch` makes in vain, one after the other, before it gives up: a minute, in which a server can be restarted.
+pub const WATCH_RECONNECTS_MAX: u32 = 60;
+/// Time between two of them.
+pub const WATCH_RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// Time without an event after which a comment is sent, so that nobody in between takes the connection for dead. Proxies give up at 60 s, some at 30 s.
+pub const EVENTS_SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Jobs that are counted in each status for `GET /metrics`: about 10 ms of a scrape.
+pub const JOBS_COUNTED_MAX: usize = 20_000;
 /// Jobs that may stand in `ready`; more are refused, so that a client learns it early.
 pub const JOBS_READY_MAX: usize = 100_000;
 
@@ -195,6 +209,22 @@ pub const WAIT_TIME_MS_MAX: u64 = 10 * 365 * 24 * 3_600_000;
 pub const SIGNALS_UNTAKEN_MAX: usize = 1_000;
 /// Jobs above one another: a playbook that starts itself does not go on for ever.
 pub const CHILD_DEPTH_MAX: u32 = 8;
+
+/// The longest time between two looks of a scheduler at what is due: mail that a crash left lying waits no longer.
+pub const KEEPER_TICK: Duration = Duration::from_millis(500);
+/// Timers and pieces of mail that one look takes up; the next look follows at once or a tick later.
+pub const DUE_AT_ONCE: usize = 2_000;
+/// Time for which a request waits for a job that is under way for a moment to stand.
+pub const STEER_TIME_MAX: Duration = Duration::from_secs(5);
+/// Attempts in a row that come no further before a job is set aside: a machine that is restarted again and again has few
+/// of them within one call, a guest that kills its worker has nothing else.
+pub const FRUITLESS_ATTEMPTS_MAX: u32 = 10;
+/// The longest pause between two tries for which a job keeps its guest; for a longer one it lets go of everything.
+pub const PAUSE_HELD_MAX: Duration = Duration::from_secs(1);
+/// Time for which a claim of an external call holds where its claimer says nothing else, and the longest it may ask for.
+pub const CLAIM_TIME_DEFAULT: Duration = Duration::from_secs(60);
+/// See [`CLAIM_TIME_DEFAULT`]. Whoever needs longer extends it, and shows that way that it lives.
+pub const CLAIM_TIME_MAX: Duration = Duration::from_secs(3_600);
 
 /// Children of one job. Each is a job of its own, with a journal; a list of a thousand things can be done side by side.
 pub const CHILDREN_MAX: usize = 1_000;
@@ -219,9 +249,55 @@ pub const FS_PATH_BYTES_MAX: usize = 4_096;
 /// a tree of links made to be costly ends here, after some 20 ms and a megabyte.
 pub const FS_LOOKUPS_MAX: usize = 8_192;
 
+/// How long a job stays with a process that says nothing more, where the configuration does not say.
+pub const LEASE_MS_DEFAULT: u64 = 10_000;
+/// The shortest lease: a process that flushes slowly or was off the processor for a moment must not lose its jobs.
+pub const LEASE_MS_MIN: u64 = 1_000;
+/// The longest lease: a dead process's jobs stand still for as long.
+pub const LEASE_MS_MAX: u64 = 600_000;
+/// Time for one answer of a planner's endpoint where the configuration does not say. Models take tens of seconds.
+pub const PLANNER_TIMEOUT_MS_DEFAULT: u64 = 60_000;
+/// The longest such time; beyond it, nobody waits for a plan.
+pub const PLANNER_TIMEOUT_MS_MAX: u64 = 600_000;
+
+/// Bytes of a URL that the `http` tools take; servers refuse longer ones.
+pub const HTTP_URL_BYTES_MAX: usize = 8 * 1024;
+/// Headers of one request of the `http` tools. Servers take about a hundred.
+pub const HTTP_HEADERS_MAX: usize = 64;
+/// Characters in the name of a header.
+pub const HTTP_HEADER_NAME_CHARS_MAX: usize = 128;
+/// Bytes of one request's headers together, and of one header of an answer that is shown: what servers take by default.
+pub const HTTP_HEADER_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a request's body: what one JSON value can hold.
+pub const HTTP_REQUEST_BYTES_MAX: usize = JSON_BYTES_MAX;
+/// Bytes of an answer's body that are read: what fits into one JSON value after escaping.
+pub const HTTP_ANSWER_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of a refusal's body that go into the error's detail: it stays in the journal's row, and says enough.
+pub const HTTP_ERROR_BODY_BYTES_MAX: usize = 8 * 1024;
+/// Nesting of a refusal's JSON in the error's detail; leaves room for what the journal puts around it.
+pub const HTTP_ERROR_BODY_DEPTH_MAX: usize = 32;
+/// Time for a connection to come about: three packets that were lost and sent again, and no more.
+pub const HTTP_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// Time of one `http` call where the job does not say.
+pub const HTTP_TIMEOUT_MS_DEFAULT: u64 = 15_000;
+/// The longest time that a job may give an `http` call: below [`TOOL_CALL_TIME_MAX`], so that the tool's own error is heard.
+pub const HTTP_TIMEOUT_MS_MAX: u64 = 25_000;
+
 /// Levels of a step's input in which data flow is looked for; deeper values stay as recorded. Each level
 /// takes two in the plan's JSON, and [`PLAN_DEPTH_MAX`] must hold them.
 pub const LIFT_DEPTH_MAX: usize = 24;
 /// Nesting of a plan's JSON: two for each lifted level, the rest for a constant and the plan around it.
 /// serde_json stops at 128.
 pub const PLAN_DEPTH_MAX: usize = 124;
+/// Levels of arms within arms in a plan: a graph nested deeper is no longer read by people. Each level takes three in
+/// the plan's JSON, and [`PLAN_DEPTH_MAX`] must hold them beside a step's own.
+pub const PLAN_NESTING_MAX: usize = 16;
+/// Branches of one parallel node; each is a child job that is started before the first is waited for.
+pub const PARALLEL_BRANCHES_MAX: usize = 64;
+/// Nodes of a task graph. People and planners write dozens; every one is a function of the component, and half of them
+/// may be undone by a step of its own within [`PLAN_STEPS_MAX`].
+pub const GRAPH_NODES_MAX: usize = 1_000;
+/// Characters of a graph node's id: what is made of it (its branches, its undoing) must still be an id.
+pub const GRAPH_ID_CHARS_MAX: usize = 100;
+/// The longest time that a graph may name, in milliseconds: a year. A longer wait is more likely a slip of the unit.
+pub const GRAPH_WAIT_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;

@@ -1,6 +1,7 @@
 //! What several tests need.
 
 pub mod cli;
+pub mod counter;
 pub mod documented;
 pub mod page;
 pub mod server;

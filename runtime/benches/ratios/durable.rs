@@ -7,7 +7,7 @@ use reprise::contract::{Effect, ErrorKind, ToolError, ToolId};
 use reprise::engine::{Engine, JobRequest, Settings, Upload};
 use reprise::ids::{Digest, JobId, PlaybookId, Space};
 use reprise::jobs::Manner;
-use reprise::journal::{Answer, Body, Log, Status};
+use reprise::journal::{Answer, Body, Log, Options, Status};
 use reprise::json::Json;
 use reprise::store::{Payload, Store};
 use reprise::{limits, sandbox};
@@ -25,7 +25,14 @@ pub(super) async fn with_caller(data: &Path) -> (Engine, PlaybookId) {
 
 fn request(playbook_id: &PlaybookId, calls: usize) -> JobRequest {
     let input = Json::parse(guest::calls(calls).as_bytes()).expect("it is JSON");
-    JobRequest { playbook_id: playbook_id.clone(), version: None, input, idempotency_key: None, grants: Vec::new() }
+    JobRequest {
+        playbook_id: playbook_id.clone(),
+        version: None,
+        input,
+        idempotency_key: None,
+        grants: Vec::new(),
+        options: Options::default(),
+    }
 }
 
 async fn run(engine: &Engine, playbook: &PlaybookId, calls: usize) {

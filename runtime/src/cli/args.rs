@@ -54,7 +54,7 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Run a playbook as a durable job, here, to its end.
     Run(Run),
-    /// Jobs: list, show, journal, resume, evidence, replay, fork, why.
+    /// Jobs: list, show, journal, watch, resume, evidence, replay, fork, why.
     #[command(subcommand)]
     Jobs(JobsCommand),
     /// Check an evidence bundle: needs no data directory and no network.
@@ -139,8 +139,9 @@ pub(super) struct Run {
     /// What to run it with: JSON, @FILE, or @- for standard input.
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub input: String,
-    /// Let this job see a directory: fs:DIR, fs:DIR:ro (read only) or fs:NAME=DIR. Repeatable.
-    #[arg(long = "grant", value_name = "fs:[NAME=]DIR[:ro]", value_parser = parse_grant)]
+    /// Let this job see a directory, fs:DIR, fs:DIR:ro (read only) or fs:NAME=DIR, or call a web server,
+    /// http:ORIGIN=GET,POST. Repeatable.
+    #[arg(long = "grant", value_name = "GRANT", value_parser = parse_grant)]
     pub grants: Vec<Grant>,
     /// The same key with the same input is the same job.
     #[arg(long, value_name = "KEY")]
@@ -161,6 +162,8 @@ pub(super) enum JobsCommand {
     Show(JobShow),
     /// Every entry of a job's journal.
     Journal(JobJournal),
+    /// A job's journal as it grows, until the job has ended.
+    Watch(JobWatch),
     /// Take up a job where an earlier process left it, and run it to its end here.
     Resume(JobResume),
     /// A job's past as one file that anyone can check with `reprise verify`.
@@ -254,6 +257,18 @@ pub(super) struct JobJournal {
 }
 
 #[derive(Args)]
+pub(super) struct JobWatch {
+    #[command(flatten)]
+    pub job: JobArg,
+    /// The running server that has the job, such as http://127.0.0.1:7480.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Only entries behind this one.
+    #[arg(long, value_name = "SEQ")]
+    pub after: Option<u64>,
+}
+
+#[derive(Args)]
 pub(super) struct JobResume {
     #[command(flatten)]
     pub job: JobArg,
@@ -316,8 +331,9 @@ pub(super) struct Serve {
     /// The address to listen on. Only this machine's own: there is no authentication yet.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
     pub listen: SocketAddr,
-    /// Let all jobs see a directory: fs:DIR, fs:DIR:ro (read only) or fs:NAME=DIR. Repeatable.
-    #[arg(long = "grant", value_name = "fs:[NAME=]DIR[:ro]", value_parser = parse_grant)]
+    /// Let all jobs see a directory, fs:DIR, fs:DIR:ro (read only) or fs:NAME=DIR, or call a web server,
+    /// http:ORIGIN=GET,POST. Repeatable.
+    #[arg(long = "grant", value_name = "GRANT", value_parser = parse_grant)]
     pub grants: Vec<Grant>,
 }
 
@@ -341,7 +357,16 @@ impl Global {
 
     /// Opens the engine on the data directory; blocks only while it opens.
     pub(super) async fn engine(&self, grants: Vec<Grant>) -> Result<Engine> {
-        let settings = Settings { data: self.data()?, config: self.config.clone(), grants };
+        self.opened(grants, false).await
+    }
+
+    /// As [`Global::engine`], for a process that looks after every job of the directory.
+    pub(super) async fn serving(&self, grants: Vec<Grant>) -> Result<Engine> {
+        self.opened(grants, true).await
+    }
+
+    async fn opened(&self, grants: Vec<Grant>, serves: bool) -> Result<Engine> {
+        let settings = Settings { data: self.data()?, config: self.config.clone(), grants, serves };
         crate::blocking::run(move || Engine::open(&settings)).await
     }
 

@@ -11,12 +11,14 @@ mod inspect;
 mod interrupt;
 mod jobs;
 mod lists;
+mod logging;
 mod output;
 mod record;
 mod run;
 mod serve;
 mod show;
 mod upload;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -44,7 +46,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return if e.use_stderr() { exit::USAGE.into() } else { exit::OK.into() };
         }
     };
-    start_tracing(&arguments);
+    let serves = matches!(arguments.command, Command::Serve(_));
+    let logging = logging::start(if serves { "reprise=info,guest=info" } else { "reprise=error,guest=info" });
+    crate::metrics::begin();
     let output = Output::new(arguments.global.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -53,6 +57,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let done = runtime.block_on(command(arguments, &output));
     // A tool call that does not come back must not keep the process.
     runtime.shutdown_timeout(crate::limits::SHUTDOWN_TIME_MAX);
+    logging.end();
     match done.and_then(|code| output.all_shown().map(|()| code)) {
         Ok(code) => code.into(),
         Err(e) => output.error(&e),
@@ -72,6 +77,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Jobs(JobsCommand::List(args)) => jobs::list(&global, args, output).await,
         Command::Jobs(JobsCommand::Show(args)) => jobs::show(&global, args, output).await,
         Command::Jobs(JobsCommand::Journal(args)) => jobs::journal(&global, args, output).await,
+        Command::Jobs(JobsCommand::Watch(args)) => watch::watch(&global, args, output).await,
         Command::Jobs(JobsCommand::Resume(args)) => jobs::resume(&global, args, output).await,
         Command::Jobs(JobsCommand::Evidence(args)) => evidence::export(&global, args, output).await,
         Command::Jobs(JobsCommand::Replay(args)) => evidence::replay(&global, args, output).await,
@@ -83,14 +89,4 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Playbooks(PlaybooksCommand::List(args)) => lists::playbooks(&global, args, output).await,
         Command::Tools(ToolsCommand::List) => lists::tools(output),
     }
-}
-
-/// Log lines go to stderr; `REPRISE_LOG` says which, in the words of tracing's filters.
-fn start_tracing(arguments: &Arguments) {
-    let default = if matches!(arguments.command, Command::Serve(_)) { "reprise=info,guest=info" } else { "reprise=error,guest=info" };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("REPRISE_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    // The store underneath tells of every page it moves; its warnings are enough.
-    let filter = filter.add_directive("sled=warn".parse().expect("a directive"));
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).try_init();
 }

@@ -24,6 +24,11 @@ impl Output {
         Output { json, cut: AtomicBool::new(false) }
     }
 
+    /// True where a program reads.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// One JSON document where JSON was asked for, the text otherwise.
     pub(super) fn show(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
         if self.json { self.line(&json().to_string()) } else { self.line(text().trim_end()) }

@@ -13,7 +13,7 @@ use crate::engine::{Engine, JobRequest, JobView};
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
 use crate::jobs::Manner;
-use crate::journal::{Entry, Status, view};
+use crate::journal::{Entry, Options, Status, view};
 use crate::json::Json;
 use crate::limits;
 
@@ -22,7 +22,8 @@ pub(super) async fn run(global: &Global, args: Run, output: &Output) -> Result<u
     let input = input(&args.input)?;
     let space = global.space()?;
     let engine = global.existing().await?;
-    let request = JobRequest { playbook_id, version, input, idempotency_key: args.idempotency_key, grants: args.grants };
+    let request =
+        JobRequest { playbook_id, version, input, idempotency_key: args.idempotency_key, grants: args.grants, options: Options::default() };
     let manner = Manner { pace: args.pace.map(Duration::from_millis), watched: true };
     let missing = missing_grants(&engine, &space, &request).await?;
     let interrupt = Interrupt::listen()?;

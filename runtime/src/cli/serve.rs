@@ -17,7 +17,7 @@ pub(super) async fn serve(global: &Global, args: Serve, output: &Output) -> Resu
         );
         return Err(Error::new(Code::NotSupported, why));
     }
-    let engine = global.engine(args.grants).await?;
+    let engine = global.serving(args.grants).await?;
     let cannot = |e| Error::new(Code::CannotListen, format!("cannot listen on {}: {e}", args.listen));
     let listener = tokio::net::TcpListener::bind(args.listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;

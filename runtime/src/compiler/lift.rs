@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::dataflow::Origins;
-use super::plan::{Node, PLAN_VERSION, Parameter, Plan, Step};
+use super::plan::{Node, Parameter, Plan, Step, StepOptions};
 use super::template::{Source, Template};
 use super::trace::{Attempt, Trace};
 use crate::contract::Effect;
@@ -61,6 +61,8 @@ pub fn lift(trace: &Trace) -> Result<Lifted> {
             recorded_as: bound.recorded_as.clone(),
             input,
             decisions,
+            options: StepOptions::default(),
+            compensation: None,
         }));
     }
     let last = &trace.attempts[*kept.last().expect("looked at above")];
@@ -68,7 +70,7 @@ pub fn lift(trace: &Trace) -> Result<Lifted> {
         Some(recorded) => origins.explain("", recorded, &mut Vec::new()).simplified(),
         None => Template::Value(Source::Output { step: last.id.clone(), pointer: String::new() }),
     };
-    let mut plan = Plan { plan_version: PLAN_VERSION, goal: trace.goal.clone(), parameters: Vec::new(), body, output };
+    let mut plan = Plan::new(trace.goal.clone(), Vec::new(), body, output);
     plan.parameters = parameters(&plan, &trace.inputs);
     let used = |name: &String| plan.parameters.iter().any(|p| p.name == *name);
     let unused_inputs = trace.inputs.as_object().into_iter().flatten().map(|(name, _)| name.clone()).filter(|name| !used(name)).collect();

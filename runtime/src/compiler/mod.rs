@@ -1,17 +1,19 @@
-//! Runs in, proved components out: lift, emit, prove.
+//! Runs in, proved components out: lift, emit, prove. Task graphs in, components out: lower, emit.
 //!
 //! It knows runs, tools and the sandbox; it does not know jobs, versions or where a component is kept. It must
-//! stay true that no component leaves here that was not shown to reproduce its recording.
+//! stay true that no component made from a recording leaves here that was not shown to reproduce it.
 
 mod bindings;
 mod dataflow;
 pub mod emit;
+pub mod graph;
 mod lift;
 pub mod plan;
 mod prove;
 mod summary;
 pub mod template;
 mod trace;
+pub mod words;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::json::{Json, text_of};
+use crate::json::{self, Json, text_of};
 
 /// How one JSON value is made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,13 @@ pub enum Template {
     Constant(Json),
     /// A value that is known when the job runs.
     Value(Source),
+    /// A value that may not be there when the job runs, and what stands for it then.
+    Either {
+        /// Where the value comes from.
+        value: Source,
+        /// What stands there without it.
+        default: Json,
+    },
     /// Text put together from parts.
     Text(Vec<Part>),
     /// An object with these fields.
@@ -94,6 +101,7 @@ impl Template {
         Ok(match self {
             Template::Constant(json) => json.value(),
             Template::Value(source) => found(source)?,
+            Template::Either { value, default } => found(value).unwrap_or_else(|_| default.value()),
             Template::Text(parts) => {
                 let texts: Result<Vec<String>, Source> = parts
                     .iter()
@@ -117,16 +125,35 @@ impl Template {
 
     /// Visits every source in it.
     pub fn for_each_source(&self, visit: &mut impl FnMut(&Source)) {
+        self.for_each_need(&mut |source, _| visit(source));
+    }
+
+    /// Visits every source in it; true where there is nothing else to put in its place.
+    pub(super) fn for_each_need(&self, visit: &mut impl FnMut(&Source, bool)) {
+        self.for_each_place("", &mut |_, source, needed| visit(source, needed));
+    }
+
+    /// As `for_each_need`, with the JSON pointer to where the source stands below `at`.
+    pub(super) fn for_each_place(&self, at: &str, visit: &mut impl FnMut(&str, &Source, bool)) {
         match self {
             Template::Constant(_) => {}
-            Template::Value(source) => visit(source),
+            Template::Value(source) => visit(at, source, true),
+            Template::Either { value, .. } => visit(at, value, false),
             Template::Text(parts) => parts.iter().for_each(|part| match part {
                 Part::Literal(_) => {}
-                Part::Value(source) => visit(source),
+                Part::Value(source) => visit(at, source, true),
             }),
-            Template::Object(fields) => fields.values().for_each(|t| t.for_each_source(visit)),
-            Template::Array(items) => items.iter().for_each(|t| t.for_each_source(visit)),
+            Template::Object(fields) => fields.iter().for_each(|(key, t)| t.for_each_place(&json::below(at, key), visit)),
+            Template::Array(items) => items.iter().enumerate().for_each(|(n, t)| t.for_each_place(&format!("{at}/{n}"), visit)),
         }
+    }
+
+    /// True where a value in it may be absent.
+    #[must_use]
+    pub fn has_default(&self) -> bool {
+        let mut found = false;
+        self.for_each_need(&mut |_, needed| found |= !needed);
+        found
     }
 
     /// True where nothing in it depends on the job.
@@ -143,6 +170,7 @@ impl Template {
         match self {
             Template::Constant(json) => depth_of(&json.value()),
             Template::Value(_) | Template::Text(_) => 0,
+            Template::Either { default, .. } => depth_of(&default.value()),
             Template::Object(fields) => 1 + fields.values().map(Template::depth).max().unwrap_or(0),
             Template::Array(items) => 1 + items.iter().map(Template::depth).max().unwrap_or(0),
         }
@@ -201,6 +229,7 @@ impl fmt::Display for Template {
         match self {
             Template::Constant(json) => write!(f, "{json}"),
             Template::Value(source) => write!(f, "{source}"),
+            Template::Either { value, default } => write!(f, "{value} or {default}"),
             Template::Text(parts) => {
                 for (at, part) in parts.iter().enumerate() {
                     let plus = if at == 0 { "" } else { " + " };

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::emit::{Explained, emit, read_plan};
-use super::plan::{Decision, DecisionKind, Node, PLAN_VERSION, Parameter, Plan, Step};
+use super::plan::{Decision, DecisionKind, Node, PLAN_VERSION, Parameter, Plan, Step, StepOptions};
 use super::prove::{Script, prove};
 use super::template::{Known, Part, Source, Template};
 use super::{Compiled, Options, compile};
@@ -190,6 +190,8 @@ fn any_plan() -> impl Strategy<Value = Plan> {
                 recorded_as: Some("x".to_owned()),
                 input,
                 decisions,
+                options: StepOptions::default(),
+                compensation: None,
             })
         };
         let parameters = ["a", "b~/"].map(|name| Parameter {
@@ -294,6 +296,8 @@ fn the_proof_makes_literal_what_its_source_does_not_give() {
             recorded_as: None,
             input,
             decisions: Vec::new(),
+            options: StepOptions::default(),
+            compensation: None,
         })
     };
     let of_s1 = |pointer: &str| Template::Value(Source::Output { step: "s1".to_owned(), pointer: pointer.to_owned() });

@@ -10,9 +10,10 @@ use super::Engine;
 use crate::clock::rfc3339;
 use crate::error::{Code, Error, Issue, Result};
 use crate::ids::{Digest, JobId, PlaybookId, Space};
-use crate::jobs::{Manner, Order, Target};
-use crate::journal::{self, Entry, Filter, State, Status};
+use crate::jobs::{ApprovalId, CallId, Manner, Order, Target};
+use crate::journal::{self, Entry, Filter, On, Options, State, Status};
 use crate::json::Json;
+use crate::store::JobKey;
 use crate::tools::{Grant, Grants};
 use crate::{blocking, fields, limits};
 
@@ -29,6 +30,8 @@ pub struct JobRequest {
     pub idempotency_key: Option<String>,
     /// Permissions for this job alone; only an operator's own hand gives any.
     pub grants: Vec<Grant>,
+    /// How it is to be run.
+    pub options: Options,
 }
 
 impl JobRequest {
@@ -36,7 +39,9 @@ impl JobRequest {
     fn digest(&self) -> Digest {
         let grants = serde_json::to_vec(&self.grants).expect("grants print");
         let version = self.version.map(|version| version.to_string()).unwrap_or_default();
-        Digest::of_parts(&[self.playbook_id.as_str().as_bytes(), version.as_bytes(), self.input.as_str().as_bytes(), &grants])
+        let options = if self.options.is_default() { Vec::new() } else { serde_json::to_vec(&self.options).expect("options print") };
+        let id = self.playbook_id.as_str().as_bytes();
+        Digest::of_parts(&[id, version.as_bytes(), self.input.as_str().as_bytes(), &grants, &options])
     }
 }
 
@@ -123,8 +128,9 @@ impl Engine {
         self.check_grants(&request.grants).await?;
         self.check_input(&version.component, &request.input).await?;
         let target = Target { playbook_id: version.playbook_id, version: version.version };
-        let JobRequest { input, grants, .. } = request;
-        self.scheduler.start(space, Order { target, component: version.component, input, grants, promise }, manner).await
+        let JobRequest { input, grants, options, .. } = request;
+        let order = Order { target, component: version.component, input, grants, options, origin: None, promise };
+        self.scheduler.start(space, order, manner).await
     }
 
     /// Opened once now, beside those to all jobs, so that one which cannot be used is an error here and not in the job.
@@ -205,7 +211,7 @@ impl Engine {
     /// # Errors
     /// `job_not_found`, `data_corrupt`, what `each` fails with.
     pub async fn follow(&self, space: &Space, job_id: &JobId, mut each: impl FnMut(&Entry) -> Result<()>) -> Result<Status> {
-        let mut progress = self.scheduler.follow(job_id);
+        let mut moves = self.store.watch(&JobKey { space: space.clone(), job_id: *job_id });
         let mut after = None;
         loop {
             let status = journal::head_of(&self.store, space, job_id)?.map(|head| head.status);
@@ -215,17 +221,27 @@ impl Engine {
                 after = Some(last.seq);
                 entries.iter().try_for_each(&mut each)?;
             }
-            let Some(status) = status else { return Err(Error::new(Code::JobNotFound, format!("no job {job_id}"))) };
-            match progress.as_mut().filter(|_| matches!(status, Status::Ready | Status::Running)) {
-                None => return Ok(status),
-                Some(watcher) => {
-                    // The channel closes when the job lets go; its last entries are on disk then.
-                    if watcher.changed().await.is_err() {
-                        progress = None;
-                    }
-                }
+            match status {
+                None => return Err(Error::new(Code::JobNotFound, format!("no job {job_id}"))),
+                // A process that stays with one job stays with it while the clock or a child is all that it waits for.
+                Some(Status::Ready | Status::Running) => {}
+                Some(Status::Waiting) if !self.waits_for_someone(space, job_id)? => {}
+                Some(status) => return Ok(status),
+            }
+            // Whoever runs it lives in this process, or nobody does and the row says so.
+            let running = self.scheduler.holds(job_id) || status == Some(Status::Waiting);
+            let quiet = tokio::time::timeout(limits::WATCH_LOOK_AGAIN, moves.changed()).await.is_err();
+            if quiet && !running {
+                return Ok(status.unwrap_or(Status::Running));
             }
         }
+    }
+
+    /// True where the job goes on only once somebody outside says something.
+    fn waits_for_someone(&self, space: &Space, job_id: &JobId) -> Result<bool> {
+        let state = journal::fold(&self.store, space, job_id)?;
+        let on = state.wait.as_ref().map(|wait| &wait.on);
+        Ok(matches!(on, Some(On::Signal { .. } | On::Approval { .. } | On::External { .. })))
     }
 
     /// Takes up one job where an earlier process left it.
@@ -233,7 +249,7 @@ impl Engine {
     /// # Errors
     /// `job_not_found`, `job_state_conflict`.
     pub async fn resume_job(&self, space: &Space, job_id: &JobId, manner: Manner) -> Result<()> {
-        self.scheduler.resume(space, *job_id, manner).await
+        self.scheduler.take_up(space, *job_id, manner).await
     }
 }
 
@@ -254,6 +270,31 @@ impl JobView {
         if let Some(failure) = &state.failure {
             fields.insert("failure".to_owned(), journal::view::failure(failure));
         }
+        if let Some(parent) = &state.parent {
+            fields.insert("parent".to_owned(), json!({"job_id": parent.job_id, "child": parent.child, "branch": parent.branch}));
+        }
+        if !state.options.is_default() {
+            fields.insert("options".to_owned(), serde_json::to_value(&state.options).expect("options print"));
+        }
+        if let Some(wait) = &state.wait {
+            fields.insert("waiting_on".to_owned(), waiting_on(&self.job_id, wait));
+        }
+        if let Some(parked) = &state.parked {
+            fields.insert("parked".to_owned(), json!({"reason": parked.reason.as_str(), "message": parked.message}));
+        }
+        if let Some(paused) = &state.paused {
+            fields.insert("paused".to_owned(), json!({"by": paused.by, "reason": paused.reason}));
+        }
+        if let Some(cancel) = &state.cancel {
+            fields.insert("cancel".to_owned(), json!({"by": cancel.by, "reason": cancel.reason}));
+        }
+        if !state.children.is_empty() {
+            let child = |child: &journal::Child| {
+                let end = child.end.as_ref().map(journal::ChildEnd::as_str);
+                json!({"child": child.child, "job_id": child.job_id, "playbook_id": child.playbook_id, "branch": child.branch, "ended": end})
+            };
+            fields.insert("children".to_owned(), state.children.iter().map(child).collect());
+        }
         if let Some(uncertain) = &state.uncertain {
             let row = state.calls.iter().find(|row| row.call == uncertain.call);
             fields.insert(
@@ -266,4 +307,28 @@ impl JobView {
         }
         view
     }
+}
+
+/// What a job waits for, as clients see it; the id is the one to answer with.
+fn waiting_on(job: &JobId, wait: &journal::Wait) -> Value {
+    let mut shown = match &wait.on {
+        On::Sleep { ms } => json!({"kind": "sleep", "milliseconds": ms}),
+        On::Signal { name } => json!({"kind": "signal", "name": name}),
+        On::Approval { title, digest, .. } => {
+            let id = ApprovalId { job_id: *job, wait: wait.wait };
+            json!({"kind": "approval", "approval_id": id.to_string(), "title": title, "digest": digest})
+        }
+        On::External { call } => json!({"kind": "external_call", "call_id": CallId { job_id: *job, call: *call }.to_string()}),
+        On::Children { children } => json!({"kind": "children", "children": children}),
+        On::Pause { call } => json!({"kind": "retry", "call": call}),
+    };
+    let fields = shown.as_object_mut().expect("an object was written above");
+    fields.insert("since".to_owned(), rfc3339(wait.since_ms).into());
+    if let Some(step) = &wait.step {
+        fields.insert("step".to_owned(), step.as_str().into());
+    }
+    if let Some(until) = wait.until_ms {
+        fields.insert("until".to_owned(), rfc3339(until).into());
+    }
+    shown
 }

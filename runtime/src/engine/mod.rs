@@ -5,11 +5,13 @@
 //! or exit codes.
 
 mod candidate;
+mod control;
 mod evidence;
 mod inspect;
 mod jobs;
 mod playbooks;
 mod steps;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,20 +19,23 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
+pub use control::ApprovalView;
 pub use evidence::verify_evidence;
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
 pub use steps::StepTemplate;
+pub use watch::{News, Watch};
 
+use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
-use crate::jobs::Scheduler;
+use crate::jobs::{Catalogue, Rules, Scheduler, Target};
 use crate::lifecycle::Playbooks;
 use crate::limits;
 use crate::runs::Runs;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
-use crate::tools::{Config, Grant, Grants, Registry};
+use crate::tools::{Grant, Grants, Registry};
 
 /// Everything a process needs to serve one data directory. Cheap to clone.
 #[derive(Clone)]
@@ -42,6 +47,8 @@ pub struct Engine {
     playbooks: Playbooks,
     scheduler: Scheduler,
     inputs: jobs::ExpectedInputs,
+    /// What the operator configured.
+    config: Arc<Config>,
     /// Taken by whatever compiles a component, so that no crowd of uploads takes the processors from the jobs.
     admissions: Arc<Semaphore>,
 }
@@ -56,24 +63,28 @@ pub struct Settings {
     pub config: Option<PathBuf>,
     /// Further grants to all jobs, from the command line.
     pub grants: Vec<Grant>,
+    /// Whether this process looks after every job of the directory (timers, mail, jobs of workers that died), as a server
+    /// does, or only after those that it is told to run.
+    pub serves: bool,
 }
 
 impl Settings {
     /// A data directory without further grants.
     #[must_use]
     pub fn of(data: impl Into<PathBuf>) -> Self {
-        Settings { data: data.into(), config: None, grants: Vec::new() }
+        Settings { data: data.into(), config: None, grants: Vec::new(), serves: true }
     }
 
-    fn all_grants(&self) -> Result<Vec<Grant>> {
-        let beside_data = self.data.join("reprise.toml");
+    fn config(&self) -> Result<Config> {
+        let beside_data = self.data.join(config::FILE_NAME);
         let config = match &self.config {
             Some(path) => Config::read(path)?,
             None if beside_data.exists() => Config::read(&beside_data)?,
             None => Config::empty(),
         };
         // Opened once now, so that a directory that is not there is an error at the start and not in a job.
-        Ok(Grants::open(&config.grants)?.with(&self.grants)?.list().to_vec())
+        let grants = Grants::open(&config.grants)?.with(&self.grants)?.list().to_vec();
+        Ok(Config { grants, ..config })
     }
 }
 
@@ -83,22 +94,25 @@ impl Engine {
     /// # Errors
     /// `data_dir_in_use`, `data_dir_too_new`, `store_unavailable`, `invalid_configuration`.
     pub fn open(settings: &Settings) -> Result<Engine> {
-        let grants = settings.all_grants()?;
+        let config = settings.config()?;
         let store = Store::open(&settings.data)?;
-        keep_out(&settings.data, &grants)?;
+        keep_out(&settings.data, &config.grants)?;
         let sandbox = Sandbox::new(Some(&settings.data.join("compiled")))?;
         let tools = Registry::builtin();
         let admissions = Arc::new(Semaphore::new(limits::ADMISSIONS_MAX));
-        let scheduler = Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), grants);
+        let playbooks = Playbooks::new(store.clone());
+        let scheduler =
+            Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), rules(&config, settings.serves), catalogue(&playbooks));
         Ok(Engine {
             runs: Runs::new(store.clone()),
-            playbooks: Playbooks::new(store.clone()),
+            playbooks,
             store,
             sandbox,
             tools,
             scheduler,
             inputs: jobs::ExpectedInputs::default(),
             admissions,
+            config: Arc::new(config),
         })
     }
 
@@ -161,13 +175,36 @@ impl Engine {
     }
 }
 
+/// What the operator settled for all jobs.
+fn rules(config: &Config, looks_after_all: bool) -> Rules {
+    Rules {
+        grants: config.grants.clone(),
+        lease: config.scheduler.lease,
+        running_max: config.scheduler.running_max,
+        tools: config.concurrency.tools.iter().map(|(tool, most)| (tool.clone(), *most)).collect(),
+        playbooks: config.concurrency.playbooks.iter().map(|(playbook, most)| (playbook.to_string(), *most)).collect(),
+        external: config.agent_tools.iter().map(|tool| (tool.id.clone(), tool.effect)).collect(),
+        looks_after_all,
+    }
+}
+
+/// Finds what a job starts as its child.
+fn catalogue(playbooks: &Playbooks) -> Catalogue {
+    let playbooks = playbooks.clone();
+    Arc::new(move |space, id| {
+        let version = playbooks.get(space, id, None)?;
+        Ok((Target { playbook_id: version.playbook_id, version: version.version }, version.component))
+    })
+}
+
 /// A job that could change the data directory could change its own past.
 ///
 /// # Errors
 /// `invalid_configuration` that names the grant.
 fn keep_out(data: &Path, grants: &[Grant]) -> Result<()> {
     let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
-    for Grant::Fs(grant) in grants {
+    for grant in grants {
+        let Grant::Fs(grant) = grant else { continue };
         if data.starts_with(&grant.path) || grant.path.starts_with(&data) {
             let why = format!(
                 "grant {:?} covers the data directory {}; grant a directory that does not hold it and does not lie in it",

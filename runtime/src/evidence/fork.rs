@@ -168,7 +168,7 @@ fn told(entry: &Entry, answer: &Json) -> Result<Told> {
                 Wake::Signal { .. } => r#"{"signal": VALUE}, "expired" or "cancelled""#,
                 Wake::Child { .. } => r#"{"child": NUMBER} or "cancelled""#,
                 Wake::Elapsed => r#""elapsed" or "cancelled""#,
-                Wake::Expired | Wake::Cancelled => {
+                Wake::Expired | Wake::Abandoned | Wake::Cancelled => {
                     r#""elapsed", "expired", "cancelled", {"signal": VALUE}, {"approved": VALUE} or {"rejected": VALUE}"#
                 }
             };
@@ -235,7 +235,7 @@ impl WhatIf {
             Body::Woken(woken) => {
                 let ended = match &woken.by {
                     Wake::Elapsed => Some(Ended::Elapsed),
-                    Wake::Expired => Some(Ended::Expired),
+                    Wake::Expired | Wake::Abandoned => Some(Ended::Expired),
                     Wake::Cancelled => Some(Ended::Cancelled),
                     Wake::Signal { seq } => signals.iter().find(|(at, _)| at == seq).map(|(_, payload)| Ended::Signal((*payload).clone())),
                     Wake::Approved(verdict) => Some(Ended::Approved(verdict.answer.clone())),

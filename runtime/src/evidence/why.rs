@@ -245,7 +245,7 @@ impl From<'_> {
 fn below(template: &Template, at: &str, visit: &mut impl FnMut(&str, From<'_>)) {
     match template {
         Template::Constant(_) => visit(at, From::Plan),
-        Template::Value(source) => visit(at, From::Source(source)),
+        Template::Value(source) | Template::Either { value: source, .. } => visit(at, From::Source(source)),
         Template::Text(parts) => parts.iter().for_each(|part| match part {
             Part::Literal(_) => visit(at, From::Plan),
             Part::Value(source) => visit(at, From::Source(source)),

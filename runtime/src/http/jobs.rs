@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 
 use super::body::Posted;
 use super::caller::{Asked, OfJob};
+use super::events::{self, Streams};
 use super::openapi::{Components, Kind, field, required};
 use super::playbooks::page_fields;
 use super::route::{Gives, Route, Takes};
@@ -20,7 +22,7 @@ use crate::error::{Code, Result};
 use crate::fields::Fields;
 use crate::ids::{JobId, PlaybookId};
 use crate::jobs::Manner;
-use crate::journal::{Body, Filter, Head, Status};
+use crate::journal::{Body, Filter, Head, Options, Status};
 use crate::{json, limits};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -55,13 +57,13 @@ pub(super) fn routes() -> Vec<Route> {
             .query(vec![field("at", Kind::Index, "As it was once this entry was written; as it is where it is left out.")])
             .gives(200, "The job.", Gives::Json(job))
             .fails(&[Code::InvalidRequest, Code::JobNotFound, Code::EntryNotFound]),
-        Route::get("/v1/jobs/{id}/journal", journal, "get_job_journal", "A job's journal, oldest entry first.")
+        Route::get("/v1/jobs/{id}/journal", journal, "get_job_journal", "A job's journal, oldest entry first; as events, as it grows.")
             .query(vec![
                 field("after", Kind::Count, "Only entries behind this number: `next` of the page before."),
-                field("limit", Kind::Index, "Entries on the page; 50 where it is left out, at most 500."),
+                field("limit", Kind::Index, "Entries on the page; 50 where it is left out, at most 500. Not for events."),
             ])
-            .gives(200, "A page.", Gives::Json(entries))
-            .fails(&[Code::InvalidRequest, Code::JobNotFound]),
+            .gives(200, "A page; or each entry as an event, with `accept: text/event-stream`.", Gives::JsonOrEvents(entries))
+            .fails(&[Code::InvalidRequest, Code::JobNotFound, Code::TooBusy]),
     ]
 }
 
@@ -97,7 +99,14 @@ fn asked(body: &Value) -> Result<(JobRequest, Duration)> {
         fields.has(of_any_route);
     }
     fields.refuse_unknown("a job's request");
-    let made = playbook_id.map(|playbook_id| JobRequest { playbook_id, version, input, idempotency_key, grants: Vec::new() });
+    let made = playbook_id.map(|playbook_id| JobRequest {
+        playbook_id,
+        version,
+        input,
+        idempotency_key,
+        grants: Vec::new(),
+        options: Options::default(),
+    });
     let request = fields.build(made)?;
     Ok((request, Duration::from_millis(wait_ms.unwrap_or_default().min(limits::WAIT_MS_MAX))))
 }
@@ -134,8 +143,20 @@ async fn read(State(engine): State<Engine>, OfJob(job_id): OfJob, Asked { space,
     Ok(Json(view::in_space(&space, job.to_json())))
 }
 
-async fn journal(State(engine): State<Engine>, OfJob(job_id): OfJob, Asked { space, mut query }: Asked) -> Result<Json<Value>> {
+async fn journal(
+    State(engine): State<Engine>,
+    Extension(streams): Extension<Streams>,
+    OfJob(job_id): OfJob,
+    Asked { space, mut query }: Asked,
+    headers: HeaderMap,
+) -> Result<Response> {
     let after = query.number("after", 0..=u64::MAX);
+    if events::are_wanted(&headers) {
+        query.done()?;
+        // A client that comes back sends the same URL as the first time; what it saw last stands in the header.
+        let after = events::last_seen(&headers)?.or(after);
+        return streams.send(engine.watch(&space, &job_id, after)?);
+    }
     let limit = query.limit();
     query.done()?;
     let of = space.clone();
@@ -146,11 +167,11 @@ async fn journal(State(engine): State<Engine>, OfJob(job_id): OfJob, Asked { spa
         Ok::<_, crate::error::Error>((shown, next))
     })
     .await?;
-    Ok(Json(view::in_space(&space, json!({"job_id": job_id, "entries": entries, "next": next}))))
+    Ok(Json(view::in_space(&space, json!({"job_id": job_id, "entries": entries, "next": next}))).into_response())
 }
 
 /// A grant that an operator gave to one job names a directory of the host, which is nobody's business here.
-fn without_host_paths(mut entry: Value) -> Value {
+pub(super) fn without_host_paths(mut entry: Value) -> Value {
     for grant in entry.get_mut("grants").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(fields) = grant.as_object_mut() {
             fields.remove("path");

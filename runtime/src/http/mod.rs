@@ -7,14 +7,15 @@
 //!
 //! ```text
 //! connection   who may stay connected, and how long ┐
+//! observe      counts, times and spans              │
 //! envelope     errors, panics and request ids       │ around every route
 //! host         who asked for this machine by name    │
 //! body, caller what was sent, and whose it is       ┘
 //! route        the table: method, path, handler, description
 //! replay       /v1/memory/replay/...   runs recorded and compiled, as Aionis names it
 //! playbooks    /v1/playbooks           components up and down
-//! jobs         /v1/jobs                start, list, read, journal
-//! operator     /v1/tools, /v1/grants, /healthz, /health, /openapi.json
+//! jobs, events /v1/jobs                start, list, read, journal (also as it grows)
+//! operator     /v1/tools, /v1/grants, /healthz, /health, /metrics, /openapi.json
 //! openapi      the document
 //! ```
 //!
@@ -25,8 +26,10 @@ mod caller;
 mod connection;
 mod envelope;
 mod evidence;
+mod events;
 mod host;
 mod jobs;
+mod observe;
 mod openapi;
 mod operator;
 mod playbooks;
@@ -38,8 +41,8 @@ use std::future::{Future, IntoFuture as _};
 use std::io;
 use std::time::Duration;
 
-use axum::Router;
 use axum::middleware::from_fn;
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -49,23 +52,39 @@ use crate::limits;
 
 /// Every route over `engine`.
 pub fn router(engine: Engine) -> Router {
+    with_streams(engine, events::Streams::new())
+}
+
+fn with_streams(engine: Engine, streams: events::Streams) -> Router {
     let add = |router: Router<Engine>, route: route::Route| router.route(route.path, route.handler);
     let routes = route::table().into_iter().fold(Router::new(), add);
-    answering(routes.fallback(route::not_found).method_not_allowed_fallback(route::wrong_method)).with_state(engine)
+    answering(routes.fallback(route::not_found).method_not_allowed_fallback(route::wrong_method))
+        .layer(Extension(streams))
+        .with_state(engine)
 }
 
 /// What is around every route: panics become errors, and errors become envelopes.
 fn answering<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
-    router.layer(CatchPanicLayer::custom(envelope::panicked)).layer(from_fn(host::is_ours)).layer(from_fn(envelope::answer))
+    router
+        .layer(CatchPanicLayer::custom(envelope::panicked))
+        .layer(from_fn(host::is_ours))
+        .layer(from_fn(envelope::answer))
+        .layer(from_fn(observe::observe))
 }
 
 /// Serves `engine` on `listener` until `shutdown` resolves. From then on no connection is accepted, and requests
-/// under way get [`limits::SHUTDOWN_TIME_MAX`] to end. Jobs are not its concern: [`Engine::shut_down`] ends those.
+/// under way get [`limits::SHUTDOWN_TIME_MAX`] to end; journals that are sent as events end at once. Jobs are not its concern: [`Engine::shut_down`] ends those.
 ///
 /// # Errors
 /// What the listener says.
 pub async fn serve(listener: TcpListener, engine: Engine, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-    serve_patiently(listener, router(engine), shutdown, limits::SHUTDOWN_TIME_MAX).await
+    let streams = events::Streams::new();
+    let router = with_streams(engine, streams.clone());
+    let shutdown = async move {
+        shutdown.await;
+        streams.stop();
+    };
+    serve_patiently(listener, router, shutdown, limits::SHUTDOWN_TIME_MAX).await
 }
 
 async fn serve_patiently(

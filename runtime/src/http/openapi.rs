@@ -194,6 +194,13 @@ fn responses(route: &Route, envelope: &Value, components: &mut Components) -> Va
     for (status, when, gives) in &route.gives {
         let content = match gives {
             Gives::Json(shape) => json!({"application/json": {"schema": shape(components)}}),
+            Gives::JsonOrEvents(shape) => {
+                let events = "`id`: an entry's seq, `event`: its kind, `data`: the entry. At last `event: end` with the job's status.";
+                json!({
+                    "application/json": {"schema": shape(components)},
+                    "text/event-stream": {"schema": {"type": "string", "description": events}},
+                })
+            }
             Gives::Component => json!({"application/wasm": {"schema": {"type": "string", "format": "binary"}}}),
             Gives::Text => json!({"text/plain": {"schema": {"type": "string"}}}),
         };

@@ -1,4 +1,4 @@
-//! What whoever runs the server asks of it: its tools and grants, its health, its description.
+//! What whoever runs the server asks of it: its tools and grants, its health, its numbers, its description.
 
 use std::sync::LazyLock;
 
@@ -18,6 +18,7 @@ use crate::contract::Effect;
 use crate::engine::Engine;
 use crate::error::{Code, Result};
 use crate::tools::{Access, Grant, Info};
+use crate::{blocking, metrics};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -39,6 +40,11 @@ pub(super) fn routes() -> Vec<Route> {
             .for_all()
             .gives(200, "It is there.", Gives::Json(openapi::of::<Health>))
             .fails(&[Code::StorePoisoned]),
+        Route::get("/metrics", numbers, "metrics", "Numbers about this process and its jobs, for Prometheus.").for_all().gives(
+            200,
+            "OpenMetrics text.",
+            Gives::Text,
+        ),
         Route::get("/openapi.json", description, "openapi", "This document.").for_all().gives(
             200,
             "The document.",
@@ -64,6 +70,11 @@ async fn health(State(engine): State<Engine>) -> Result<Json<Health>> {
     engine.check()?;
     let runtime = HealthRuntime { edition: "reprise", version: env!("CARGO_PKG_VERSION") };
     Ok(Json(Health { ok: true, runtime, storage: HealthStorage { backend: "sled" } }))
+}
+
+async fn numbers(State(engine): State<Engine>) -> Result<Response> {
+    let jobs = blocking::run(move || engine.jobs_by_status()).await?;
+    Ok(view::sent(StatusCode::OK, metrics::CONTENT_TYPE, metrics::text(&jobs)))
 }
 
 async fn description() -> Response {
@@ -121,24 +132,48 @@ struct GrantList {
 /// playbooks need not learn how its disk is laid out. The operator, who wrote it down, sees it in `reprise.toml`.
 #[derive(Serialize, ToSchema)]
 struct GrantView {
-    /// The first part of every path that a job uses.
+    /// The first part of every path that a job uses; of an `http` grant, a name for people.
     name: String,
-    /// Always `fs`.
+    /// `fs` or `http`.
     kind: &'static str,
-    /// `ro` or `rw`.
-    access: &'static str,
+    /// Of `fs`: `ro` or `rw`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<&'static str>,
+    /// Of `http`: scheme, host and port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
+    /// Of `http`: what may be sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    methods: Option<Vec<&'static str>>,
+    /// Of `http`: where it may be sent, this path and those below it; everywhere where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
     /// For people.
     words: String,
 }
 
 impl GrantView {
     fn of(grant: &Grant) -> Self {
-        let Grant::Fs(fs) = grant;
-        let (access, may) = match fs.access {
-            Access::ReadOnly => ("ro", "read"),
-            Access::ReadWrite => ("rw", "read and write"),
-        };
-        GrantView { name: fs.name.to_string(), kind: "fs", access, words: format!("{may} files below {}/", fs.name) }
+        let name = grant.name().to_string();
+        match grant {
+            Grant::Fs(fs) => {
+                let (access, may) = match fs.access {
+                    Access::ReadOnly => ("ro", "read"),
+                    Access::ReadWrite => ("rw", "read and write"),
+                };
+                let words = format!("{may} files below {name}/");
+                GrantView { name, kind: "fs", access: Some(access), origin: None, methods: None, path: None, words }
+            }
+            Grant::Http(http) => GrantView {
+                name,
+                kind: "http",
+                access: None,
+                origin: Some(http.origin.clone()),
+                methods: Some(http.methods.iter().map(|method| method.as_str()).collect()),
+                path: http.path.clone(),
+                words: http.words(),
+            },
+        }
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) enum Takes {
 /// What a route gives.
 pub(super) enum Gives {
     Json(Shape),
+    /// JSON, or the same piece by piece as server-sent events, as the client asks.
+    JsonOrEvents(Shape),
     Component,
     Text,
 }

@@ -4,61 +4,144 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::durable::{Durable, save};
-use super::own_grants;
 use super::shared::{Manner, Shared};
+use super::steer::{self, take_mail};
+use super::{children, own_grants, trying};
 use crate::blocking;
 use crate::error::{Code, Error, Result};
-use crate::journal::{Body, Cause, Cursor, Entry, Failure, Log, Status};
+use crate::journal::{
+    Body, Cancelled, Cause, Cursor, Entry, Failure, Log, On, ParkReason, Parked, Reattempted, Status, Waiting, WhenExhausted,
+};
 use crate::sandbox::{Ending, Playbook, Stop};
+use crate::store::Payload;
 use crate::tools::Grants;
+use crate::{clock, limits, metrics};
+
+/// How a job comes into the hands of who runs it.
+pub(super) enum Take {
+    /// Its journal is open; the entries are those that the guest is answered from.
+    Open(Box<Log>, Vec<Entry>),
+    /// It is to be taken from this worker, or from nobody.
+    From(Option<u64>),
+}
 
 /// Runs the job to its end, or to where it has to stand. `entries` are those of earlier attempts.
 ///
 /// # Errors
 /// Where the host fails: the disk, the store, a grant that cannot be used now. Then nothing of it is the job's
 /// doing: it stays as it was, and another attempt takes it up from there.
-pub(super) async fn drive(shared: &Arc<Shared>, mut log: Log, entries: Vec<Entry>, manner: Manner) -> Result<Status> {
-    let resumed = !entries.is_empty();
+pub(super) async fn drive(shared: &Arc<Shared>, mut log: Log, mut entries: Vec<Entry>, manner: Manner) -> Result<Status> {
+    // Before the mail is looked for: what comes in between is heard of.
+    let mailbox = children::mailbox(shared, &log);
+    if !entries.is_empty() {
+        take_mail(shared, &mut log, &mut entries).await?;
+        if log.state().fruitless > 0 {
+            // On disk before the guest runs: a guest that ends its worker must show.
+            poisoned(&mut log)?;
+            log.flush().await?;
+        }
+        if !matches!(log.state().status(), Status::Ready | Status::Running) {
+            log.flush().await?;
+            return Ok(log.state().status());
+        }
+    }
+    children::make_missing(shared, &log, &entries).await?;
     let state = log.state();
     let (fuel, component, input) = (state.fuel, state.component, state.input.clone());
-    if resumed {
-        let attempt = state.attempts + 1;
-        log.push(Body::Resumed { attempt })?;
-    }
     let store = shared.store.clone();
     let input = blocking::run(move || store.load(&input)).await?;
     let grants = effective_grants(shared, &log).await.map_err(|e| e.at("a grant of the job cannot be used now"))?;
-    let mut durable = Durable::new(log, Cursor::new(entries), Arc::clone(shared), grants, manner.pace);
+    let mut durable = Durable::new(log, Cursor::new(entries), Arc::clone(shared), grants, manner.pace, mailbox);
     let playbook = match load(shared, component).await {
         Ok(playbook) => playbook,
         Err(e) if matches!(e.code, Code::StoreUnavailable) => return Err(e),
-        Err(e) => return finish(&mut durable, failed(None, e.to_string(), Cause::Component), 0).await,
+        Err(e) => return finish(shared, &mut durable, failed(None, e.to_string(), Cause::Component), 0).await,
     };
     let finished = shared.sandbox.run(&playbook, &input, Box::new(durable), fuel).await;
+    metrics::fuel_used(finished.fuel_used);
     let effects: Box<dyn Any> = finished.effects;
     let mut durable = effects
         .downcast::<Durable>()
         .map_err(|_| Error::new(Code::InternalError, "the sandbox gave back other effects than it was lent"))?;
-    let body = match finished.ending {
+    let end = match finished.ending {
         Ending::Stopped(Stop::Host(e)) => return Err(e),
-        Ending::Stopped(Stop::Stands) => return Ok(Status::Uncertain),
+        Ending::Stopped(Stop::Stands) => return Ok(stands(shared, &durable)),
         ending => ended(shared, &durable, ending).await?,
     };
-    finish(&mut durable, body, finished.fuel_used).await
+    finish(shared, &mut durable, end, finished.fuel_used).await
 }
 
-enum End {
-    Completed(crate::store::Payload),
+fn stands(shared: &Shared, durable: &Durable) -> Status {
+    if durable.log.state().due_ms().is_some() {
+        shared.timers.notify_one();
+    }
+    durable.log.state().status()
+}
+
+/// A job that ended its worker each time it was taken up is set aside, so that it does not go on doing so.
+fn poisoned(log: &mut Log) -> Result<()> {
+    let times = log.state().fruitless;
+    if times > limits::FRUITLESS_ATTEMPTS_MAX {
+        let message = format!("it was taken up {times} times in a row without coming any further; its worker died or failed each time");
+        metrics::job_parked(ParkReason::Poison.as_str());
+        log.push(Body::Parked(Parked { reason: ParkReason::Poison, message }))?;
+    }
+    Ok(())
+}
+
+pub(super) enum End {
+    Completed(Payload),
     Failed(Failure),
+    Parked(Parked),
+    /// The playbook failed at a call that may be made again.
+    Again(Failure, u64),
 }
 
-async fn finish(durable: &mut Durable, end: End, fuel_used: u64) -> Result<Status> {
-    durable.log.push(match end {
-        End::Completed(output) => Body::Completed { output, fuel_used },
-        End::Failed(failure) => Body::Failed { failure, fuel_used },
-    })?;
+async fn finish(shared: &Arc<Shared>, durable: &mut Durable, end: End, fuel_used: u64) -> Result<Status> {
+    let log = &mut durable.log;
+    let cancelled = log.state().cancel.is_some();
+    match end {
+        End::Completed(output) => drop(log.push(Body::Completed { output, fuel_used })?),
+        End::Failed(failure) | End::Again(failure, _) if cancelled => {
+            log.push(Body::Cancelled(Cancelled { failure: Some(failure), fuel_used }))?;
+        }
+        End::Parked(_) if cancelled => drop(log.push(Body::Cancelled(Cancelled { failure: None, fuel_used }))?),
+        End::Failed(failure) => drop(log.push(Body::Failed { failure, fuel_used })?),
+        End::Parked(parked) => {
+            metrics::job_parked(parked.reason.as_str());
+            log.push(Body::Parked(parked))?;
+        }
+        End::Again(failure, from_call) => again(log, failure, from_call)?,
+    }
+    let family = steer::family(log.state());
     durable.flush().await?;
-    Ok(durable.log.state().status())
+    let state = durable.log.state();
+    if state.status().is_final() {
+        let seconds = std::time::Duration::from_millis(state.updated_at_ms.saturating_sub(state.created_at_ms)).as_secs_f64();
+        metrics::job_ended(state.status().as_str(), seconds);
+        let space = durable.log.space().clone();
+        family.into_iter().for_each(|relative| steer::nudge(shared, space.clone(), relative));
+    }
+    Ok(stands(shared, durable))
+}
+
+/// The calls that led to the failure are made again after a pause, or once someone says so where the tries are used up.
+fn again(log: &mut Log, failure: Failure, from_call: u64) -> Result<()> {
+    let options = log.state().options.clone();
+    let tries = log.state().job_tries + 1;
+    let message = format!("failed {tries} times; the last time: {}", failure.message);
+    metrics::retried("job");
+    log.push(Body::Reattempted(Reattempted { from_call, tries, failure, by: None }))?;
+    if tries >= options.job_tries {
+        metrics::job_parked(ParkReason::Retries.as_str());
+        log.push(Body::Parked(Parked { reason: ParkReason::Retries, message }))?;
+        return Ok(());
+    }
+    let pause = trying::pause_ms(options.first_pause_ms, tries);
+    let (wait, step) = (log.state().waits + 1, log.state().step.as_ref().map(|(step, _)| step.clone()));
+    let waiting = Waiting { wait, step, on: On::Pause { call: from_call }, until_ms: Some(clock::now_ms() + pause) };
+    log.push(Body::Waiting(waiting))?;
+    Ok(())
 }
 
 fn failed(step: Option<String>, message: String, cause: Cause) -> End {
@@ -75,10 +158,21 @@ async fn ended(shared: &Shared, durable: &Durable, ending: Ending) -> Result<End
     Ok(match ending {
         Ending::Output(output) => End::Completed(save(&shared.store, output).await?),
         Ending::Failure { step: named, message, detail } => {
-            End::Failed(Failure { step: named.or(step), message, detail, cause: Cause::Playbook })
+            let failure = Failure { step: named.or(step), message, detail, cause: Cause::Playbook };
+            let state = durable.log.state();
+            let exhausted = state.job_tries + 1 >= state.options.job_tries;
+            match state.again_from() {
+                Some(from) if state.options.job_tries > 1 && !(exhausted && state.options.when_exhausted == WhenExhausted::Fail) => {
+                    End::Again(failure, from)
+                }
+                _ => End::Failed(failure),
+            }
         }
         Ending::Broke(how) => failed(step, how, Cause::Trap),
-        Ending::OutOfFuel => failed(step, format!("used up its fuel of {}", durable.log.state().fuel), Cause::Fuel),
+        Ending::OutOfFuel => {
+            let message = format!("used up its fuel of {}; `reprise jobs resume --fuel` lets it go on with more", durable.log.state().fuel);
+            End::Parked(Parked { reason: ParkReason::Fuel, message })
+        }
         Ending::OverTime(how) => failed(step, how, Cause::Time),
         Ending::OverLimit(how) | Ending::Stopped(Stop::Limit(how)) => failed(step, how, Cause::Limit),
         Ending::Stopped(Stop::Diverged { at, expected, found }) => {
@@ -91,7 +185,7 @@ async fn ended(shared: &Shared, durable: &Durable, ending: Ending) -> Result<End
     })
 }
 
-async fn load(shared: &Arc<Shared>, component: crate::ids::Digest) -> Result<Playbook> {
+pub(super) async fn load(shared: &Arc<Shared>, component: crate::ids::Digest) -> Result<Playbook> {
     if let Some(playbook) = shared.sandbox.ready(&component) {
         return Ok(playbook);
     }
@@ -105,5 +199,5 @@ async fn load(shared: &Arc<Shared>, component: crate::ids::Digest) -> Result<Pla
 async fn effective_grants(shared: &Arc<Shared>, log: &Log) -> Result<Grants> {
     let own = own_grants(&log.state().grants)?;
     let shared = Arc::clone(shared);
-    blocking::run(move || Grants::open(&shared.grants)?.with(&own)).await
+    blocking::run(move || Grants::open(&shared.rules.grants)?.with(&own)).await
 }

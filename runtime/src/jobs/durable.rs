@@ -5,37 +5,55 @@
 //! touch anything, so a pending answer costs no flush of its own. A call that only looks needs no `Called` on
 //! disk before it: if the process dies, looking again does no harm.
 //!
-//! What dies when: see the crash table in `docs/JOURNAL.md`. Leases, waits, signals and the settling of
-//! uncertain calls will be further answers here.
+//! Calls are made in `calling`, waits in `waiting`, children in `children`; what dies when: see the crash table in
+//! `docs/JOURNAL.md`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shared::Shared;
+use tokio::sync::watch;
+
+use super::shared::{Shared, lost};
+use super::steer::{out_of_time, take_mail};
+use super::trying;
 use crate::blocking;
-use crate::contract::{Effect, ErrorKind, Outcome, ToolError, ToolId};
+use crate::contract::{Outcome, ToolId};
 use crate::error::{Code, Error, Result};
-use crate::ids::Digest;
-use crate::journal::{Answer, Body, Cursor, Diverged, Log, Next, NextRecorded, Recorded, RecordedKind};
+use crate::journal::{Answer, Body, Cursor, Diverged, Ended, Log, NextRecorded, On, ParkReason, Parked, Recorded, RecordedKind, Status};
 use crate::json::Json;
-use crate::sandbox::{Answering, Effects, Level, StepOptions, Stop};
+use crate::sandbox::{Answering, ChildKind, ChildOutcome, Effects, GuestFailure, Interruption, Level, StepOptions, Stop, Waited};
 use crate::store::{Payload, Store};
 use crate::tools::Grants;
-use crate::{clock, ids, limits};
+use crate::{clock, ids, limits, metrics};
 
 /// One job's effects while a guest runs.
 pub(super) struct Durable {
     pub log: Log,
-    cursor: Cursor,
-    shared: Arc<Shared>,
-    grants: Grants,
-    step: Option<String>,
+    pub(super) cursor: Cursor,
+    pub(super) shared: Arc<Shared>,
+    pub(super) grants: Grants,
+    pub(super) step: Option<String>,
+    pub(super) step_options: StepOptions,
+    /// The guest undoes what it did: a request to cancel does not stop its calls.
+    pub(super) compensating: bool,
     pace: Option<Duration>,
+    /// Changes when mail is left for the job.
+    pub(super) mailbox: watch::Receiver<u64>,
+    /// Changes when this worker has lost its lease.
+    pub(super) lease: watch::Receiver<u64>,
 }
 
 impl Durable {
-    pub(super) fn new(log: Log, cursor: Cursor, shared: Arc<Shared>, grants: Grants, pace: Option<Duration>) -> Self {
-        Durable { log, cursor, shared, grants, step: None, pace }
+    pub(super) fn new(
+        log: Log,
+        cursor: Cursor,
+        shared: Arc<Shared>,
+        grants: Grants,
+        pace: Option<Duration>,
+        mailbox: watch::Receiver<u64>,
+    ) -> Self {
+        let lease = shared.lost.subscribe();
+        Durable { log, cursor, shared, grants, step: None, step_options: StepOptions::default(), compensating: false, pace, mailbox, lease }
     }
 
     /// # Errors
@@ -49,95 +67,111 @@ impl Durable {
         self.step.as_deref()
     }
 
-    /// Puts pending entries on disk and tells those who follow.
+    /// Puts pending entries on disk.
     pub(super) async fn flush(&mut self) -> Result<()> {
+        let before = self.log.pending();
+        let bytes = self.log.pending_bytes();
         self.log.flush().await?;
-        self.shared.progress(self.log.job_id(), self.log.state().next_seq());
+        metrics::journal_written(before as u64, bytes as u64);
         Ok(())
     }
 
-    async fn answer(&mut self, tool: &ToolId, input: Json) -> Result<Outcome, Stop> {
-        let digest = input.digest();
-        match self.cursor.next_call(self.step.as_deref(), tool, digest) {
-            Next::Answer { answer, .. } => Ok(load(&self.shared.store, answer).await.map_err(Stop::Host)?),
-            Next::Diverged(diverged) => Err(stop_of(diverged)),
-            Next::UnderWay { call, effect: Effect::Once, .. } => Err(self.uncertain(call, tool).await?),
-            Next::UnderWay { call, key, .. } => self.perform(call, tool, &key, &input).await,
-            Next::Live { call } => self.live(call, tool, input, digest).await,
+    pub(super) async fn flushed(&mut self) -> Result<(), Stop> {
+        self.flush().await.map_err(Stop::Host)
+    }
+
+    pub(super) fn push(&mut self, body: Body) -> Result<(), Stop> {
+        self.log.push(body).map(drop).map_err(|e| match e.code {
+            Code::TooLarge => Stop::Limit(e.message),
+            _ => Stop::Host(e),
+        })
+    }
+
+    /// True where calls and waits come back with `cancelled`.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.log.state().cancel.is_some() && !self.compensating
+    }
+
+    /// Between two steps nothing is under way: here mail is taken in, here a job stops that was paused or has used up
+    /// what it may, here it stops for shutdown, and here it waits where it was asked to go slowly.
+    pub(super) async fn between_steps(&mut self) -> Result<(), Stop> {
+        if self.lease.has_changed().unwrap_or(true) {
+            return Err(Stop::Host(lost()));
+        }
+        self.go_slowly().await?;
+        self.hear().await?;
+        if self.shared.is_stopping() {
+            self.log.release().await.map_err(Stop::Host)?;
+            return Err(Stop::Host(Error::new(Code::ShuttingDown, "the job goes on at the next start")));
+        }
+        let state = self.log.state();
+        let now = clock::now_ms();
+        if let Some(most) = state.options.timeout_ms.filter(|most| now >= state.created_at_ms.saturating_add(*most)) {
+            self.push(out_of_time(most))?;
+            return Err(self.stand().await);
+        }
+        let used_ms = now.saturating_sub(state.created_at_ms);
+        if let Some(most) = state.budget.wall_ms.filter(|most| used_ms >= *most) {
+            return Err(self.park(ParkReason::WallTime, format!("has taken {used_ms} ms of {most}")).await);
+        }
+        Ok(())
+    }
+
+    /// Takes in what others left for the job, and stops where that says so.
+    pub(super) async fn hear(&mut self) -> Result<(), Stop> {
+        if !self.mailbox.has_changed().unwrap_or(false) {
+            return Ok(());
+        }
+        self.mailbox.mark_unchanged();
+        take_mail(&self.shared, &mut self.log, &mut Vec::new()).await.map_err(Stop::Host)?;
+        if matches!(self.log.state().status(), Status::Ready | Status::Running) {
+            return Ok(());
+        }
+        Err(self.stand().await)
+    }
+
+    /// The job stands from here on: what says so is put on disk, and nobody holds the job any more.
+    pub(super) async fn stand(&mut self) -> Stop {
+        match self.flush().await {
+            Ok(()) => Stop::Stands,
+            Err(e) => Stop::Host(e),
         }
     }
 
-    /// The process died in the middle of a call that must not be repeated: nobody knows whether it happened.
-    /// Settling it is a later entry's work; until then the job stands.
-    async fn uncertain(&mut self, call: u64, tool: &ToolId) -> Result<Stop, Stop> {
-        let reason = format!(
-            "the process died after {tool} was called and before its answer was recorded; it may or may not have taken effect, and it is not repeated unasked"
-        );
-        self.log.push(Body::Uncertain { call, reason }).map_err(Stop::Host)?;
-        self.flush().await.map_err(Stop::Host)?;
-        Ok(Stop::Stands)
-    }
-
-    async fn live(&mut self, call: u64, tool: &ToolId, input: Json, input_digest: Digest) -> Result<Outcome, Stop> {
-        self.pause_between_steps().await?;
-        let effect = self.shared.tools.get(tool).map_or(Effect::Once, |info| info.effect);
-        let key = self.key(call, tool, &input_digest);
-        let payload = save(&self.shared.store, input.clone()).await.map_err(Stop::Host)?;
-        let called =
-            Body::Called { call, step: self.step.clone(), tool: tool.clone(), effect, key: key.clone(), input: payload, input_digest };
-        self.push(called)?;
-        if !effect.touches_nothing() || self.log.should_flush() {
-            self.flush().await.map_err(Stop::Host)?;
+    pub(super) async fn park(&mut self, reason: ParkReason, message: String) -> Stop {
+        metrics::job_parked(reason.as_str());
+        match self.push(Body::Parked(Parked { reason, message })) {
+            Ok(()) => self.stand().await,
+            Err(stop) => stop,
         }
-        self.perform(call, tool, &key, &input).await
     }
 
-    /// The name that a tool sees for a call: made of job, place, step, tool and input, never of the attempt.
-    fn key(&self, call: u64, tool: &ToolId, input: &Digest) -> String {
-        let job = self.log.job_id();
-        let (call, tool) = (call.to_be_bytes(), tool.to_string());
-        let step = self.step.as_deref().unwrap_or_default();
-        let whole = Digest::of_parts(&[job.as_bytes(), &call, step.as_bytes(), tool.as_bytes(), input.as_bytes()]);
-        hex::encode(&whole.as_bytes()[..16])
-    }
-
-    async fn perform(&mut self, call: u64, tool: &ToolId, key: &str, input: &Json) -> Result<Outcome, Stop> {
-        let outcome = if tool.is_external() {
-            let message = format!("{tool} is performed by an agent outside, and this version cannot hand a call to one yet");
-            Err(ToolError::new(ErrorKind::Unavailable, message))
-        } else {
-            self.shared.tools.call(tool, key, input, &self.grants).await
-        };
-        let answer = match &outcome {
-            Ok(output) => Answer::Output(save(&self.shared.store, output.clone()).await.map_err(Stop::Host)?),
-            Err(error) => Answer::Error(error.clone()),
-        };
-        self.push(Body::Returned { call, answer })?;
-        if self.log.should_flush() {
-            self.flush().await.map_err(Stop::Host)?;
-        }
-        Ok(outcome)
-    }
-
-    /// Between two steps nothing is under way: here a job stops for shutdown, and here it waits where it was
-    /// asked to go slowly. Either way everything so far is on disk first.
-    async fn pause_between_steps(&mut self) -> Result<(), Stop> {
+    async fn go_slowly(&mut self) -> Result<(), Stop> {
         let shared = Arc::clone(&self.shared);
         let mut told_to_stop = std::pin::pin!(shared.stop.notified());
         // Listening before looking: a word in between is not missed.
         told_to_stop.as_mut().enable();
-        if let Some(pace) = self.pace.filter(|_| !self.shared.is_stopping()) {
-            self.flush().await.map_err(Stop::Host)?;
-            tokio::select! {
-                () = tokio::time::sleep(pace) => {}
-                () = told_to_stop => {}
-            }
-        }
-        if self.shared.is_stopping() {
-            self.flush().await.map_err(Stop::Host)?;
-            return Err(Stop::Host(Error::new(Code::ShuttingDown, "the job goes on at the next start")));
+        let Some(pace) = self.pace.filter(|_| !self.shared.is_stopping()) else { return Ok(()) };
+        self.flushed().await?;
+        tokio::select! {
+            () = tokio::time::sleep(pace) => {}
+            () = told_to_stop => {}
         }
         Ok(())
+    }
+
+    /// What is left of the step's time, and of the job's.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        let now = clock::now_ms();
+        let state = self.log.state();
+        let of_step = self.step_options.step_timeout_ms.or(state.options.step_timeout_ms);
+        let since = match (&state.step, &self.step) {
+            (Some((name, since)), Some(step)) if name == step => *since,
+            _ => now,
+        };
+        let step = trying::left(since, of_step, now);
+        let job = trying::left(state.created_at_ms, state.options.timeout_ms, now);
+        step.into_iter().chain(job).min()
     }
 
     async fn recorded(&mut self, kind: RecordedKind, fresh: fn() -> Recorded) -> Result<u64, Stop> {
@@ -148,24 +182,18 @@ impl Durable {
                 let value = fresh();
                 self.push(Body::Recorded { step: self.step.clone(), value })?;
                 if self.log.should_flush() {
-                    self.flush().await.map_err(Stop::Host)?;
+                    self.flushed().await?;
                 }
                 Ok(value.number())
             }
         }
     }
-
-    fn push(&mut self, body: Body) -> Result<(), Stop> {
-        self.log.push(body).map(drop).map_err(|e| match e.code {
-            Code::TooLarge => Stop::Limit(e.message),
-            _ => Stop::Host(e),
-        })
-    }
 }
 
 impl Effects for Durable {
-    fn step(&mut self, id: String, _options: StepOptions) {
+    fn step(&mut self, id: String, options: StepOptions) {
         self.step = Some(id);
+        self.step_options = options;
     }
 
     fn call<'a>(&'a mut self, tool: &'a ToolId, input: Json) -> Answering<'a, Outcome> {
@@ -178,6 +206,55 @@ impl Effects for Durable {
 
     fn random(&mut self) -> Answering<'_, u64> {
         Box::pin(self.recorded(RecordedKind::Random, || Recorded::Random(ids::random_u64())))
+    }
+
+    fn sleep(&mut self, ms: u64) -> Answering<'_, Waited<()>> {
+        Box::pin(async move {
+            match self.wait(On::Sleep { ms }, Some(ms)).await? {
+                Ended::Cancelled => Ok(Err(Interruption::Cancelled)),
+                _ => Ok(Ok(())),
+            }
+        })
+    }
+
+    fn wait_signal(&mut self, name: String, timeout_ms: Option<u64>) -> Answering<'_, Waited<Json>> {
+        Box::pin(async move {
+            let ended = self.wait(On::Signal { name }, timeout_ms).await?;
+            self.waited(ended).await
+        })
+    }
+
+    fn approve(&mut self, title: String, request: Json, timeout_ms: Option<u64>) -> Answering<'_, Waited<Json>> {
+        Box::pin(async move {
+            let on = self.approval(title, request).await?;
+            let ended = self.wait(on, timeout_ms).await?;
+            self.waited(ended).await
+        })
+    }
+
+    fn branch(&self) -> Option<String> {
+        self.log.state().parent.as_ref().and_then(|parent| parent.branch.clone())
+    }
+
+    fn start_child(&mut self, kind: ChildKind, input: Json) -> Answering<'_, Result<u32, GuestFailure>> {
+        Box::pin(self.child(kind, input))
+    }
+
+    fn join(&mut self, child: u32) -> Answering<'_, ChildOutcome> {
+        Box::pin(self.child_outcome(child))
+    }
+
+    fn first(&mut self, children: Vec<u32>) -> Answering<'_, u32> {
+        Box::pin(self.first_child(children))
+    }
+
+    fn cancel_child(&mut self, child: u32) -> Answering<'_, ()> {
+        Box::pin(self.cancelled_child(child))
+    }
+
+    fn compensate(&mut self) -> Answering<'_, ()> {
+        self.compensating = true;
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn log(&mut self, level: Level, message: String) {
@@ -195,7 +272,7 @@ impl Effects for Durable {
     }
 }
 
-fn stop_of(diverged: Diverged) -> Stop {
+pub(super) fn stop_of(diverged: Diverged) -> Stop {
     Stop::Diverged { at: diverged.seq, expected: diverged.expected, found: diverged.found }
 }
 
@@ -208,13 +285,19 @@ pub(super) async fn save(store: &Store, json: Json) -> Result<Payload> {
     blocking::run(move || store.save(&json)).await
 }
 
-async fn load(store: &Store, answer: Answer) -> Result<Outcome> {
+pub(super) async fn loaded(store: &Store, payload: Payload) -> Result<Json> {
+    match payload {
+        Payload::Inline(json) => Ok(json),
+        blob @ Payload::Blob { .. } => {
+            let store = store.clone();
+            blocking::run(move || store.load(&blob)).await
+        }
+    }
+}
+
+pub(super) async fn outcome_of(store: &Store, answer: Answer) -> Result<Outcome> {
     match answer {
         Answer::Error(error) => Ok(Err(error)),
-        Answer::Output(Payload::Inline(json)) => Ok(Ok(json)),
-        Answer::Output(blob) => {
-            let store = store.clone();
-            blocking::run(move || store.load(&blob)).await.map(Ok)
-        }
+        Answer::Output(output) => loaded(store, output).await.map(Ok),
     }
 }

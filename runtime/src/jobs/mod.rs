@@ -4,25 +4,38 @@
 //! It does not know where versions come from, nor HTTP. It must stay true that the journal is the only truth:
 //! nothing here is remembered that is not written there, but for which jobs this process holds.
 
+mod calling;
+mod children;
+mod control;
 mod drive;
 mod durable;
+mod external;
+mod keeper;
+mod lease;
 mod scheduler;
 mod shared;
+mod slots;
+mod steer;
+mod trying;
+mod waiting;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use control::{ApprovalId, Settlement};
+pub use external::{CallId, Claimed, WaitingCall};
 pub use scheduler::Scheduler;
-pub use shared::Manner;
+pub use shared::{Catalogue, Manner, Rules};
 
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, JobId, PlaybookId, Space};
-use crate::journal::{self, Body, CreateError, Head, Log};
+use crate::journal::{self, Body, CreateError, Head, Log, Options};
 use crate::json::Json;
-use crate::store::IdempotencyKey;
+use crate::store::{IdempotencyKey, JobKey};
 use crate::tools::Grant;
-use crate::{limits, sandbox};
+use crate::{limits, metrics, sandbox};
 
 /// The playbook version that a job runs.
 #[derive(Debug, Clone)]
@@ -44,6 +57,10 @@ pub struct Order {
     pub input: Json,
     /// Permissions for this job alone.
     pub grants: Vec<Grant>,
+    /// How it is to be run.
+    pub options: Options,
+    /// Where its plan came from, where it was made for this job.
+    pub origin: Option<Json>,
     /// The client's name for this request, and the digest of what it asked for: the same name with the same
     /// content is the same job.
     pub promise: Option<(String, Digest)>,
@@ -72,8 +89,8 @@ impl Scheduler {
     }
 
     async fn create(&self, space: &Space, order: Order, manner: Manner) -> Result<JobId> {
-        let store = &self.shared().store;
-        let Order { target, component, input, grants, promise } = order;
+        let store = &self.shared.store;
+        let Order { target, component, input, grants, options, origin, promise } = order;
         let job = JobId::fresh();
         let created = Body::Created {
             playbook_id: target.playbook_id,
@@ -83,17 +100,18 @@ impl Scheduler {
             input: durable::save(store, input).await?,
             grants: grants.iter().map(|g| Json::from(&serde_json::to_value(g).expect("a grant has string keys"))).collect(),
             engine: sandbox::ENGINE_VERSION.to_owned(),
-            fuel: limits::JOB_FUEL,
-            options: Box::default(),
+            fuel: options.budget.fuel.unwrap_or(limits::JOB_FUEL),
+            options: Box::new(options),
             parent: None,
-            origin: None,
+            origin,
         };
         let row = |(key, asked): &(String, Digest)| {
             let row = Promise { v: 1, job_id: job, asked: *asked };
             (IdempotencyKey { space: space.clone(), key: key.clone() }, serde_json::to_vec(&row).expect("a promise prints"))
         };
-        match Log::create(store, space, job, created, promise.as_ref().map(row), 1).await {
+        match Log::create(store, space, job, created, promise.as_ref().map(row), self.shared.worker()).await {
             Ok(log) => {
+                metrics::job_started();
                 self.begin(log, manner);
                 Ok(job)
             }
@@ -111,7 +129,7 @@ impl Scheduler {
     /// # Errors
     /// `id_conflict` where the key was used for something else.
     pub async fn promised(&self, space: &Space, key: &str, asked: &Digest, manner: Manner) -> Result<Option<JobId>> {
-        let row = self.shared().store.get(&IdempotencyKey { space: space.clone(), key: key.to_owned() })?;
+        let row = self.shared.store.get(&IdempotencyKey { space: space.clone(), key: key.to_owned() })?;
         let Some(row) = row else { return Ok(None) };
         let promise: Promise =
             serde_json::from_slice(&row).map_err(|e| Error::new(Code::DataCorrupt, format!("the row of idempotency key {key:?}: {e}")))?;
@@ -119,7 +137,7 @@ impl Scheduler {
             return Err(Error::new(Code::IdConflict, format!("idempotency_key {key:?} was used before for another job"))
                 .with_details(serde_json::json!({"job_id": promise.job_id, "stored_digest": promise.asked, "sent_digest": asked})));
         }
-        match self.resume(space, promise.job_id, manner).await {
+        match self.take_up(space, promise.job_id, manner).await {
             // It runs here, or there is nothing to run.
             Ok(()) | Err(Error { code: Code::JobStateConflict, .. }) => Ok(Some(promise.job_id)),
             Err(e) => Err(e),
@@ -131,21 +149,25 @@ impl Scheduler {
     /// # Errors
     /// `job_not_found`, what the store says.
     pub async fn wait(&self, space: &Space, job: &JobId, time: Duration) -> Result<Head> {
-        // Subscribed before the row is read: what happens in between is not missed.
-        let mut progress = self.follow(job);
+        // Watched before the row is read: what happens in between is not missed.
+        let mut moves = self.shared.store.watch(&JobKey { space: space.clone(), job_id: *job });
         let deadline = tokio::time::Instant::now() + time.min(Duration::from_millis(limits::WAIT_MS_MAX));
         loop {
-            let head = journal::head_of(&self.shared().store, space, job)?.ok_or_else(|| no_such_job(job))?;
-            let moving = matches!(head.status, journal::Status::Ready | journal::Status::Running);
-            let Some(watcher) = progress.as_mut().filter(|_| moving) else { return Ok(head) };
-            match tokio::time::timeout_at(deadline, watcher.changed()).await {
-                Err(_) => return Ok(head),
-                Ok(Ok(())) => {}
-                // The job let go: its last row is on disk.
-                Ok(Err(_)) => progress = None,
+            let head = journal::head_of(&self.shared.store, space, job)?.ok_or_else(|| no_such_job(job))?;
+            if !matches!(head.status, journal::Status::Ready | journal::Status::Running) {
+                return Ok(head);
+            }
+            if tokio::time::timeout_at(deadline, moves.changed()).await.is_err() {
+                return Ok(head);
             }
         }
     }
+}
+
+/// Whether a component can undo what it did, and so is to be told of a request to cancel.
+async fn compensates(shared: &Arc<shared::Shared>, component: &Digest) -> bool {
+    let loaded = drive::load(shared, *component).await;
+    loaded.is_ok_and(|playbook| playbook.imports().flow.iter().any(|function| function == "compensate"))
 }
 
 /// The grants that a journal holds.

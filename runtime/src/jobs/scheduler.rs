@@ -1,55 +1,55 @@
-//! Which job runs when: a bounded number at a time, the rest as `ready` in the store; on start what was
-//! running goes on; on shutdown each stops between two steps.
+//! Which job runs when: a bounded number at a time, the most urgent first, the rest as `ready` in the store; on start what was
+//! running goes on; on shutdown each stops between two steps and is let go of.
 //!
-//! One process owns a store for now. Leases will make it several: a job's epoch in its row already fences
-//! off whoever held it before.
+//! Several schedulers may share a store: none touches a job that a living worker holds ([`super::lease`]).
 
-use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::sync::oneshot;
 
-use super::drive::drive;
-use super::shared::{Manner, Shared};
+use super::drive::{Take, drive};
+use super::keeper;
+use super::shared::{Catalogue, Held, Manner, Rules, Shared, lost};
+use super::steer;
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
-use crate::journal::{self, Log};
+use crate::journal::{self, Entry, Log, Status};
 use crate::sandbox::Sandbox;
 use crate::store::Store;
 use crate::tools::{Grant, Registry};
-use crate::{blocking, limits};
+use crate::{blocking, limits, metrics, spans};
+use tracing::Instrument as _;
 
 /// Runs jobs. Cheap to clone; dropping the last clone stops what runs, to be resumed at the next start.
 #[derive(Clone)]
 pub struct Scheduler {
-    shared: Arc<Shared>,
-    tasks: Arc<Mutex<JoinSet<()>>>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Scheduler {
     /// Over `store`; runs nothing yet.
     #[must_use]
-    pub fn new(store: Store, sandbox: Sandbox, tools: Registry, grants: Vec<Grant>) -> Self {
-        let shared = Shared::new(store, sandbox, tools, grants);
-        Scheduler { shared: Arc::new(shared), tasks: Arc::default() }
+    pub fn new(store: Store, sandbox: Sandbox, tools: Registry, rules: Rules, catalogue: Catalogue) -> Self {
+        Scheduler { shared: Arc::new(Shared::new(store, sandbox, tools, rules, catalogue)) }
     }
 
     /// What the operator granted to all jobs.
     #[must_use]
     pub fn grants(&self) -> &[Grant] {
-        &self.shared.grants
+        &self.shared.rules.grants
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    /// Registers this worker and begins to look after what is due, where that has not been done yet.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn ready(&self) -> Result<()> {
+        self.shared.ready.get_or_try_init(|| keeper::start(&self.shared)).await.map(|()| ())
     }
 
     /// Runs a job that was just created.
     pub(super) fn begin(&self, log: Log, manner: Manner) {
-        let (job, space, next_seq) = (log.job_id(), log.space().clone(), log.state().next_seq());
-        // A job that was just made is held by nobody.
-        let _ = self.hold(job, space, next_seq, Some(log), manner);
+        begin(&self.shared, log, manner);
     }
 
     /// Runs `work` in a task of the scheduler's own: it comes to its end though nobody waits for it any more.
@@ -57,8 +57,9 @@ impl Scheduler {
     /// # Errors
     /// What `work` fails with; `shutting_down` where it was not let come to its end.
     pub(super) async fn finish<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        self.ready().await?;
         let (answer, answered) = oneshot::channel();
-        self.tasks.lock().expect("nobody panics while holding it").spawn(async move {
+        self.shared.spawn(async move {
             // Nobody may wait any more.
             let _ = answer.send(work.await);
         });
@@ -71,7 +72,7 @@ impl Scheduler {
         if self.shared.is_stopping() {
             return Err(Error::new(Code::ShuttingDown, "the server is stopping; try again when it is back"));
         }
-        let held = self.shared.held.lock().expect("nobody panics while holding it").len();
+        let held = self.shared.held();
         if held >= limits::JOBS_READY_MAX {
             return Err(Error::new(Code::TooBusy, format!("{held} jobs are waiting to run; at most {}", limits::JOBS_READY_MAX)));
         }
@@ -81,16 +82,18 @@ impl Scheduler {
     /// Takes up a job where it was left.
     ///
     /// # Errors
-    /// `job_not_found`; `job_state_conflict` where it has ended, stands as uncertain, or is already running here.
-    pub async fn resume(&self, space: &Space, job: JobId, manner: Manner) -> Result<()> {
+    /// `job_not_found`; `job_state_conflict` where the job has ended, stands, or is already running.
+    pub async fn take_up(&self, space: &Space, job: JobId, manner: Manner) -> Result<()> {
+        self.ready().await?;
         let head = journal::head_of(&self.shared.store, space, &job)?.ok_or_else(|| super::no_such_job(&job))?;
-        if !matches!(head.status, journal::Status::Ready | journal::Status::Running) {
+        if !matches!(head.status, Status::Ready | Status::Running) {
             return Err(Error::new(
                 Code::JobStateConflict,
                 format!("job {job} is {}; only a ready or running one can be taken up", head.status),
             ));
         }
-        if self.hold(job, space.clone(), head.next_seq, None, manner) {
+        self.shared.set_manner(job, manner);
+        if super::lease::is_free(&self.shared, &head)? && take_up(&self.shared, space, job, head.worker) {
             Ok(())
         } else {
             Err(Error::new(Code::JobStateConflict, format!("job {job} is already running here")))
@@ -102,78 +105,83 @@ impl Scheduler {
     /// # Errors
     /// What the store says.
     pub async fn resume_all(&self) -> Result<usize> {
-        let mut resumed = 0;
-        // In their order: what was under way before what was only accepted.
-        for (space, job) in journal::runnable(&self.shared.store)? {
-            match self.resume(&space, job, Manner::default()).await {
-                Ok(()) => resumed += 1,
-                Err(e) => tracing::error!(%job, "cannot be resumed: {e}"),
-            }
-        }
-        Ok(resumed)
-    }
-
-    /// The number of the job's next entry, as it grows; none where the job does not run here.
-    #[must_use]
-    pub fn follow(&self, job: &JobId) -> Option<watch::Receiver<u64>> {
-        self.shared.held.lock().expect("nobody panics while holding it").get(job).map(watch::Sender::subscribe)
+        self.ready().await?;
+        keeper::resume_all(&self.shared).await
     }
 
     /// True while this process holds the job.
     #[must_use]
     pub fn holds(&self, job: &JobId) -> bool {
-        self.shared.held.lock().expect("nobody panics while holding it").contains_key(job)
+        self.shared.holds(job)
     }
 
     /// Lets every job come to the end of its step, and stops. Jobs that are not done go on at the next start.
     pub async fn shut_down(&self) {
         self.shared.stop();
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().expect("nobody panics while holding it"));
+        let mut tasks = std::mem::take(&mut *self.shared.tasks.lock().expect("nobody panics while holding it"));
         let all_done = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(limits::SHUTDOWN_TIME_MAX, all_done).await.is_err() {
             tracing::warn!(left = tasks.len(), "some jobs did not come to the end of a step in time; they go on at the next start");
         }
     }
+}
 
-    /// Takes hold of a job and runs it in a task of its own; false where this process holds it already.
-    fn hold(&self, job: JobId, space: Space, next_seq: u64, log: Option<Log>, manner: Manner) -> bool {
-        match self.shared.held.lock().expect("nobody panics while holding it").entry(job) {
-            Entry::Occupied(_) => return false,
-            Entry::Vacant(place) => place.insert(watch::channel(next_seq).0),
-        };
-        let held = Held { shared: Arc::clone(&self.shared), job };
-        let mut tasks = self.tasks.lock().expect("nobody panics while holding it");
-        while let Some(ended) = tasks.try_join_next() {
-            if let Err(e) = ended
-                && e.is_panic()
-            {
-                tracing::error!("a job's task panicked; the job goes on at the next start: {e}");
-            }
-        }
-        tasks.spawn(async move {
-            // Dropped last, also by a panic or an abort: whoever follows sees the channel close.
-            let held = held;
-            attempts(&held.shared, &space, job, log, manner).await;
-        });
-        true
+/// Runs a job that was just created.
+pub(super) fn begin(shared: &Arc<Shared>, log: Log, manner: Manner) {
+    let (job, space) = (log.job_id(), log.space().clone());
+    shared.set_manner(job, manner);
+    // A job that was just made is held by nobody.
+    if let Some(held) = shared.hold(job) {
+        run(held, space, Take::Open(Box::new(log), Vec::new()));
     }
 }
 
+/// Takes hold of a job that `from` held, if anyone, and runs it in a task of its own; false where this process holds it already.
+pub(super) fn take_up(shared: &Arc<Shared>, space: &Space, job: JobId, from: Option<u64>) -> bool {
+    match shared.hold(job) {
+        None => false,
+        Some(held) => {
+            run(held, space.clone(), Take::From(from));
+            true
+        }
+    }
+}
+
+/// Runs a held job in a task of its own.
+pub(super) fn run(held: Held, space: Space, take: Take) {
+    let shared = Arc::clone(&held.shared);
+    let span = spans::job_attempt(&held.job);
+    shared.spawn(
+        async move {
+            // Dropped last, also by a panic or an abort: whoever waits for the release sees it.
+            let held = held;
+            let mut lost_lease = held.shared.lost.subscribe();
+            tokio::select! {
+                () = attempts(&held.shared, &space, held.job, take) => {}
+                _ = lost_lease.changed() => tracing::warn!(job = %held.job, "{}", lost().message),
+            }
+            let (shared, job) = (Arc::clone(&held.shared), held.job);
+            drop(held);
+            steer::after(&shared, &space, job);
+        }
+        .instrument(span),
+    );
+}
+
 /// Attempts the job until it has ended or stands. Where the host fails, the next attempt waits longer each time.
-async fn attempts(shared: &Arc<Shared>, space: &Space, job: JobId, mut log: Option<Log>, manner: Manner) {
+async fn attempts(shared: &Arc<Shared>, space: &Space, job: JobId, mut take: Take) {
+    let manner = shared.manner(&job);
     let mut wait = limits::ATTEMPT_WAIT_FIRST;
     loop {
-        let Ok(slot) = shared.slots.acquire().await else { return };
-        let ended = match log.take() {
-            Some(log) => drive(shared, log, Vec::new(), manner).await,
-            None => match reopened(shared, space, job).await {
-                Ok((log, entries)) => drive(shared, log, entries, manner).await,
-                Err(e) => Err(e),
-            },
-        };
-        drop(slot);
+        let ended = attempt(shared, space, job, take).await;
         match ended {
-            Ok(status) => return tracing::info!(%job, "is {status}"),
+            Ok(None) => return,
+            Ok(Some(status)) => {
+                if status.is_final() {
+                    shared.forget_manner(&job);
+                }
+                return tracing::info!(%job, "is {status}");
+            }
             Err(e) if e.code == Code::ShuttingDown => return tracing::info!(%job, "stopped between two steps; goes on at the next start"),
             Err(e) if manner.watched || !may_pass(e.code) => {
                 return tracing::error!(%job, "interrupted by the host; goes on at the next start: {e}");
@@ -190,7 +198,32 @@ async fn attempts(shared: &Arc<Shared>, space: &Space, job: JobId, mut log: Opti
             () = told_to_stop => return,
         }
         wait = (wait * 2).min(limits::ATTEMPT_WAIT_MAX);
+        take = Take::From(Some(shared.worker()));
     }
+}
+
+/// One attempt, once there is a place for it; none where this process is stopping.
+async fn attempt(shared: &Arc<Shared>, space: &Space, job: JobId, take: Take) -> Result<Option<Status>> {
+    let (priority, playbook) = match &take {
+        Take::Open(log, _) => (log.state().options.priority, log.state().playbook_id.clone()),
+        Take::From(_) => {
+            let head = journal::head_of(&shared.store, space, &job)?.ok_or_else(|| super::no_such_job(&job))?;
+            (head.priority, head.playbook_id)
+        }
+    };
+    let _gate = shared.playbook_gates.enter(playbook.as_str()).await;
+    let Some(_slot) = shared.slots.acquire(priority).await else { return Ok(None) };
+    let (log, entries) = match take {
+        Take::Open(log, entries) => (*log, Some(entries).filter(|entries| !entries.is_empty())),
+        Take::From(from) => {
+            let (mut log, mut entries) = reopened(shared, space, job, from).await?;
+            let attempt = log.state().attempts + 1;
+            entries.push(log.push(journal::Body::Resumed { attempt })?);
+            metrics::retried("attempt");
+            (log, Some(entries))
+        }
+    };
+    drive(shared, log, entries.unwrap_or_default(), shared.manner(&job)).await.map(Some)
 }
 
 /// True for what another attempt in this process may not meet again.
@@ -199,19 +232,8 @@ fn may_pass(code: Code) -> bool {
 }
 
 /// A journal may have megabytes to read and check.
-async fn reopened(shared: &Arc<Shared>, space: &Space, job: JobId) -> Result<(Log, Vec<journal::Entry>)> {
+pub(super) async fn reopened(shared: &Arc<Shared>, space: &Space, job: JobId, from: Option<u64>) -> Result<(Log, Vec<Entry>)> {
     let (store, space, runtime) = (shared.store.clone(), space.clone(), tokio::runtime::Handle::current());
-    blocking::run(move || runtime.block_on(Log::reopen(&store, &space, job, 1, None))).await
-}
-
-/// This process holds a job for as long as this lives.
-struct Held {
-    shared: Arc<Shared>,
-    job: JobId,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.shared.held.lock().expect("nobody panics while holding it").remove(&self.job);
-    }
+    let worker = shared.worker();
+    blocking::run(move || runtime.block_on(Log::reopen(&store, &space, job, worker, from))).await
 }

@@ -1,38 +1,109 @@
-//! What the scheduler lends to every job that runs.
+//! What the scheduler lends to every job that runs, and which jobs this process holds.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
-use crate::ids::JobId;
+use super::Target;
+use super::slots::{Gates, Slots};
+use crate::contract::{Effect, ToolId};
+use crate::error::{Code, Error, Result};
+use crate::ids::{Digest, JobId, PlaybookId, Space};
 use crate::limits;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
 use crate::tools::{Grant, Registry};
+
+/// Finds the newest version of a playbook, and its component.
+pub type Catalogue = Arc<dyn Fn(&Space, &PlaybookId) -> Result<(Target, Digest)> + Send + Sync>;
+
+/// What an operator settled for all jobs.
+#[derive(Clone)]
+pub struct Rules {
+    /// What is granted to all jobs.
+    pub grants: Vec<Grant>,
+    /// Time after which a worker that does not stir is taken for dead.
+    pub lease: Duration,
+    /// Jobs that hold a guest at the same time.
+    pub running_max: usize,
+    /// Calls at the same time, by tool.
+    pub tools: Vec<(ToolId, usize)>,
+    /// Jobs at the same time, by playbook.
+    pub playbooks: Vec<(String, usize)>,
+    /// What repeating a call does, by external tool; `once` for one that is not listed.
+    pub external: HashMap<ToolId, Effect>,
+    /// Whether this process looks after every job of the store, or only after those that it was told to run.
+    pub looks_after_all: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            grants: Vec::new(),
+            lease: Duration::from_millis(limits::LEASE_MS_DEFAULT),
+            running_max: limits::JOBS_RUNNING_MAX,
+            tools: Vec::new(),
+            playbooks: Vec::new(),
+            external: HashMap::new(),
+            looks_after_all: true,
+        }
+    }
+}
 
 /// What every running job needs.
 pub(super) struct Shared {
     pub store: Store,
     pub sandbox: Sandbox,
     pub tools: Registry,
-    /// What the operator granted to all jobs.
-    pub grants: Vec<Grant>,
+    pub rules: Rules,
+    pub catalogue: Catalogue,
+    pub slots: Slots,
+    pub tool_gates: Gates,
+    pub playbook_gates: Gates,
+    /// This worker's number; 0 before it is registered.
+    worker: AtomicU64,
+    /// Counts how often this worker lost its lease. Whoever runs a job stops when it changes.
+    pub lost: watch::Sender<u64>,
     stopping: AtomicBool,
-    /// Wakes those that pause between two steps.
+    /// Wakes those that pause.
     pub stop: Notify,
-    pub slots: Semaphore,
-    /// Jobs that this process holds, running or waiting for a slot, with the number of their next entry. The
-    /// lock is held for look-ups and inserts only.
-    pub held: Mutex<HashMap<JobId, watch::Sender<u64>>>,
+    /// Tells the keeper that something is due earlier than it knew.
+    pub timers: Notify,
+    /// Jobs that this process holds: running, waiting for a slot, or being written. The lock is held for look-ups and inserts only.
+    held: Mutex<HashMap<JobId, watch::Sender<()>>>,
+    /// How jobs that were begun here are to be run, whenever they go on.
+    manners: Mutex<HashMap<JobId, Manner>>,
+    pub tasks: Mutex<JoinSet<()>>,
+    /// Registers the worker and starts the keeper, once.
+    pub ready: tokio::sync::OnceCell<()>,
 }
 
 impl Shared {
-    pub(super) fn new(store: Store, sandbox: Sandbox, tools: Registry, grants: Vec<Grant>) -> Self {
-        let slots = Semaphore::new(limits::JOBS_RUNNING_MAX);
-        Shared { store, sandbox, tools, grants, stopping: AtomicBool::new(false), stop: Notify::new(), slots, held: Mutex::default() }
+    pub(super) fn new(store: Store, sandbox: Sandbox, tools: Registry, rules: Rules, catalogue: Catalogue) -> Self {
+        Shared {
+            slots: Slots::new(rules.running_max.clamp(1, limits::JOBS_RUNNING_MAX)),
+            tool_gates: Gates::new(rules.tools.iter().map(|(tool, most)| (tool.to_string(), *most))),
+            playbook_gates: Gates::new(rules.playbooks.iter().cloned()),
+            store,
+            sandbox,
+            tools,
+            rules,
+            catalogue,
+            worker: AtomicU64::new(0),
+            lost: watch::channel(0).0,
+            stopping: AtomicBool::new(false),
+            stop: Notify::new(),
+            timers: Notify::new(),
+            held: Mutex::default(),
+            manners: Mutex::default(),
+            tasks: Mutex::default(),
+            ready: tokio::sync::OnceCell::new(),
+        }
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -46,19 +117,97 @@ impl Shared {
         self.stop.notify_waiters();
     }
 
-    /// Tells those who follow a job that its entries below `next_seq` are on disk.
-    pub(super) fn progress(&self, job: JobId, next_seq: u64) {
-        if let Some(watcher) = self.held.lock().expect("nobody panics while holding it").get(&job) {
-            watcher.send_replace(next_seq);
+    pub(super) fn worker(&self) -> u64 {
+        self.worker.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_worker(&self, worker: u64) {
+        self.worker.store(worker, Ordering::Release);
+    }
+
+    /// Takes hold of a job within this process; none where something here has it already.
+    pub(super) fn hold(self: &Arc<Self>, job: JobId) -> Option<Held> {
+        match self.held.lock().expect("nobody panics while holding it").entry(job) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(place) => {
+                place.insert(watch::channel(()).0);
+                Some(Held { shared: Arc::clone(self), job })
+            }
         }
+    }
+
+    /// Closes when this process lets go of the job; none where it does not hold it.
+    pub(super) fn release_of(&self, job: &JobId) -> Option<watch::Receiver<()>> {
+        self.held.lock().expect("nobody panics while holding it").get(job).map(watch::Sender::subscribe)
+    }
+
+    pub(super) fn holds(&self, job: &JobId) -> bool {
+        self.held.lock().expect("nobody panics while holding it").contains_key(job)
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.held.lock().expect("nobody panics while holding it").len()
+    }
+
+    /// Runs `work` in a task that ends with the scheduler.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().expect("nobody panics while holding it");
+        while let Some(ended) = tasks.try_join_next() {
+            if let Err(e) = ended
+                && e.is_panic()
+            {
+                tracing::error!("a job's task panicked; the job goes on at the next start: {e}");
+            }
+        }
+        tasks.spawn(work);
+    }
+
+    pub(super) fn manner(&self, job: &JobId) -> Manner {
+        self.manners.lock().expect("nobody panics while holding it").get(job).copied().unwrap_or_default()
+    }
+
+    pub(super) fn set_manner(&self, job: JobId, manner: Manner) {
+        if !self.rules.looks_after_all || manner != Manner::default() {
+            self.manners.lock().expect("nobody panics while holding it").insert(job, manner);
+        }
+    }
+
+    pub(super) fn forget_manner(&self, job: &JobId) {
+        self.manners.lock().expect("nobody panics while holding it").remove(job);
+    }
+
+    /// Whether this process is to move the job though nobody asked it to just now.
+    pub(super) fn looks_after(&self, job: &JobId) -> bool {
+        self.rules.looks_after_all || self.manners.lock().expect("nobody panics while holding it").contains_key(job)
+    }
+
+    /// What repeating a call of an external tool does.
+    pub(super) fn external_effect(&self, tool: &ToolId) -> Effect {
+        self.rules.external.get(tool).copied().unwrap_or(Effect::Once)
+    }
+}
+
+/// This process holds a job for as long as this lives.
+pub(super) struct Held {
+    pub shared: Arc<Shared>,
+    pub job: JobId,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shared.held.lock().expect("nobody panics while holding it").remove(&self.job);
     }
 }
 
 /// How a job is to be run, beyond what its journal says.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Manner {
     /// Time to wait before each call, so that a person can watch.
     pub pace: Option<Duration>,
     /// Let go of the job where the host fails, instead of trying again later: someone stands beside it.
     pub watched: bool,
+}
+
+pub(super) fn lost() -> Error {
+    Error::new(Code::JobStateConflict, "this worker did not renew its lease in time, and its jobs are another's now")
 }

@@ -212,6 +212,8 @@ pub enum Cause {
     Nondeterminism,
     /// The playbook needs something that is not in this version.
     NotSupported,
+    /// The world was no longer as a recorded answer says, and the job asked for that to be strict.
+    Drift,
     /// The component could not be read, compiled or linked.
     Component,
     /// A mistake of ours; the log has the rest.
@@ -336,6 +338,7 @@ impl Cause {
             Cause::Limit => "limit",
             Cause::Nondeterminism => "nondeterminism",
             Cause::NotSupported => "not_supported",
+            Cause::Drift => "drift",
             Cause::Component => "component",
             Cause::Internal => "internal",
         }

@@ -19,6 +19,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::chain::Tip;
+use super::options::PRIORITY_DEFAULT;
 use super::state::State;
 use super::status::Status;
 use super::stored::Unreadable;
@@ -36,6 +37,8 @@ pub struct Head {
     pub epoch: u64,
     /// The worker that holds it; none where nobody does, as while it waits.
     pub worker: Option<u64>,
+    /// How urgent it is, 0 to 9.
+    pub priority: u8,
     /// The place of the next entry; one more than there are entries.
     pub next_seq: u64,
     /// Hash of the last entry.
@@ -60,6 +63,7 @@ impl Head {
             status: state.status(),
             epoch,
             worker,
+            priority: state.options.priority,
             next_seq: tip.next_seq,
             last_hash: tip.hash,
             journal_bytes,
@@ -99,6 +103,7 @@ impl Head {
             status: self.status,
             epoch: self.epoch,
             worker: self.worker,
+            priority: Some(self.priority).filter(|p| *p != PRIORITY_DEFAULT),
             next: self.next_seq,
             hash: self.last_hash,
             bytes: self.journal_bytes,
@@ -124,6 +129,7 @@ impl Head {
             status: stored.status,
             epoch: stored.epoch,
             worker: stored.worker,
+            priority: stored.priority.unwrap_or(PRIORITY_DEFAULT),
             next_seq: stored.next,
             last_hash: stored.hash,
             journal_bytes: stored.bytes,
@@ -148,6 +154,8 @@ struct Stored<'a> {
     epoch: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     worker: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    priority: Option<u8>,
     next: u64,
     hash: Digest,
     bytes: u64,

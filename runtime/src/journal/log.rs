@@ -50,8 +50,8 @@ pub struct Log {
     worker: u64,
     pending: Vec<(u64, Vec<u8>)>,
     pending_bytes: usize,
-    /// Mail that pending entries have taken in.
-    struck: Vec<MailKey>,
+    /// What is written with the next flush beside the journal: mail taken in, mail left for others.
+    beside: Batch,
     hold: Hold,
 }
 
@@ -123,8 +123,8 @@ impl Log {
             }
         }
         let (store, space) = (store.clone(), space.clone());
-        let (pending, struck) = (Vec::new(), Vec::new());
-        Ok(Log { store, space, job_id, state, tip, head, head_bytes, rows, worker, pending, pending_bytes: 0, struck, hold: Hold::Held })
+        let (pending, beside) = (Vec::new(), Batch::new());
+        Ok(Log { store, space, job_id, state, tip, head, head_bytes, rows, worker, pending, pending_bytes: 0, beside, hold: Hold::Held })
     }
 
     /// Takes up a job where it was left: fences off whoever held it, then reads and verifies its journal.
@@ -145,9 +145,9 @@ impl Log {
         let read::Journal { entries, state, tip, .. } = journal;
         let (store, space) = (store.clone(), space.clone());
         let rows = index::rows(&state, &space, job_id);
-        let (pending, struck) = (Vec::new(), Vec::new());
+        let (pending, beside) = (Vec::new(), Batch::new());
         let log =
-            Log { store, space, job_id, state, tip, head, head_bytes, rows, worker, pending, pending_bytes: 0, struck, hold: Hold::Held };
+            Log { store, space, job_id, state, tip, head, head_bytes, rows, worker, pending, pending_bytes: 0, beside, hold: Hold::Held };
         Ok((log, entries))
     }
 
@@ -178,8 +178,18 @@ impl Log {
     }
 
     /// A piece of mail that is entered now, or never will be: its row goes with the next flush.
-    pub fn strike(&mut self, mail: MailKey) {
-        self.struck.push(mail);
+    pub fn strike(&mut self, mail: &MailKey) {
+        self.beside.delete(mail);
+    }
+
+    /// Mail for another job of the same space: it is left with the next flush.
+    pub fn send(&mut self, to: JobId, mail: Mail) {
+        mail.leave(&mut self.beside, &self.space, to);
+    }
+
+    /// What has to be written in one with the next flush, and what must hold for it.
+    pub fn beside(&mut self, batch: Batch) {
+        self.beside.append(batch);
     }
 
     /// Lets go of the job, whatever it is doing: nobody holds it afterwards, and another worker may take it up.
@@ -197,7 +207,7 @@ impl Log {
     /// otherwise: then it is not known whether it was written, and this log writes no more; [`Log::reopen`] tells.
     pub async fn flush(&mut self) -> Result<()> {
         self.held()?;
-        if self.pending.is_empty() && self.struck.is_empty() {
+        if self.pending.is_empty() && self.beside.is_empty() {
             return Ok(());
         }
         let needed = matches!(self.state.status(), Status::Ready | Status::Running);
@@ -217,9 +227,7 @@ impl Log {
         for (seq, bytes) in mem::take(&mut self.pending) {
             batch.put(&EntryKey { job_id: self.job_id, seq }, bytes);
         }
-        for mail in mem::take(&mut self.struck) {
-            batch.delete(&mail);
-        }
+        batch.append(mem::take(&mut self.beside));
         if head.status.is_final() && !self.head.status.is_final() {
             self.tell_family(&mut batch);
         }

@@ -2,7 +2,7 @@
 //!
 //! It is pure. The rule: a move that is not listed in [`State::apply`] is refused and changes nothing.
 
-use super::control::{Continued, Decision, Reattempted, Resolved, Retrying};
+use super::control::{Continued, Decision, ParkReason, Reattempted, Resolved, Retrying};
 use super::entry::{Answer, Body, Entry};
 use super::state::{CallState, Child, Illegal, LedgerRow, State, UncertainCall, Untaken, Wait, in_words};
 use super::status::Status;
@@ -54,6 +54,11 @@ impl State {
         self.fruitless = if matches!(entry.body, Body::Resumed { .. }) { self.fruitless + 1 } else { 0 };
         if begins(&entry.body) {
             self.attempts = self.attempts.max(1);
+        }
+        if let Some(step) = step_of(&entry.body)
+            && self.step.as_ref().is_none_or(|(before, _)| before != step)
+        {
+            self.step = Some((step.to_owned(), entry.at_ms));
         }
         self.take(entry);
         self.next_seq = entry.seq + 1;
@@ -117,6 +122,7 @@ impl State {
             (_, Wake::Cancelled) => self.cancel.is_some(),
             (On::Sleep { .. } | On::Pause { .. }, Wake::Elapsed) => true,
             (On::Signal { .. } | On::Approval { .. } | On::External { .. }, Wake::Expired) => wait.until_ms.is_some(),
+            (On::External { .. }, Wake::Abandoned) => true,
             (On::Signal { name }, Wake::Signal { seq }) => self.untaken(name).is_some_and(|untaken| untaken.seq == *seq),
             (On::Approval { digest, .. }, Wake::Approved(verdict) | Wake::Rejected(verdict)) => verdict.digest == *digest,
             (On::Children { children }, Wake::Child { child }) => self.first_ended(children) == Some(*child),
@@ -211,6 +217,7 @@ impl State {
             Body::Paused(paused) => self.paused = Some(paused.clone()),
             Body::Parked(parked) => self.parked = Some(parked.clone()),
             Body::Continued(Continued { budget, .. }) => {
+                self.drift_accepted |= self.parked.as_ref().is_some_and(|parked| parked.reason == ParkReason::Drift);
                 (self.paused, self.parked) = (None, None);
                 self.budget = self.budget.raised(*budget);
                 self.fuel = self.budget.fuel.unwrap_or(self.fuel);
@@ -267,6 +274,15 @@ impl State {
 /// True for what only a worker that drives the guest writes, or what the end of a job is.
 fn begins(body: &Body) -> bool {
     !matches!(body, Body::Signalled(_) | Body::ChildEnded(_) | Body::Paused(_) | Body::Continued(_) | Body::CancelRequested(_))
+}
+
+fn step_of(body: &Body) -> Option<&str> {
+    match body {
+        Body::Called { step, .. } | Body::Recorded { step, .. } => step.as_deref(),
+        Body::Waiting(waiting) => waiting.step.as_deref(),
+        Body::ChildStarted(started) => started.step.as_deref(),
+        _ => None,
+    }
 }
 
 fn length(payload: &Payload) -> u64 {

@@ -117,7 +117,8 @@ pub struct Parent {
     pub branch: Option<String>,
 }
 
-const PRIORITY_DEFAULT: u8 = 5;
+/// The priority of a job whose client says none.
+pub(super) const PRIORITY_DEFAULT: u8 = 5;
 const FIRST_PAUSE_MS_DEFAULT: u64 = 1_000;
 
 impl Default for Options {

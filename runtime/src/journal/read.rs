@@ -152,7 +152,7 @@ pub fn list(store: &Store, space: &Space, filter: &Filter, before: Option<JobId>
 ///
 /// # Errors
 /// What the store says.
-pub fn runnable(store: &Store) -> Result<Vec<(Space, JobId)>> {
+pub fn runnable(store: &Store) -> Result<Vec<(Space, JobId, Head)>> {
     let mut jobs = Vec::new();
     for status in Status::RUNNABLE {
         let prefix = StatusKey::of_status(status.number());
@@ -161,7 +161,12 @@ pub fn runnable(store: &Store) -> Result<Vec<(Space, JobId)>> {
             let rows = store.scan(&prefix, after.as_ref(), limits::PAGE_ROWS_MAX)?;
             let last_page = rows.len() < limits::PAGE_ROWS_MAX;
             after = rows.last().map(|(key, _)| key.clone());
-            jobs.extend(rows.into_iter().map(|(key, _)| (key.space, key.job_id)));
+            for (StatusKey { space, job_id, .. }, _) in rows {
+                // Between the two reads it may have moved on; then somebody has it.
+                if let Some(head) = head(store, &space, &job_id)?.filter(|head| head.status == status) {
+                    jobs.push((space, job_id, head));
+                }
+            }
             if last_page {
                 break;
             }

@@ -313,7 +313,8 @@ impl Cursor {
 fn ending(by: Wake, signals: &mut HashMap<u64, Payload>) -> Ended {
     match by {
         Wake::Elapsed => Ended::Elapsed,
-        Wake::Expired => Ended::Expired,
+        // Waits for who performs a call are none of the guest's; it gets the call's answer.
+        Wake::Expired | Wake::Abandoned => Ended::Expired,
         Wake::Cancelled => Ended::Cancelled,
         // The fold accepted it, so the signal stood before it and was taken once.
         Wake::Signal { seq } => Ended::Signal(signals.remove(&seq).expect("a signal is stored before it is taken")),

@@ -70,6 +70,8 @@ pub struct State {
     pub paused: Option<Paused>,
     /// Why it was set aside.
     pub parked: Option<Parked>,
+    /// True once a person let it go on though the world was no longer as a recorded answer says.
+    pub drift_accepted: bool,
     /// What it returned.
     pub output: Option<Payload>,
     /// Why it stopped short.
@@ -82,6 +84,8 @@ pub struct State {
     pub attempts: u32,
     /// Attempts since the journal last moved on: a job that ends its worker shows here.
     pub fruitless: u32,
+    /// The step of the last entry that has one, and when the first such entry was written.
+    pub step: Option<(String, u64)>,
     /// When it was accepted, in milliseconds since the Unix epoch.
     pub created_at_ms: u64,
     /// When its last entry was written.
@@ -257,12 +261,14 @@ impl State {
             cancel: None,
             paused: None,
             parked: None,
+            drift_accepted: false,
             output: None,
             failure: None,
             fuel_used: None,
             uncertain: None,
             attempts: 0,
             fruitless: 0,
+            step: None,
             created_at_ms: first.at_ms,
             updated_at_ms: first.at_ms,
             ended: None,

@@ -192,6 +192,7 @@ fn wake(by: &Wake) -> String {
         Wake::Approved(verdict) => format!("approved by {}", cut(&verdict.by)),
         Wake::Rejected(verdict) => format!("rejected by {}: {}", cut(&verdict.by), cut(verdict.answer.as_str())),
         Wake::Child { child } => format!("child {child} has ended"),
+        Wake::Abandoned => "whoever performed it fell silent".to_owned(),
         Wake::Cancelled => "the job is to be cancelled".to_owned(),
     }
 }

@@ -122,6 +122,8 @@ pub enum Wake {
         /// Its number.
         child: u32,
     },
+    /// Whoever performed the call outside fell silent.
+    Abandoned,
     /// The job is to be cancelled.
     Cancelled,
 }

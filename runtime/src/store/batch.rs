@@ -40,6 +40,12 @@ impl Batch {
         self.writes.push((key.encode(), None));
     }
 
+    /// Guards and writes of `other` too.
+    pub fn append(&mut self, other: Batch) {
+        self.guards.extend(other.guards);
+        self.writes.extend(other.writes);
+    }
+
     /// True if there is nothing to check and nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {

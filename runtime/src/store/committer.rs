@@ -16,16 +16,17 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, Thread};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Code, Error, Result};
-use crate::limits;
 use crate::store::batch::{Batch, CommitError};
 use crate::store::health::Health;
 use crate::store::row;
 use crate::store::tree::{Flush, Group, Seen, Tree};
 use crate::store::watch::Watchers;
+use crate::{limits, metrics, spans};
 
 /// A batch in the queue, and who waits for it.
 struct Waiting {
@@ -122,9 +123,10 @@ impl Work {
     }
 
     /// One group: judge, apply, flush, reveal, answer.
-    fn commit(&mut self, waiting: impl Iterator<Item = Waiting>) {
+    fn commit(&mut self, waiting: impl ExactSizeIterator<Item = Waiting>) {
         let mut group = Group::new();
         let mut answers = Vec::new();
+        let span = spans::commit_group(waiting.len()).entered();
         let mut refused = self.health.check();
         for Waiting { batch, answer } in waiting {
             let verdict = match &refused {
@@ -139,7 +141,8 @@ impl Work {
             }
             answers.push((answer, verdict.unwrap_or(false)));
         }
-        let written = refused.and_then(|()| self.write(group));
+        let written = refused.and_then(|()| self.write(group, answers.len()));
+        span.record("outcome", if written.is_ok() { "ok" } else { "failed" });
         for (answer, passed) in answers {
             // Nobody may wait any more; the batch is written all the same.
             let _ = answer.send(match &written {
@@ -154,15 +157,15 @@ impl Work {
     ///
     /// The process dies before the flush: the group is there as a whole or not at all, and nobody was told. After: it
     /// is there.
-    fn write(&mut self, group: Group) -> Result<()> {
+    fn write(&mut self, group: Group, batches: usize) -> Result<()> {
         if group.values().all(|seen| seen.change.is_none()) {
             return Ok(());
         }
-        let written: Vec<Vec<u8>> = match self.watchers.is_empty() {
-            true => Vec::new(),
-            false => group.iter().filter(|(_, seen)| seen.change.is_some()).map(|(key, _)| key.clone()).collect(),
-        };
+        // Also where nobody watches yet: who begins to while the flush goes on reads what was there before it.
+        let written: Vec<Vec<u8>> = group.iter().filter(|(_, seen)| seen.change.is_some()).map(|(key, _)| key.clone()).collect();
+        let begun = Instant::now();
         let flushed = self.tree.apply(group).map_err(|e| e.message).and_then(|()| (self.flush)());
+        metrics::store_flushed(batches, begun.elapsed().as_secs_f64(), flushed.is_ok());
         if let Err(reason) = flushed {
             self.health.poison(&reason);
         }

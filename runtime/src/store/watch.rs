@@ -28,11 +28,6 @@ impl Watchers {
         by_key.entry(topic(&key).to_vec()).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
-    /// True where nobody can be told anything.
-    pub(super) fn is_empty(&self) -> bool {
-        self.by_key.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
     /// These keys were written, and it is on disk.
     pub(super) fn tell(&self, written: &[Vec<u8>]) {
         let by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);

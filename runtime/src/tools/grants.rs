@@ -4,8 +4,12 @@
 //! which tool uses a grant. The rules that must stay true: [`Grants::none`] is the default and covers
 //! nothing, each grant is one line that an operator wrote, and two grants never share a name.
 
+mod http;
+
+pub use http::{HttpGrant, Method, Part, Written, base_url};
+
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Code, Error, Result};
 
 /// The forms that [`Grant::parse_flag`] takes.
-const FORMS: &str = "a grant is fs:DIR, fs:DIR:ro or fs:NAME=DIR[:ro|:rw]";
+const FORMS: &str = "a grant is fs:DIR, fs:DIR:ro or fs:NAME=DIR[:ro|:rw], or http:ORIGIN[=GET,POST]";
 
 /// Names a grant within a job: 1 to 64 of `A-Z a-z 0-9 . _ -`, not `.` or `..`. A granted directory is
 /// seen under this name: it is the first part of a tool path.
@@ -120,23 +124,27 @@ pub struct FsGrant {
 pub enum Grant {
     /// The files below a directory.
     Fs(FsGrant),
+    /// Calls to one origin.
+    Http(HttpGrant),
 }
 
 impl Grant {
-    /// From `fs:DIR`, `fs:DIR:ro` or `fs:NAME=DIR[:ro|:rw]`. The name is the directory's own where none is
+    /// From `fs:DIR`, `fs:DIR:ro` or `fs:NAME=DIR[:ro|:rw]`, or from `http:ORIGIN[=METHODS]`. The name is the directory's own where none is
     /// given; the access is to read and write. A directory whose name ends in `:ro` or holds a `=` can be
     /// written as `./odd=name:ro:rw`.
     ///
     /// # Errors
     /// `invalid_configuration` that says what would be right. The directory must be there.
     pub fn parse_flag(text: &str) -> Result<Grant> {
-        Grant::parse_fs(text).map_err(|e| Error { message: format!("{}; {FORMS}", e.message), ..e })
+        let grant = match (text.strip_prefix("fs:"), text.strip_prefix("http:")) {
+            (Some(rest), _) => Grant::parse_fs(rest),
+            (_, Some(rest)) => HttpGrant::parse_flag(rest).map(Grant::Http),
+            _ => Err(malformed(format!("{text:?} is not a grant of this version"))),
+        };
+        grant.map_err(|e| Error { message: format!("{}; {FORMS}", e.message), ..e })
     }
 
-    fn parse_fs(text: &str) -> Result<Grant> {
-        let Some(rest) = text.strip_prefix("fs:") else {
-            return Err(malformed(format!("{text:?} is not a grant of this version")));
-        };
+    fn parse_fs(rest: &str) -> Result<Grant> {
         let (rest, access) = match rest.rsplit_once(':') {
             Some((rest, "ro")) => (rest, Access::ReadOnly),
             Some((rest, "rw")) => (rest, Access::ReadWrite),
@@ -175,15 +183,19 @@ impl Grant {
     /// The name under which jobs see it.
     #[must_use]
     pub fn name(&self) -> &GrantName {
-        let Grant::Fs(grant) = self;
-        &grant.name
+        match self {
+            Grant::Fs(grant) => &grant.name,
+            Grant::Http(grant) => &grant.name,
+        }
     }
 
     /// For people: `project: read and write files below /home/me/project`.
     #[must_use]
     pub fn words(&self) -> String {
-        let Grant::Fs(grant) = self;
-        format!("{}: {} files below {}", grant.name, grant.access.words(), grant.path.display())
+        match self {
+            Grant::Fs(grant) => format!("{}: {} files below {}", grant.name, grant.access.words(), grant.path.display()),
+            Grant::Http(grant) => format!("{}: {}", grant.name, grant.words()),
+        }
     }
 }
 
@@ -223,12 +235,18 @@ impl Grants {
     /// As [`Grants::open`].
     pub fn with(&self, more: &[Grant]) -> Result<Grants> {
         let mut dirs = BTreeMap::clone(&self.dirs);
+        let mut names: BTreeSet<&GrantName> = self.list.iter().map(Grant::name).collect();
         for grant in more {
-            let Grant::Fs(fs) = grant;
-            if dirs.contains_key(&fs.name) {
-                return Err(malformed(format!("two grants are named {:?}; give one of them another name with NAME=DIR", fs.name.as_str())));
+            if !names.insert(grant.name()) {
+                let other = match grant {
+                    Grant::Fs(_) => "give one of them another name with NAME=DIR",
+                    Grant::Http(_) => "name all its methods in one, or give one another name in reprise.toml",
+                };
+                return Err(malformed(format!("two grants are named {:?}; {other}", grant.name().as_str())));
             }
-            dirs.insert(fs.name.clone(), OpenDir { dir: Arc::new(open_dir(fs)?), access: fs.access });
+            if let Grant::Fs(fs) = grant {
+                dirs.insert(fs.name.clone(), OpenDir { dir: Arc::new(open_dir(fs)?), access: fs.access });
+            }
         }
         Ok(Grants { list: self.list.iter().chain(more).cloned().collect(), dirs: Arc::new(dirs) })
     }
@@ -243,7 +261,29 @@ impl Grants {
         self.dirs.get_key_value(name)
     }
 
-    /// What a job may know of its grants, for the end of a message: `this job has: project (read and write)`.
+    /// The grant that covers a call; where several do, the one with the longest path.
+    pub(super) fn http(&self, origin: &str, method: Method, path: &str) -> Option<&HttpGrant> {
+        let covering = self.http_grants().filter(|grant| grant.covers(origin, method, path));
+        covering.max_by_key(|grant| grant.path.as_ref().map_or(0, String::len))
+    }
+
+    fn http_grants(&self) -> impl Iterator<Item = &HttpGrant> {
+        self.list.iter().filter_map(|grant| match grant {
+            Grant::Http(http) => Some(http),
+            Grant::Fs(_) => None,
+        })
+    }
+
+    /// What a job may know of its `http` grants, for the end of a message: `this job has: pay (GET at https://pay.example)`.
+    pub(super) fn http_hint(&self) -> String {
+        let each: Vec<String> = self.http_grants().map(|grant| format!("{} ({})", grant.name, grant.words())).collect();
+        if each.is_empty() {
+            return "this job has no http grants; an operator gives one with --grant http:ORIGIN=METHODS or in reprise.toml".to_owned();
+        }
+        format!("this job has: {}", each.join(", "))
+    }
+
+    /// What a job may know of its `fs` grants, for the end of a message: `this job has: project (read and write)`.
     pub(super) fn hint(&self) -> String {
         if self.dirs.is_empty() {
             return "this job has no grants; an operator gives one with --grant fs:DIR or in reprise.toml".to_owned();
@@ -315,8 +355,8 @@ mod tests {
         std::fs::create_dir(dir.join("with space")).unwrap();
         std::fs::write(dir.join("file"), "").unwrap();
         for (flag, says) in [
-            ("DIR", "is not a grant of this version; a grant is fs:DIR, fs:DIR:ro or fs:NAME=DIR[:ro|:rw]"),
-            ("http:example.com", "is not a grant of this version"),
+            ("DIR", "is not a grant of this version; a grant is fs:DIR, fs:DIR:ro or fs:NAME=DIR[:ro|:rw], or http:ORIGIN[=GET,POST]"),
+            ("tcp:example.com", "is not a grant of this version"),
             ("fs:DIR/none", "cannot be used"),
             ("fs:DIR/file", "is not a directory"),
             ("fs:DIR:wo", "cannot be used"),

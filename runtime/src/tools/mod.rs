@@ -6,26 +6,32 @@
 //! The rule that must stay true: a call reaches what its [`Grants`] cover and nothing else, and no
 //! outcome carries a host path.
 
-pub mod config;
 pub mod grants;
 
 mod fs;
+mod http;
+mod tool;
 
-pub use config::Config;
-pub use grants::{Access, FsGrant, Grant, GrantName, Grants};
+pub use grants::{Access, FsGrant, Grant, GrantName, Grants, HttpGrant, Method};
 
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
+use tracing::Instrument as _;
 
-use crate::contract::{Effect, ErrorKind, Outcome, ToolError, ToolId};
-use crate::error::Issue;
+use crate::contract::{Confirmation, Effect, ErrorKind, Outcome, Reconciliation, ToolError, ToolId};
 use crate::json::Json;
-use crate::{blocking, limits};
+use crate::{limits, metrics, spans};
+
+use tool::Panicked;
+pub(crate) use tool::{Call, Tool};
+
+/// The name of the operator's configuration file. The file tools never change a file of this name, so that a job
+/// cannot write its own grants.
+pub const CONFIG_FILE_NAME: &str = "reprise.toml";
 
 /// What everyone may know about a tool.
 #[derive(Debug, Clone)]
@@ -42,39 +48,6 @@ pub struct Info {
     pub effect: Effect,
     /// What a job may do with it, for a security reviewer: "read files".
     pub words: &'static str,
-}
-
-/// A tool: what it says of itself, and the blocking function that does it.
-struct Tool {
-    info: Info,
-    input: jsonschema::Validator,
-    run: Run,
-}
-
-/// Performs a call whose input fits the schema. Blocks.
-type Run = fn(&Call, &Value) -> Result<Value, ToolError>;
-
-/// One call, as a tool sees it.
-struct Call {
-    /// Names this call for good: the same after a crash.
-    key: String,
-    grants: Grants,
-    /// Nothing may begin to change after this.
-    begin_until: Instant,
-}
-
-impl Call {
-    /// True while there is time to begin something.
-    fn has_time(&self) -> bool {
-        Instant::now() < self.begin_until
-    }
-
-    /// Waits a little, longer with each of the `tries`, for what another call holds. False once the time is over.
-    fn pause(&self, tries: u32) -> bool {
-        let pause = Duration::from_millis(1 << tries.min(10)).min(limits::TOOL_PAUSE_MAX);
-        std::thread::sleep(pause.min(self.begin_until.saturating_duration_since(Instant::now())));
-        self.has_time()
-    }
 }
 
 /// How long a call may take.
@@ -101,30 +74,30 @@ impl Registry {
     #[must_use]
     pub fn builtin() -> Registry {
         let times = Times { begin: limits::TOOL_BEGIN_TIME_MAX, answer: limits::TOOL_CALL_TIME_MAX };
-        Registry::of(fs::tools(), times)
+        Registry::of(builtin(), times)
     }
 
-    fn of(tools: Vec<(Info, Run)>, times: Times) -> Registry {
-        let mut tools: Vec<Tool> = tools
-            .into_iter()
-            .map(|(info, run)| {
-                let input = jsonschema::validator_for(&info.input_schema)
-                    .expect("a built-in tool's input schema is a schema; a test holds it to that");
-                Tool { info, input, run }
-            })
-            .collect();
+    fn of(mut tools: Vec<Tool>, times: Times) -> Registry {
         tools.sort_by(|a, b| a.info.id.cmp(&b.info.id));
         Registry(Arc::new(Inner { tools, times, under_way: Mutex::default() }))
     }
 
-    fn find(&self, id: &ToolId) -> Option<usize> {
-        self.0.tools.binary_search_by(|tool| tool.info.id.cmp(id)).ok()
+    /// The built-in tools and these.
+    #[cfg(test)]
+    pub(crate) fn with(more: Vec<Tool>) -> Registry {
+        let times = Times { begin: limits::TOOL_BEGIN_TIME_MAX, answer: limits::TOOL_CALL_TIME_MAX };
+        Registry::of(builtin().into_iter().chain(more).collect(), times)
+    }
+
+    fn find(&self, id: &ToolId) -> Option<&Tool> {
+        let tools = &self.0.tools;
+        tools.binary_search_by(|tool| tool.info.id.cmp(id)).ok().map(|at| &tools[at])
     }
 
     /// What is known about the tool of this id.
     #[must_use]
     pub fn get(&self, id: &ToolId) -> Option<&Info> {
-        self.find(id).map(|at| &self.0.tools[at].info)
+        self.find(id).map(|tool| &tool.info)
     }
 
     /// Every tool, sorted by id.
@@ -132,42 +105,92 @@ impl Registry {
         self.0.tools.iter().map(|tool| &tool.info)
     }
 
+    /// What repeating this very call does: the tool's own effect, unless the grant that covers the call says more about
+    /// the other side. [`Effect::Once`] for a tool that is not there, as for anything of which nothing is known.
+    #[must_use]
+    pub fn effect_of(&self, id: &ToolId, input: &Json, grants: &Grants) -> Effect {
+        self.find(id).map_or(Effect::Once, |tool| tool.effect(input, grants))
+    }
+
     /// Performs one call. `key` names this call for good: whoever repeats it after a crash gives the same one.
     ///
     /// The output is at most [`limits::JSON_BYTES_MAX`] bytes and comes within [`limits::TOOL_CALL_TIME_MAX`].
-    /// Dropping the future does not stop work that has begun; a second attempt with the same key is
-    /// `unavailable` until that work has ended, so that one call never runs beside itself.
+    /// Dropping the future stops a tool that waits for others (`http`) at once. It does not stop work on files that
+    /// has begun; a second attempt with the same key is `unavailable` (of a once tool: `timeout`) until that work has
+    /// ended, so that one call never runs beside itself.
     ///
     /// # Errors
     /// Each tool's page in `docs/TOOLS.md` lists its own. Any tool: `invalid-input` with every place that
     /// does not fit the schema, `not-found` where there is no such tool, `timeout`, `unavailable`, `broken`.
     pub async fn call(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Outcome {
-        let Some(at) = self.find(id) else { return Err(self.no_such_tool(id)) };
-        let tool = &self.0.tools[at];
+        let (name, begun) = (id.to_string(), Instant::now());
+        let span = spans::tool_call(&name, key);
+        let outcome = self.perform(id, key, input, grants).instrument(span.clone()).await;
+        let word = outcome.as_ref().err().map_or("ok", |error| error.kind.as_str());
+        span.record("outcome", word);
+        let tool = if self.find(id).is_some() { metrics::Tool::Registered(&name) } else { metrics::Tool::Unknown };
+        metrics::tool_call(tool, word, begun.elapsed().as_secs_f64());
+        outcome
+    }
+
+    async fn perform(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Outcome {
+        let Some(tool) = self.find(id) else { return Err(self.no_such_tool(id)) };
         if input.as_str().len() > limits::JSON_BYTES_MAX {
             let text = format!("the input has {} bytes; a tool takes at most {}", input.as_str().len(), limits::JSON_BYTES_MAX);
             return Err(ToolError::new(ErrorKind::InvalidInput, text));
         }
-        let under_way = if tool.info.effect.touches_nothing() { None } else { Some(UnderWay::begin(&self.0, id, key)?) };
-
-        let call = Call { key: key.to_owned(), grants: grants.clone(), begin_until: Instant::now() + self.0.times.begin };
-        let (inner, input) = (Arc::clone(&self.0), input.clone());
-        let work = blocking::run(move || {
-            let _until_done = under_way;
-            catch_unwind(AssertUnwindSafe(|| inner.tools[at].perform(&call, &input)))
-        });
-        match tokio::time::timeout(self.0.times.answer, work).await {
+        let under_way = match tool.info.effect.touches_nothing() {
+            true => None,
+            false => Some(UnderWay::begin(&self.0, id, key).map_err(|e| match tool.effect(input, grants) {
+                // `unavailable` would promise that nothing happened, and the other attempt may be just about to.
+                Effect::Once => ToolError { kind: ErrorKind::Timeout, ..e },
+                _ => e,
+            })?),
+        };
+        match tokio::time::timeout(self.0.times.answer, tool.perform(self.ask(key, grants), input.clone(), under_way)).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => {
-                tracing::error!(tool = %id, "a built-in tool panicked");
-                Err(ToolError::new(ErrorKind::Broken, format!("{id} stopped unexpectedly; this is a mistake in Reprise")))
-            }
+            Ok(Err(Panicked)) => Err(ToolError::new(ErrorKind::Broken, format!("{id} stopped unexpectedly; this is a mistake in Reprise"))),
             Err(_) => {
                 let seconds = self.0.times.answer.as_secs_f32();
                 let known = if tool.info.effect.touches_nothing() { "" } else { ", and whether it took effect is not known" };
                 Err(ToolError::new(ErrorKind::Timeout, format!("{id} did not answer within {seconds} s{known}")))
             }
         }
+    }
+
+    /// Asks after a crash, or after a `timeout`, whether the call with this key took effect. Changes nothing.
+    /// The input is what the call was made with; it is not checked again.
+    pub async fn reconcile(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Reconciliation {
+        let Some(tool) = self.find(id) else { return Reconciliation::Unknown(self.no_such_tool(id).message) };
+        // Held while it is asked: an answer about a call that is still at work would be out of date at once.
+        let Ok(under_way) = UnderWay::begin(&self.0, id, key) else {
+            return Reconciliation::Unknown(format!("an attempt at this very call of {id} is still under way"));
+        };
+        let asked = tool.reconcile(self.ask(key, grants), input.clone(), under_way);
+        let why = match tokio::time::timeout(self.0.times.answer, asked).await {
+            Ok(Ok(Some(reconciliation))) => return reconciliation,
+            Ok(Ok(None)) => format!("{id} has no way to tell whether a call of it took effect"),
+            Ok(Err(Panicked)) => format!("{id} stopped unexpectedly when it was asked; this is a mistake in Reprise"),
+            Err(_) => format!("{id} did not say within {} s whether the call took effect", self.0.times.answer.as_secs_f32()),
+        };
+        Reconciliation::Unknown(why)
+    }
+
+    /// Asks whether the world still looks as the recorded `output` of a call with this `input` says. Changes nothing.
+    pub async fn confirm(&self, id: &ToolId, input: &Json, output: &Json, grants: &Grants) -> Confirmation {
+        let Some(tool) = self.find(id) else { return Confirmation::Unknown(self.no_such_tool(id).message) };
+        let asked = tool.confirm(self.ask("", grants), input.clone(), output.clone());
+        let why = match tokio::time::timeout(self.0.times.answer, asked).await {
+            Ok(Ok(Some(confirmation))) => return confirmation,
+            Ok(Ok(None)) => format!("{id} has no way to tell whether its answer still holds"),
+            Ok(Err(Panicked)) => format!("{id} stopped unexpectedly when it was asked; this is a mistake in Reprise"),
+            Err(_) => format!("{id} did not say within {} s whether its answer still holds", self.0.times.answer.as_secs_f32()),
+        };
+        Confirmation::Unknown(why)
+    }
+
+    fn ask(&self, key: &str, grants: &Grants) -> Call {
+        Call { key: key.to_owned(), grants: grants.clone(), begin_until: Instant::now() + self.0.times.begin }
     }
 
     fn no_such_tool(&self, id: &ToolId) -> ToolError {
@@ -181,33 +204,9 @@ impl Registry {
     }
 }
 
-impl Tool {
-    fn perform(&self, call: &Call, input: &Json) -> Outcome {
-        let input = input.value();
-        let issues: Vec<Issue> = self
-            .input
-            .iter_errors(&input)
-            .take(limits::TOOL_ISSUES_MAX)
-            // Masked: a message that repeats the value could be a megabyte long.
-            .map(|e| Issue { path: e.instance_path().to_string(), message: cut(&e.masked().to_string()) })
-            .collect();
-        if !issues.is_empty() {
-            let listed: Vec<String> =
-                issues.iter().map(|i| if i.path.is_empty() { i.message.clone() } else { format!("{}: {}", i.path, i.message) }).collect();
-            let detail = Json::from(&serde_json::json!({ "issues": issues }));
-            let message = cut(&format!("the input does not fit {}: {}", self.info.id, listed.join("; ")));
-            return Err(ToolError { kind: ErrorKind::InvalidInput, message, detail: Some(detail) });
-        }
-        let output = (self.run)(call, &input).map_err(|e| ToolError { message: cut(&e.message), ..e })?;
-        let output = Json::from(&output);
-        let bytes = output.as_str().len();
-        if bytes > limits::JSON_BYTES_MAX {
-            let text =
-                format!("the output of {} would have {bytes} bytes; one JSON value has at most {}", self.info.id, limits::JSON_BYTES_MAX);
-            return Err(ToolError::new(ErrorKind::Failed, text));
-        }
-        Ok(output)
-    }
+/// The tools that are part of this program.
+fn builtin() -> Vec<Tool> {
+    fs::tools().into_iter().chain(http::tools()).collect()
 }
 
 /// The input as the tool's own type.

@@ -27,6 +27,10 @@ fn the_registry_lists_each_tool_with_its_effect_and_its_words() {
             "fs/remove (idempotent): remove files and empty directories",
             "fs/replace (once): replace text inside files",
             "fs/write (idempotent): create files, and replace the whole content of files",
+            "http/delete (idempotent): delete things on web servers",
+            "http/get (read): read from web servers",
+            "http/post (once): have web servers do something",
+            "http/put (idempotent): put things on web servers",
         ]
     );
     for info in registry.list() {
@@ -43,7 +47,10 @@ fn the_registry_lists_each_tool_with_its_effect_and_its_words() {
 fn a_tool_that_is_not_there_is_not_found_and_an_agents_tool_says_who_would_do_it() {
     let registry = Registry::builtin();
     let error = call(&registry, "fs/chmod", "k", "{}").unwrap_err();
-    assert_eq!(error.to_string(), "not-found: there is no tool fs/chmod; there are fs/list, fs/read, fs/remove, fs/replace, fs/write");
+    assert_eq!(
+        error.to_string(),
+        "not-found: there is no tool fs/chmod; there are fs/list, fs/read, fs/remove, fs/replace, fs/write, http/delete, http/get, http/post, http/put"
+    );
     let error = call(&registry, "agent/edit", "k", "{}").unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -82,9 +89,9 @@ fn an_input_that_does_not_fit_lists_every_place_and_repeats_no_value() {
 /// Held by a test for as long as its tool is to hang.
 static GATE: Mutex<()> = Mutex::new(());
 
-fn hanging() -> (Info, Run) {
+fn hanging() -> Tool {
     let info = Info { id: ToolId::parse("test/hang").unwrap(), effect: Effect::Once, ..odd_info() };
-    (info, |_, _| {
+    Tool::blocking(info, |_, _| {
         let _gate = GATE.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(json!("done"))
     })
@@ -113,14 +120,14 @@ fn a_tool_that_hangs_is_given_up_and_never_runs_beside_itself() {
     let error = attempt().unwrap_err();
     assert_eq!(error.to_string(), "timeout: test/hang did not answer within 0.02 s, and whether it took effect is not known");
     let error = attempt().unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert_eq!(error.kind, ErrorKind::Timeout, "unavailable would promise that nothing happens");
     assert!(error.message.contains("still under way"), "{error}");
     drop(gate);
     // Once the first attempt has ended, the same key is taken again.
     loop {
         match attempt() {
             Ok(output) => return assert_eq!(output.as_str(), "\"done\""),
-            Err(e) => assert!(matches!(e.kind, ErrorKind::Unavailable | ErrorKind::Timeout), "{e}"),
+            Err(e) => assert_eq!(e.kind, ErrorKind::Timeout, "{e}"),
         }
     }
 }
@@ -129,14 +136,17 @@ fn a_tool_that_hangs_is_given_up_and_never_runs_beside_itself() {
 fn a_tool_that_panics_is_broken_and_the_next_call_works() {
     let times = Times { begin: limits::TOOL_BEGIN_TIME_MAX, answer: limits::TOOL_CALL_TIME_MAX };
     let info = Info { effect: Effect::Once, ..odd_info() };
-    let registry =
-        Registry::of(vec![(info, |_, value| if value["panic"] == json!(true) { panic!("on purpose") } else { Ok(json!(1)) })], times);
+    let registry = Registry::of(
+        vec![Tool::blocking(info, |_, value| if value["panic"] == json!(true) { panic!("on purpose") } else { Ok(json!(1)) })],
+        times,
+    );
     let error = call(&registry, "test/odd", "k", r#"{"panic":true}"#).unwrap_err();
     assert_eq!(error.to_string(), "broken: test/odd stopped unexpectedly; this is a mistake in Reprise");
     assert_eq!(call(&registry, "test/odd", "k", "{}").unwrap().as_str(), "1");
 }
 
-/// Runs the examples of `docs/TOOLS.md` from top to bottom, in the directory that the page describes.
+/// Runs the `fs` examples of `docs/TOOLS.md` from top to bottom, in the directory that the page describes. Those of
+/// `http` need a server, and are run by the black-box tests.
 #[test]
 fn the_examples_of_the_documentation_are_true() {
     let page = include_str!("../../../docs/TOOLS.md");
@@ -148,14 +158,147 @@ fn the_examples_of_the_documentation_are_true() {
         let block = block.split("```").next().unwrap();
         let example = crate::json::parse(block.as_bytes()).unwrap_or_else(|e| panic!("{e}\n{block}"));
         let tool = example["tool"].as_str().unwrap();
+        documented.insert(tool.to_owned());
+        if tool.starts_with("http/") {
+            continue;
+        }
         match world.call(tool, &example["input"].to_string()) {
             Ok(output) => assert_eq!(output, Json::from(&example["output"]), "{block}"),
             Err(error) => assert_eq!(serde_json::to_value(&error).unwrap(), example["error"], "{block}"),
         }
-        documented.insert(tool.to_owned());
     }
     for info in Registry::builtin().list() {
         assert!(page.contains(&format!("\n### {}\n", info.id)), "{} has no section", info.id);
         assert!(documented.contains(&info.id.to_string()), "{} has no example", info.id);
     }
+}
+
+/// Tells when it is dropped.
+struct Dropped(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_tool_that_waits_is_stopped_with_whoever_asked() {
+    let (started, mut was_started) = tokio::sync::mpsc::channel(1);
+    let dropped = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let tells = dropped.clone();
+    let tool = Tool::waiting(Info { effect: Effect::Once, ..odd_info() }, move |call, _| {
+        let (started, guard) = (started.clone(), Dropped(tells.clone()));
+        async move {
+            let _guard = guard;
+            started.send(call.key).await.unwrap();
+            std::future::pending().await
+        }
+    });
+    let registry = Registry::with(vec![tool]);
+    let (id, input) = (ToolId::parse("test/odd").unwrap(), Json::parse(b"{}").unwrap());
+    runtime().block_on(async {
+        let grants = Grants::none();
+        tokio::select! {
+            _ = registry.call(&id, "the key", &input, &grants) => panic!("it never answers"),
+            key = was_started.recv() => assert_eq!(key.as_deref(), Some("the key")),
+        }
+        assert!(dropped.load(std::sync::atomic::Ordering::SeqCst), "nothing of it goes on");
+        // So the same key is taken again at once.
+        tokio::select! {
+            outcome = registry.call(&id, "the key", &input, &grants) => panic!("it never answers: {outcome:?}"),
+            key = was_started.recv() => assert!(key.is_some()),
+        }
+    });
+}
+
+#[test]
+fn a_tool_that_waits_is_checked_bounded_and_may_panic_like_any_other() {
+    let info = Info { input_schema: json!({ "type": "object" }), ..odd_info() };
+    let tool = Tool::waiting(info, |_, value: Value| async move {
+        tokio::task::yield_now().await;
+        match value["do"].as_str() {
+            Some("panic") => panic!("on purpose"),
+            Some("boast") => Ok(json!("x".repeat(limits::JSON_BYTES_MAX))),
+            _ => Ok(json!(1)),
+        }
+    });
+    let registry = Registry::with(vec![tool]);
+    for (input, says) in [
+        ("[]", "invalid-input: the input does not fit test/odd"),
+        (r#"{"do":"panic"}"#, "broken: test/odd stopped unexpectedly"),
+        (r#"{"do":"boast"}"#, "failed: the output of test/odd would have 1048578 bytes"),
+    ] {
+        let error = call(&registry, "test/odd", "k", input).unwrap_err().to_string();
+        assert!(error.starts_with(says), "{error}");
+    }
+    assert_eq!(call(&registry, "test/odd", "k", "{}").unwrap().as_str(), "1");
+}
+
+#[test]
+fn a_tool_is_asked_what_became_of_a_call_and_whether_its_answer_holds() {
+    let tool = Tool::waiting(Info { effect: Effect::Once, ..odd_info() }, |_, _| async { std::future::pending().await })
+        .with_effect(|input, _| if input["keyed"] == json!(true) { Effect::Idempotent } else { Effect::Once })
+        .reconciled_waiting(|call, input: Value| async move {
+            match input["was"].as_str() {
+                Some("done") => Reconciliation::Happened(Json::from(&json!({ "key": call.key }))),
+                Some("panic") => panic!("on purpose"),
+                _ => Reconciliation::DidNotHappen,
+            }
+        })
+        .confirmed_waiting(|_, recorded| async move {
+            if recorded.input == recorded.output { Confirmation::Holds } else { Confirmation::Changed("other".to_owned()) }
+        });
+    let registry = Registry::with(vec![tool]);
+    let (id, none) = (ToolId::parse("test/odd").unwrap(), Grants::none());
+    let json = |text: &str| Json::parse(text.as_bytes()).unwrap();
+    let ask = |tool: &str, input: &str| {
+        let tool = ToolId::parse(tool).unwrap();
+        runtime().block_on(registry.reconcile(&tool, "the key", &json(input), &none))
+    };
+    assert_eq!(ask("test/odd", r#"{"was":"done"}"#), Reconciliation::Happened(json(r#"{"key":"the key"}"#)));
+    assert_eq!(ask("test/odd", "{}"), Reconciliation::DidNotHappen);
+    for (tool, input, says) in [
+        ("test/odd", r#"{"was":"panic"}"#, "stopped unexpectedly"),
+        ("fs/write", "{}", "no way to tell"),
+        ("fs/chmod", "{}", "there is no tool"),
+        ("agent/edit", "{}", "from outside"),
+    ] {
+        assert!(matches!(ask(tool, input), Reconciliation::Unknown(why) if why.contains(says)), "{tool} {input}");
+    }
+
+    let confirm = |input: &str, output: &str| runtime().block_on(registry.confirm(&id, &json(input), &json(output), &none));
+    assert_eq!(confirm("1", "1"), Confirmation::Holds);
+    assert_eq!(confirm("1", "2"), Confirmation::Changed("other".to_owned()));
+
+    let effect = |tool: &str, input: &str| registry.effect_of(&ToolId::parse(tool).unwrap(), &json(input), &none);
+    assert_eq!(effect("test/odd", "{}"), Effect::Once);
+    assert_eq!(effect("test/odd", r#"{"keyed":true}"#), Effect::Idempotent);
+    assert_eq!(effect("fs/read", "{}"), Effect::Read);
+    assert_eq!(effect("fs/chmod", "{}"), Effect::Once, "of what is not there nothing is known");
+}
+
+#[test]
+fn nobody_says_what_became_of_a_call_that_is_still_at_work() {
+    let (started, mut was_started) = tokio::sync::mpsc::channel(1);
+    let tool = Tool::waiting(Info { effect: Effect::Once, ..odd_info() }, move |_, _| {
+        let started = started.clone();
+        async move {
+            started.send(()).await.unwrap();
+            std::future::pending().await
+        }
+    })
+    .reconciled_waiting(|_, _| async { Reconciliation::DidNotHappen });
+    let registry = Registry::with(vec![tool]);
+    let (id, input, none) = (ToolId::parse("test/odd").unwrap(), Json::parse(b"{}").unwrap(), Grants::none());
+    runtime().block_on(async {
+        let mut at_work = std::pin::pin!(registry.call(&id, "k", &input, &none));
+        tokio::select! {
+            _ = &mut at_work => panic!("it never answers"),
+            _ = was_started.recv() => {}
+        }
+        let asked = registry.reconcile(&id, "k", &input, &none).await;
+        assert!(matches!(asked, Reconciliation::Unknown(why) if why.contains("still under way")));
+        assert_eq!(registry.reconcile(&id, "another", &input, &none).await, Reconciliation::DidNotHappen);
+    });
 }

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use wasm_encoder::MemArg;
 
-use crate::compiler::plan::Plan;
+use super::features::Import;
+use super::parts::Part;
+use crate::compiler::plan::{Node, Plan};
 use crate::contract::ToolId;
 
 pub(super) const HEAP: u32 = 0;
+/// 1 where a call or a wait came back with `cancelled`; in modules of trees only.
+pub(super) const CANCELLED: u32 = 1;
 pub(super) const PAGE: u32 = 65_536;
 
 /// Function types by number.
@@ -30,6 +34,12 @@ pub(super) mod ty {
     pub const SLOT: u32 = 7;
     /// (document ptr, len, pointer ptr, len, slot) -> 1 where it is there
     pub const SELECT_INTO: u32 = 8;
+    /// (slot, ptr, len) -> 1 where they are the same; from here on in modules of trees only
+    pub const SAME: u32 = 9;
+    /// (step ptr, step len, text ptr, text len, detail ptr, detail len) -> result
+    pub const FAIL_WITH: u32 = 10;
+    /// The first type of an import that not every playbook has.
+    pub const FIRST_IMPORT: u32 = 11;
 }
 
 /// Function numbers that are the same in every module; the tools' imports follow `QUOTE`.
@@ -40,10 +50,13 @@ pub(super) const FN_QUOTE: u32 = 3;
 pub(super) const IMPORTS_BEFORE_TOOLS: u32 = 4;
 /// Functions that every module has, so that a step's own code is little more than its constants.
 pub(super) const HELPERS: u32 = 9;
+/// Functions that the module of a tree has beside them.
+pub(super) const TREE_HELPERS: u32 = 8;
 
 /// Function numbers that come after the imports.
 pub(super) struct Numbers {
     pub(super) tools: BTreeMap<ToolId, u32>,
+    pub(super) imports: BTreeMap<Import, u32>,
     pub(super) realloc: u32,
     pub(super) push: u32,
     pub(super) push_slot: u32,
@@ -53,18 +66,49 @@ pub(super) struct Numbers {
     pub(super) keep_slot: u32,
     pub(super) missing: u32,
     pub(super) refused: u32,
-    pub(super) first_step: u32,
+    /// True where the plan is more than plain steps; only then are there the functions up to `nodes`.
+    pub(super) tree: bool,
+    pub(super) select_perhaps: u32,
+    pub(super) push_member: u32,
+    pub(super) same: u32,
+    pub(super) fail: u32,
+    pub(super) of_playbook: u32,
+    pub(super) not_undone: u32,
+    pub(super) undo_refused: u32,
+    pub(super) cancel_others: u32,
+    /// The function of each node that has one.
+    pub(super) nodes: BTreeMap<String, u32>,
+    /// For each part of the plan: what undoes it, what makes its output, and all of it. The main part's is `run`.
+    pub(super) parts: Vec<[u32; 3]>,
     pub(super) run: u32,
 }
 
+/// True where a node is done by a function of its own; the others are code between calls.
+pub(super) fn has_function(node: &Node) -> bool {
+    !matches!(node, Node::Branch(_) | Node::Try(_))
+}
+
 impl Numbers {
-    pub(super) fn of(plan: &Plan) -> Self {
+    pub(super) fn of(plan: &Plan, parts: &[Part<'_>]) -> Self {
+        let tree = !plan.is_straight();
         let tools: BTreeMap<ToolId, u32> = (IMPORTS_BEFORE_TOOLS..).zip(plan.tools()).map(|(n, tool)| (tool.clone(), n)).collect();
         let count = |n: usize| u32::try_from(n).expect("a plan has a few thousand steps at the most");
-        let realloc = IMPORTS_BEFORE_TOOLS + count(tools.len());
-        let first_step = realloc + HELPERS;
+        let after_tools = IMPORTS_BEFORE_TOOLS + count(tools.len());
+        let imports: BTreeMap<Import, u32> = Import::of(plan).into_iter().zip(after_tools..).collect();
+        let realloc = after_tools + count(imports.len());
+        let tree_helpers = realloc + HELPERS;
+        let first_node = if tree { tree_helpers + TREE_HELPERS } else { tree_helpers };
+        let own = plan.nodes().into_iter().filter(|node| has_function(node)).filter_map(Node::id);
+        let nodes: BTreeMap<String, u32> = own.zip(first_node..).map(|(id, n)| (id.to_owned(), n)).collect();
+        let mut next = first_node + count(nodes.len());
+        let mut part = || {
+            next += 3;
+            [next - 3, next - 2, next - 1]
+        };
+        let parts: Vec<[u32; 3]> = if tree { parts.iter().map(|_| part()).collect() } else { Vec::new() };
         Numbers {
             tools,
+            imports,
             realloc,
             push: realloc + 1,
             push_slot: realloc + 2,
@@ -74,8 +118,18 @@ impl Numbers {
             keep_slot: realloc + 6,
             missing: realloc + 7,
             refused: realloc + 8,
-            first_step,
-            run: first_step + count(plan.body.len()),
+            tree,
+            select_perhaps: tree_helpers,
+            push_member: tree_helpers + 1,
+            same: tree_helpers + 2,
+            fail: tree_helpers + 3,
+            of_playbook: tree_helpers + 4,
+            not_undone: tree_helpers + 5,
+            undo_refused: tree_helpers + 6,
+            cancel_others: tree_helpers + 7,
+            nodes,
+            run: parts.first().map_or(next, |main| main[2]),
+            parts,
         }
     }
 }

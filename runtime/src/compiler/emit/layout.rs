@@ -6,17 +6,20 @@
 //! ```
 //!
 //! A slot is a text's address and length (8 bytes). The answer area is where host functions put what they
-//! return; the result area is what `run` returns. Sizes are those of the canonical ABI for the types in `wit/`.
+//! return; the result area is what `run` returns. Where the plan has parallel branches, a second result area and a
+//! row of children's numbers stand behind the slots. Sizes are those of the canonical ABI for the types in `wit/`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::compiler::plan::Plan;
+use crate::compiler::plan::{Node, Plan, Step};
 use crate::compiler::template::{Part, Source, Template};
 
 /// Where host functions put an answer: `result<json, tool-error>` is the largest (28 bytes).
 pub(super) const ANSWER: u32 = 16;
 /// Where `run` puts its `result<json, failure>` (36 bytes).
 pub(super) const RESULT: u32 = 48;
+/// Bytes of a `result<json, failure>`, and room to the next slot.
+pub(super) const RESULT_BYTES: u32 = 40;
 /// The slot of the job's input.
 pub(super) const INPUT: u32 = 88;
 const SLOTS: u32 = 96;
@@ -28,6 +31,16 @@ pub(super) type Slot = u32;
 pub(super) struct Layout {
     /// Values that some step or the output needs, by where they come from.
     pub values: BTreeMap<Source, Slot>,
+    /// The first node that needs each value, or the output.
+    pub users: BTreeMap<Source, String>,
+    /// Values that may be absent where they are asked about: no job fails before it needs one.
+    pub lazy: BTreeSet<Source>,
+    /// Marks of steps that can be undone: `true` once they are done.
+    pub done: BTreeMap<String, Slot>,
+    /// A failure that is kept while other children are waited for.
+    pub spare: u32,
+    /// Numbers of children, 4 bytes each.
+    pub children: u32,
     /// Texts made within one step; every step uses them anew.
     pub scratch: Slot,
     /// Static text, deduplicated.
@@ -39,19 +52,46 @@ pub(super) struct Layout {
 impl Layout {
     pub(super) fn of(plan: &Plan) -> Self {
         let mut values = BTreeMap::new();
+        let mut lazy = BTreeSet::new();
+        let mut done = BTreeMap::new();
         let mut next = SLOTS;
+        let mut slot = || {
+            next += 8;
+            next - 8
+        };
+        let mut users = BTreeMap::new();
+        let mut note = |user: &str, source: &Source, needed: bool| {
+            users.entry(source.clone()).or_insert_with(|| user.to_owned());
+            values.entry(source.clone()).or_insert_with(&mut slot);
+            if !needed {
+                lazy.insert(source.clone());
+            }
+        };
         let mut scratch = 0;
-        for template in plan.steps().map(|step| &step.input).chain([&plan.output]) {
-            template.for_each_source(&mut |source| {
-                values.entry(source.clone()).or_insert_with(|| {
-                    next += 8;
-                    next - 8
-                });
-            });
-            scratch = scratch.max(scratch_slots(template));
+        let mut branches = 0;
+        for node in plan.nodes() {
+            node.for_each_need(&mut |source, needed| note(node.id().unwrap_or_default(), source, needed));
+            scratch = scratch.max(node_scratch(node));
+            match node {
+                Node::Step(Step { compensation: Some(undo), .. }) => {
+                    undo.input.for_each_need(&mut |source, needed| note(&undo.id, source, needed));
+                }
+                Node::Parallel(parallel) => branches = branches.max(parallel.branches.len()),
+                _ => {}
+            }
         }
-        let text_start = next + 8 * scratch;
-        Layout { values, scratch: next, text: Vec::new(), text_start, known: HashMap::new() }
+        plan.output.for_each_need(&mut |source, needed| note("the output", source, needed));
+        scratch = scratch.max(scratch_slots(&plan.output));
+        for step in plan.nodes() {
+            if let Node::Step(Step { id, compensation: Some(_), .. }) = step {
+                done.insert(id.clone(), slot());
+            }
+        }
+        let spare = next;
+        let children = if branches == 0 { spare } else { spare + RESULT_BYTES };
+        let scratch_start = (children + 4 * u32::try_from(branches).expect("a few dozen branches")).next_multiple_of(8);
+        let text_start = scratch_start + 8 * scratch;
+        Layout { values, users, lazy, done, spare, children, scratch: scratch_start, text: Vec::new(), text_start, known: HashMap::new() }
     }
 
     /// Address and length of static text.
@@ -95,10 +135,20 @@ impl Layout {
     }
 }
 
+fn node_scratch(node: &Node) -> u32 {
+    match node {
+        Node::Step(step) => scratch_slots(&step.input).max(step.compensation.as_ref().map_or(0, |undo| scratch_slots(&undo.input))),
+        Node::Approve(ask) => scratch_slots(&ask.request),
+        Node::Playbook(start) => scratch_slots(&start.input),
+        Node::Fail(fail) => scratch_slots(&fail.message),
+        Node::Branch(_) | Node::Parallel(_) | Node::Try(_) | Node::Wait(_) => 0,
+    }
+}
+
 /// A text template takes one slot for itself and one for each value in it.
 fn scratch_slots(template: &Template) -> u32 {
     match template {
-        Template::Constant(_) | Template::Value(_) => 0,
+        Template::Constant(_) | Template::Value(_) | Template::Either { .. } => 0,
         Template::Text(parts) => {
             1 + u32::try_from(parts.iter().filter(|p| matches!(p, Part::Value(_))).count()).expect("parts of one text")
         }

@@ -1,15 +1,23 @@
 //! Turns a plan into a WebAssembly component: no toolchain, no network, no generated source.
 //!
-//! The core module (`module`) is one straight path with an error exit between any two calls; `wit-component`
+//! The core module (`module`) is a path with an error exit between any two calls, and structured code where a plan
+//! has arms (`body`); branches that run side by side are children of the same component (`parallel`). `wit-component`
 //! makes it a component whose imports are exactly the plan's tools beside `flow` and `data`. The same plan
 //! gives the same bytes, so a component's digest names what it does, and a plan carried by a component can be
 //! held against its code ([`read_plan`]).
 
 mod abi;
+mod body;
+mod features;
 mod layout;
+mod leaves;
 mod module;
+mod parallel;
+mod parts;
 mod shared;
+mod shared_tree;
 mod world;
+mod writer;
 
 use wasm_encoder::{ComponentSection as _, CustomSection, Encode as _};
 use wit_component::ComponentEncoder;
@@ -91,7 +99,7 @@ pub fn wit_text(component: &[u8]) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compiler::plan::{Node, PLAN_VERSION, Parameter, Step};
+    use crate::compiler::plan::{Node, PLAN_VERSION, Parameter, Step, StepOptions};
     use crate::compiler::template::{Part, Source, Template};
     use crate::contract::{Effect, ErrorKind, ToolError, ToolId};
     use crate::ids::Digest;
@@ -108,6 +116,8 @@ mod tests {
             recorded_as: None,
             input,
             decisions: Vec::new(),
+            options: StepOptions::default(),
+            compensation: None,
         })
     }
 

@@ -122,7 +122,7 @@ pub(super) fn missing() -> Function {
 }
 
 /// Writes `err`, and the step out of the first two parameters.
-fn failure_head(i: &mut InstructionSink<'_>) {
+pub(super) fn failure_head(i: &mut InstructionSink<'_>) {
     i.i32_const(int(RESULT)).i32_const(1).i32_store8(byte_at(0));
     i.i32_const(int(RESULT)).local_get(1).i32_const(0).i32_ne().i32_store8(byte_at(4));
     i.i32_const(int(RESULT)).local_get(0).i32_store(at(8));

@@ -11,6 +11,7 @@
 //! paths of several parts, through trailing slashes and through links (RUSTSEC-2026-0269).
 
 mod atomic;
+mod confirm;
 mod list;
 mod read;
 mod remove;
@@ -27,18 +28,18 @@ use cap_std::fs::{Dir, File, FileType, Metadata, OpenOptions};
 use crate::contract::{ErrorKind, ToolError};
 use crate::limits;
 
-use super::config;
 use super::grants::{Access, GrantName, OpenDir};
-use super::{Call, Info, Run, input};
+use super::tool::Recorded;
+use super::{CONFIG_FILE_NAME, Call, Info, Tool, input};
 
 /// Each of them.
-pub(super) fn tools() -> Vec<(Info, Run)> {
+pub(super) fn tools() -> Vec<Tool> {
     vec![
-        (list::info(), list::call),
-        (read::info(), read::call),
-        (remove::info(), remove::call),
-        (replace::info(), replace::call),
-        (write::info(), write::call),
+        Tool::blocking(list::info(), list::call).confirmed(confirm::list),
+        Tool::blocking(read::info(), read::call).confirmed(confirm::read),
+        Tool::blocking(remove::info(), remove::call).confirmed(confirm::gone),
+        Tool::blocking(replace::info(), replace::call).reconciled(replace::reconcile).confirmed(confirm::content),
+        Tool::blocking(write::info(), write::call).confirmed(confirm::content),
     ]
 }
 
@@ -117,7 +118,7 @@ impl<'a> Place<'a> {
         match place.names.last() {
             None => Err(denied(format!("{:?} is the grant {grant:?} itself; name something below it", place.text))),
             // Upper case, since a file system that ignores case takes "ſ" for "S" as well.
-            Some(name) if name.to_uppercase() == config::FILE_NAME.to_uppercase() => Err(denied(format!(
+            Some(name) if name.to_uppercase() == CONFIG_FILE_NAME.to_uppercase() => Err(denied(format!(
                 "{:?} in the grant {grant:?} has the name of the file that holds the grants, which only an operator changes",
                 place.text
             ))),

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::contract::{Effect, ErrorKind, ToolError, ToolId};
+use crate::contract::{Effect, ErrorKind, Reconciliation, ToolError, ToolId};
 use crate::ids::Digest;
+use crate::json::Json;
 use crate::limits;
 
 use super::{Call, Info, Missing, PATH, Place, atomic, input, read};
@@ -89,7 +90,52 @@ pub(super) fn call(call: &Call, value: &Value) -> Result<Value, ToolError> {
         sha256 = Digest::of(text.as_bytes());
         Ok(text.into_bytes())
     })?;
-    Ok(json!({ "path": place.text, "replaced": count, "sha256": sha256 }))
+    Ok(output(&place, count, &sha256))
+}
+
+/// Looks at the file. It is believed only where the file can have come from one side alone: an input whose `new` stood
+/// in the file all along says nothing.
+///
+/// | the file | |
+/// |---|---|
+/// | the call's own temporary file stands beside it | it did not happen: the rename takes that away |
+/// | `old` is there `count` times, and the file is nothing that the call would leave | it did not happen |
+/// | it is what the call would leave, and the call could not be made on it now | it happened |
+/// | anything else, someone's later change included | not known |
+pub(super) fn reconcile(call: &Call, value: &Value) -> Reconciliation {
+    look(call, value).unwrap_or_else(|e| Reconciliation::Unknown(format!("the file could not be looked at: {e}")))
+}
+
+fn look(call: &Call, value: &Value) -> Result<Reconciliation, ToolError> {
+    let Input { path, old, new, count } = input(value)?;
+    let place = Place::to_change(call, path)?;
+    let (dir, name) = place.parent(Missing::Fail)?;
+    if dir.symlink_metadata(atomic::temporary_name(&call.key)).is_ok() {
+        return Ok(Reconciliation::DidNotHappen);
+    }
+    let kind = dir.symlink_metadata(name).map_err(|e| place.refusal(&e, "look up"))?.file_type();
+    let text = read::utf8(&place, read::content(&place, place.open_file(&dir, name.as_ref(), kind, false)?)?)?;
+
+    let not_yet = text.matches(old).count() == count;
+    let before = if new.is_empty() { None } else { Some(text.replace(new, old)) };
+    // Bounded: as a file it would be too large, and then the call would not have taken it.
+    let done = before.is_some_and(|before| {
+        before.len() as u64 <= limits::FS_FILE_BYTES_MAX && before.matches(old).count() == count && before.replace(old, new) == text
+    });
+    Ok(match (not_yet, done) {
+        (true, false) => Reconciliation::DidNotHappen,
+        (false, true) => Reconciliation::Happened(Json::from(&output(&place, count, &Digest::of(text.as_bytes())))),
+        _ => Reconciliation::Unknown(format!(
+            "{:?} does not show whether the text was replaced: it holds {} {} times now",
+            place.text,
+            excerpt(old),
+            text.matches(old).count()
+        )),
+    })
+}
+
+fn output(place: &Place<'_>, count: usize, sha256: &Digest) -> Value {
+    json!({ "path": place.text, "replaced": count, "sha256": sha256 })
 }
 
 /// The beginning of the text, to recognise it by.
@@ -104,6 +150,7 @@ fn excerpt(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::world::World;
+    use crate::contract::Reconciliation;
     use crate::ids::Digest;
 
     #[test]
@@ -159,6 +206,89 @@ mod tests {
         w.refuses("fs/replace", r#"{"path":"project/full.txt","old":"a","new":"bc"}"#, "failed", "larger than");
         assert_eq!(w.bytes_of("latin1.txt"), b"caf\xe9");
         assert_eq!(w.names(""), ["full.txt", "large.txt", "latin1.txt", "sub"]);
+    }
+
+    #[test]
+    fn what_became_of_a_call_is_read_from_the_file() {
+        let w = World::new();
+        let input = |old: &str, new: &str, count: usize| {
+            serde_json::json!({ "path": "project/a.txt", "old": old, "new": new, "count": count }).to_string()
+        };
+        let table = [
+            // before or after the call or neither; old, new, count; what can be told
+            ("v = 1.0", ("1.0", "1.1", 1), "did not happen"),
+            ("v = 1.1", ("1.0", "1.1", 1), "happened"),
+            ("v = 2.0", ("1.0", "1.1", 1), "unknown"),
+            ("v = 1.0, 1.0", ("1.0", "1.1", 1), "unknown"),
+            ("x x", ("x", "y", 2), "did not happen"),
+            ("y y", ("x", "y", 2), "happened"),
+            ("x y", ("x", "y", 2), "unknown"),
+            ("y y y", ("x", "y", 2), "unknown"),
+            // The new text holds the old one.
+            ("a", ("a", "ab", 1), "did not happen"),
+            ("ab", ("a", "ab", 1), "unknown"),
+            ("aab", ("a", "aa", 2), "did not happen"),
+            ("aaaab", ("a", "aa", 2), "happened"),
+            // The new text stood there before.
+            ("x y", ("x", "y", 1), "did not happen"),
+            ("y y", ("x", "y", 1), "unknown"),
+            // Removed text leaves no trace.
+            ("x", ("x", "", 1), "did not happen"),
+            ("", ("x", "", 1), "unknown"),
+            ("x", ("x", "x", 1), "unknown"),
+        ];
+        for (content, (old, new, count), told) in table {
+            w.file("a.txt", content);
+            let input = input(old, new, count);
+            let (short, output) = match w.reconcile("fs/replace", "k", &input) {
+                Reconciliation::Happened(output) => ("happened", Some(output)),
+                Reconciliation::DidNotHappen => ("did not happen", None),
+                Reconciliation::Unknown(_) => ("unknown", None),
+            };
+            assert_eq!(short, told, "{content:?} {input}");
+            assert_eq!(w.content("a.txt"), content, "looking changes nothing");
+            // What is told must be what a call gives, in the one case and in the other.
+            match output {
+                Some(output) => {
+                    w.file("a.txt", &content.replace(new, old));
+                    assert_eq!(w.call("fs/replace", &input).unwrap(), output, "{content:?} {input}");
+                    assert_eq!(w.content("a.txt"), content);
+                }
+                None if told == "did not happen" => assert!(w.call("fs/replace", &input).is_ok(), "{content:?} {input}"),
+                None => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_temporary_file_that_was_left_says_that_the_call_did_not_happen() {
+        let w = World::new();
+        let input = r#"{"path":"project/a.txt","old":"x","new":"y"}"#;
+        w.file("a.txt", "y");
+        w.file(&super::super::atomic::temporary_name("the key"), "y");
+        assert_eq!(w.reconcile("fs/replace", "the key", input), Reconciliation::DidNotHappen);
+        assert!(matches!(w.reconcile("fs/replace", "another key", input), Reconciliation::Happened(_)));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_looked_at_says_nothing() {
+        let w = World::new();
+        w.bytes("latin1.txt", b"caf\xe9");
+        w.pipe("pipe");
+        w.link("/etc/passwd", "link");
+        for (path, says) in [
+            ("project/none", "is not there"),
+            ("project/latin1.txt", "not UTF-8"),
+            ("project/pipe", "a pipe"),
+            ("project/link", "a pipe, a socket or a device"),
+            ("project", "the grant"),
+            ("docs/guide.md", "read-only"),
+            ("elsewhere/a.txt", "no grant"),
+        ] {
+            let input = serde_json::json!({ "path": path, "old": "x", "new": "y" }).to_string();
+            let told = w.reconcile("fs/replace", "k", &input);
+            assert!(matches!(&told, Reconciliation::Unknown(why) if why.contains(says)), "{path}: {told:?}");
+        }
     }
 
     #[test]

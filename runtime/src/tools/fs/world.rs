@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::contract::{Outcome, ToolError, ToolId};
+use crate::contract::{Confirmation, Outcome, Reconciliation, ToolError, ToolId};
 use crate::json::Json;
 use crate::tools::grants::{Grant, Grants};
 use crate::tools::{Registry, Times, fs};
@@ -125,6 +125,20 @@ impl World {
             }
         }
         outcome
+    }
+
+    pub(in crate::tools) fn reconcile(&self, tool: &str, key: &str, input: &str) -> Reconciliation {
+        let input = Json::parse(input.as_bytes()).unwrap();
+        let told = self.runtime.block_on(self.registry.reconcile(&ToolId::parse(tool).unwrap(), key, &input, &self.grants));
+        assert!(!format!("{told:?}").contains("host-path-"), "a host path got out: {told:?}");
+        told
+    }
+
+    pub(in crate::tools) fn confirm(&self, tool: &str, input: &str, output: &Json) -> Confirmation {
+        let input = Json::parse(input.as_bytes()).unwrap();
+        let told = self.runtime.block_on(self.registry.confirm(&ToolId::parse(tool).unwrap(), &input, output, &self.grants));
+        assert!(!format!("{told:?}").contains("host-path-"), "a host path got out: {told:?}");
+        told
     }
 
     /// The call must give exactly this output.

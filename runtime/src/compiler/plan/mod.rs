@@ -13,24 +13,32 @@
 //!  "output": {"value": {"output": {"step": "s1", "pointer": ""}}}}
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+pub(super) mod check;
+mod node;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::template::{Source, Template};
-use crate::contract::{Effect, ToolId};
+pub(in crate::compiler) use node::all;
+pub use node::{Approve, Branch, Condition, Fail, Join, Node, Parallel, StartPlaybook, Step, StepOptions, Test, Try, Until, Wait};
+
+use super::template::Template;
+use crate::contract::ToolId;
 use crate::error::{Code, Error, Issue, Result};
 use crate::json::Json;
 use crate::limits;
 
 /// Changes whenever the meaning of a field changes or a field is added.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
+/// The version of plans that are no more than plain steps.
+const STRAIGHT_VERSION: u32 = 1;
 
 /// What a playbook does, step by step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// [`PLAN_VERSION`].
+    /// [`PLAN_VERSION`]; 1 where the plan is no more than plain steps.
     pub plan_version: u32,
     /// What the source run was for.
     pub goal: String,
@@ -65,35 +73,6 @@ impl Parameter {
         let plain = |fields: &serde_json::Map<String, serde_json::Value>| fields.len() == 1;
         schema.as_object().is_some_and(plain) && schema["type"].as_str().is_some_and(|ty| TYPES.contains(&ty))
     }
-}
-
-/// One part of a plan. Sequences are lists of nodes; branches, loops, waits and parallel parts will be
-/// further kinds here, each with its own emitter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Node {
-    /// One tool call.
-    Step(Step),
-}
-
-/// One tool call of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Step {
-    /// Names the step in journals and references: visible characters, no two alike.
-    pub id: String,
-    /// The tool it calls.
-    pub tool: ToolId,
-    /// What repeating the call does, as known when the plan was made.
-    pub effect: Effect,
-    /// The tool's name in the recording, where it was another.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recorded_as: Option<String>,
-    /// How the input is made.
-    pub input: Template,
-    /// Why each part of the input is what it is.
-    #[serde(default)]
-    pub decisions: Vec<Decision>,
 }
 
 /// Why one value of a step's input is a constant, a parameter or a reference.
@@ -144,14 +123,49 @@ impl Plan {
         Json::from(&serde_json::to_value(self).expect("a plan has string keys only"))
     }
 
-    /// The steps in order.
-    pub fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.body.iter().map(|Node::Step(step)| step)
+    /// A plan of this version; one that is no more than steps says the version that first had them, so that the
+    /// same steps give the same component for ever.
+    #[must_use]
+    pub fn new(goal: String, parameters: Vec<Parameter>, body: Vec<Node>, output: Template) -> Plan {
+        let mut plan = Plan { plan_version: PLAN_VERSION, goal, parameters, body, output };
+        if plan.is_straight() {
+            plan.plan_version = STRAIGHT_VERSION;
+        }
+        plan
     }
 
-    /// The steps in order, to be changed.
+    /// True where one plain step follows another and there is nothing else.
+    #[must_use]
+    pub fn is_straight(&self) -> bool {
+        let plain = |node: &Node| matches!(node, Node::Step(step) if step.options.is_none() && step.compensation.is_none());
+        self.body.iter().all(plain) && !self.output.has_default() && self.steps().all(|step| !step.input.has_default())
+    }
+
+    /// Every node in the order of the plan, each before those in its arms.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<&Node> {
+        all(&self.body)
+    }
+
+    /// Every tool call in the order of the plan, each followed by the one that undoes it.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.nodes().into_iter().filter_map(Node::step).flat_map(|step| std::iter::once(step).chain(step.compensation.as_deref()))
+    }
+
+    /// The steps in order, to be changed; without those that undo others.
     pub(super) fn steps_mut(&mut self) -> impl Iterator<Item = &mut Step> {
-        self.body.iter_mut().map(|Node::Step(step)| step)
+        let mut steps = Vec::new();
+        node::steps_mut(&mut self.body, &mut steps);
+        steps.into_iter()
+    }
+
+    /// The playbooks it starts, each once.
+    #[must_use]
+    pub fn playbooks(&self) -> BTreeSet<&str> {
+        self.nodes()
+            .into_iter()
+            .filter_map(|node| if let Node::Playbook(start) = node { Some(start.playbook.as_str()) } else { None })
+            .collect()
     }
 
     /// The tools it calls, each once.
@@ -183,36 +197,7 @@ impl Plan {
     /// # Errors
     /// `not_compilable` with an issue for each.
     pub fn check(&self) -> Result<()> {
-        let mut issues = Vec::new();
-        let mut fault = |path: String, message: String| issues.push(Issue { path, message });
-        if self.plan_version != PLAN_VERSION {
-            fault("/plan_version".to_owned(), format!("{} where this version reads {PLAN_VERSION}", self.plan_version));
-        }
-        if self.body.is_empty() || self.body.len() > limits::PLAN_STEPS_MAX {
-            fault("/body".to_owned(), format!("{} steps; 1 to {}", self.body.len(), limits::PLAN_STEPS_MAX));
-        }
-        let names: BTreeSet<&str> = self.parameters.iter().map(|p| p.name.as_str()).collect();
-        if names.len() != self.parameters.len() {
-            fault("/parameters".to_owned(), "a name stands twice".to_owned());
-        }
-        for (at, parameter) in self.parameters.iter().enumerate().filter(|(_, parameter)| !parameter.has_plain_schema()) {
-            fault(
-                format!("/parameters/{at}/schema"),
-                format!("{} is not of the form {{\"type\": one of {}}}", parameter.schema, TYPES.join(", ")),
-            );
-        }
-        let mut before = BTreeMap::new();
-        for (at, step) in self.steps().enumerate() {
-            let path = format!("/body/{at}/step");
-            if crate::ids::StepId::parse(&step.id).is_err() {
-                fault(format!("{path}/id"), format!("{:?} is not 1 to {} visible characters without \"/\"", step.id, limits::ID_CHARS_MAX));
-            }
-            check_sources(&step.input, &names, &before, &format!("{path}/input"), &mut fault);
-            if before.insert(step.id.as_str(), at).is_some() {
-                fault(format!("{path}/id"), format!("{:?} stands twice", step.id));
-            }
-        }
-        check_sources(&self.output, &names, &before, "/output", &mut fault);
+        let issues: Vec<Issue> = check::faults(self).into_iter().map(|fault| Issue { path: fault.path, message: fault.message }).collect();
         match issues.first() {
             None => Ok(()),
             Some(first) => {
@@ -221,27 +206,4 @@ impl Plan {
             }
         }
     }
-}
-
-/// A template may only speak of parameters that exist and steps that come before it.
-fn check_sources(
-    template: &Template,
-    names: &BTreeSet<&str>,
-    before: &BTreeMap<&str, usize>,
-    path: &str,
-    fault: &mut impl FnMut(String, String),
-) {
-    if template.depth() > limits::JSON_DEPTH_MAX {
-        fault(path.to_owned(), format!("nested deeper than {} levels", limits::JSON_DEPTH_MAX));
-    }
-    template.for_each_source(&mut |source| match source {
-        Source::Parameter { name, .. } if !names.contains(name.as_str()) => fault(path.to_owned(), format!("no parameter {name:?}")),
-        Source::Output { step, .. } if !before.contains_key(step.as_str()) => {
-            fault(path.to_owned(), format!("no step {step:?} before this one"))
-        }
-        Source::Parameter { pointer, .. } | Source::Output { pointer, .. } if !pointer.is_empty() && !pointer.starts_with('/') => {
-            fault(path.to_owned(), format!("{pointer:?} is not a JSON pointer"));
-        }
-        _ => {}
-    });
 }

@@ -1,0 +1,175 @@
+//! Jobs: signals, cancel, pause, going on, settling, approvals, external calls. Each is the scheduler's; here the input is held
+//! against its bounds.
+
+use std::time::Duration;
+
+use super::Engine;
+use crate::contract::{Outcome, ToolId};
+use crate::error::{Code, Error, Result};
+use crate::ids::{Digest, JobId, Space};
+use crate::jobs::{ApprovalId, CallId, Claimed, Settlement, WaitingCall};
+use crate::journal::{Budget, OpenApproval, Status};
+use crate::json::Json;
+use crate::limits;
+use crate::store::ExternalKey;
+
+/// An approval with what the person is to see.
+#[derive(Debug, Clone)]
+pub struct ApprovalView {
+    /// Its name.
+    pub id: ApprovalId,
+    /// What its row says.
+    pub row: OpenApproval,
+    /// What will be done.
+    pub request: Json,
+}
+
+impl Engine {
+    /// Stores a signal for a job; where the job waits for it, it goes on. A second one with the same `signal_id` is the same signal.
+    ///
+    /// # Errors
+    /// `job_not_found`; `job_state_conflict` where the job has ended; `too_large`, `too_busy`.
+    pub async fn signal(
+        &self,
+        space: &Space,
+        job: JobId,
+        name: String,
+        payload: Json,
+        signal_id: Option<String>,
+        by: Option<String>,
+    ) -> Result<Status> {
+        bounded("/payload", &payload)?;
+        self.scheduler.signal(space, job, name, payload, signal_id, by).await
+    }
+
+    /// Asks for a job to end; a second time, it ends whatever it is doing.
+    ///
+    /// # Errors
+    /// `job_not_found`; `job_state_conflict` where it has ended.
+    pub async fn cancel_job(&self, space: &Space, job: JobId, by: String, reason: Option<String>) -> Result<Status> {
+        self.scheduler.cancel(space, job, by, reason).await
+    }
+
+    /// Asks for a job to stop at the next step.
+    ///
+    /// # Errors
+    /// `job_not_found`; `job_state_conflict` where it has ended.
+    pub async fn pause_job(&self, space: &Space, job: JobId, by: String, reason: Option<String>) -> Result<Status> {
+        self.scheduler.pause(space, job, by, reason).await
+    }
+
+    /// Lets a paused or parked job go on, with a larger budget where one is given.
+    ///
+    /// # Errors
+    /// `job_not_found`; `job_state_conflict` where it is neither.
+    pub async fn continue_job(&self, space: &Space, job: JobId, by: String, budget: Budget) -> Result<Status> {
+        self.scheduler.go_on(space, job, by, budget).await
+    }
+
+    /// Begins a failed or parked job again from the calls that led to it.
+    ///
+    /// # Errors
+    /// `job_not_found`; `job_state_conflict` that says why it cannot be.
+    pub async fn retry_job(&self, space: &Space, job: JobId, by: String) -> Result<Status> {
+        self.scheduler.retry(space, job, by).await
+    }
+
+    /// Settles the uncertain call whose `called` entry is `seq`.
+    ///
+    /// # Errors
+    /// `job_not_found`; `job_state_conflict` where that call is not uncertain.
+    pub async fn resolve(
+        &self,
+        space: &Space,
+        job: JobId,
+        seq: u64,
+        settlement: Settlement,
+        by: String,
+        note: Option<String>,
+    ) -> Result<Status> {
+        if let Settlement::Happened(output) = &settlement {
+            bounded("/output", output)?;
+        }
+        self.scheduler.resolve(space, job, seq, settlement, by, note).await
+    }
+
+    /// Approvals that wait for a person, those of the oldest jobs first, behind `after`.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn approvals(&self, space: &Space, after: Option<ApprovalId>, limit: usize) -> Result<Vec<ApprovalView>> {
+        self.scheduler.approvals(space, after, limit)?.into_iter().map(|(id, row)| self.approval_view(id, row)).collect()
+    }
+
+    /// One approval that waits for a person.
+    ///
+    /// # Errors
+    /// `approval_not_found`.
+    pub fn approval(&self, space: &Space, id: ApprovalId) -> Result<ApprovalView> {
+        let row = self.scheduler.approval(space, id)?;
+        self.approval_view(id, row)
+    }
+
+    fn approval_view(&self, id: ApprovalId, row: OpenApproval) -> Result<ApprovalView> {
+        let request = self.store.load(&row.request)?;
+        Ok(ApprovalView { id, row, request })
+    }
+
+    /// Says yes or no to what has this digest.
+    ///
+    /// # Errors
+    /// `approval_not_found`; `job_state_conflict` where it was decided otherwise or shows something else.
+    pub async fn decide(&self, space: &Space, id: ApprovalId, yes: bool, digest: Digest, by: String, answer: Json) -> Result<Status> {
+        bounded("/answer", &answer)?;
+        self.scheduler.decide(space, id, yes, digest, by, answer).await
+    }
+
+    /// Calls that wait for someone outside.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn external_calls(
+        &self,
+        space: &Space,
+        tool: Option<&ToolId>,
+        after: Option<&ExternalKey>,
+        limit: usize,
+    ) -> Result<Vec<WaitingCall>> {
+        self.scheduler.external_calls(space, tool, after, limit)
+    }
+
+    /// Claims the first call of one of these tools that nobody has claimed; none where there is none.
+    ///
+    /// # Errors
+    /// `invalid_request` where the lease is out of its bounds.
+    pub async fn claim_call(&self, space: &Space, tools: &[ToolId], by: &str, lease: Option<Duration>) -> Result<Option<Claimed>> {
+        self.scheduler.claim(space, tools, by, lease.unwrap_or(limits::CLAIM_TIME_DEFAULT)).await
+    }
+
+    /// Lets a claim's time begin anew.
+    ///
+    /// # Errors
+    /// `call_not_found`, `claim_lost`.
+    pub async fn extend_call(&self, space: &Space, id: CallId, token: &str) -> Result<Duration> {
+        self.scheduler.extend(space, id, token).await
+    }
+
+    /// Takes what came of a claimed call.
+    ///
+    /// # Errors
+    /// `call_not_found`, `claim_lost`, `job_state_conflict`, `too_large`.
+    pub async fn answer_call(&self, space: &Space, id: CallId, token: &str, outcome: Outcome) -> Result<()> {
+        if let Ok(output) = &outcome {
+            bounded("/output", output)?;
+        }
+        self.scheduler.answer_call(space, id, token, outcome).await
+    }
+}
+
+fn bounded(at: &str, value: &Json) -> Result<()> {
+    let bytes = value.as_str().len();
+    if bytes > limits::JSON_BYTES_MAX {
+        return Err(Error::new(Code::TooLarge, format!("{at} has {bytes} bytes; at most {}", limits::JSON_BYTES_MAX)));
+    }
+    Ok(())
+}

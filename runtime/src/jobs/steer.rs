@@ -1,0 +1,332 @@
+//! How anyone but a job's own worker changes what is in its journal.
+//!
+//! A job that nobody holds is taken, written and let go of, or run on where it can; one that a worker holds is left mail, which
+//! its worker enters at the next chance. Either way it is on disk before the caller is told. It does not know who asks.
+//!
+//! What must stay true: no word is lost between a worker that lets go and someone who leaves mail at that moment. The one looks
+//! for mail after it has let go, the other looks for the worker after it has left the mail; the store orders the two.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::compensates;
+use super::drive::Take;
+use super::lease::is_free;
+use super::scheduler::{reopened, run};
+use super::shared::{Held, Shared};
+use crate::contract::{Effect, ErrorKind, ToolError};
+use crate::error::{Code, Error, Result};
+use crate::ids::{JobId, Space};
+use crate::journal::{
+    self, Answer, Body, Cancelled, Cause, Continued, Decision, Entry, Failure, Log, Mail, On, Resolved, State, Status, Wake, Woken,
+};
+use crate::store::{Batch, CommitError, JobKey};
+use crate::{clock, limits};
+
+/// What someone wants entered.
+pub(super) enum Word {
+    /// May be left as mail.
+    Mail(Mail),
+    /// Needs the job to stand: made of what the job is at that moment.
+    Entries(Make),
+    /// Nothing new: look for mail and for what is due.
+    Nothing,
+}
+
+/// Makes the entries, and what is to be written in one with them; fails where the job is not so that they make sense.
+type Make = Box<dyn Fn(&State) -> Result<(Vec<Body>, Batch)> + Send + Sync>;
+
+impl Word {
+    pub(super) fn entries(make: impl Fn(&State) -> Result<Vec<Body>> + Send + Sync + 'static) -> Word {
+        Word::Entries(Box::new(move |state| Ok((make(state)?, Batch::new()))))
+    }
+}
+
+/// Enters `word` into the job's journal, or leaves it for the worker that holds the job. The job's status afterwards.
+///
+/// # Errors
+/// `job_not_found`; `job_state_conflict` where the job has ended, or what the entries' maker says; `contended` where the job
+/// could not be had for some seconds.
+pub(super) async fn steer(shared: &Arc<Shared>, space: &Space, job: JobId, word: Word) -> Result<Status> {
+    let deadline = tokio::time::Instant::now() + limits::STEER_TIME_MAX;
+    loop {
+        // Watched before it is looked at: a release in between is not missed.
+        let mut moves = shared.store.watch(&JobKey { space: space.clone(), job_id: job });
+        let head = journal::head_of(&shared.store, space, &job)?.ok_or_else(|| super::no_such_job(&job))?;
+        let reopens = matches!(word, Word::Entries(_)) && head.status == Status::Failed;
+        if head.status.is_final() && !reopens {
+            forget_mail(shared, space, job).await?;
+            return match word {
+                Word::Nothing => Ok(head.status),
+                _ => Err(Error::new(Code::JobStateConflict, format!("job {job} is {}; nothing more can happen to it", head.status))),
+            };
+        }
+        let mut held_here = None;
+        if is_free(shared, &head)? {
+            match shared.hold(job) {
+                Some(held) => match enter(shared, space, held, head.worker, &word).await {
+                    Err(e) if e.code == Code::JobStateConflict && taken_meanwhile(shared, space, &job, head.epoch)? => {}
+                    settled => return settled,
+                },
+                None => held_here = shared.release_of(&job),
+            }
+        }
+        match &word {
+            Word::Nothing => return Ok(head.status),
+            Word::Mail(mail) => {
+                leave(shared, space, job, mail.clone()).await?;
+                // Whoever held the job may have let go just before the mail was there.
+                nudge(shared, space.clone(), job);
+                return Ok(head.status);
+            }
+            Word::Entries(_) => {
+                let released = async {
+                    match &mut held_here {
+                        Some(held) => while held.changed().await.is_ok() {},
+                        None => drop(moves.changed().await),
+                    }
+                };
+                if tokio::time::timeout_at(deadline, released).await.is_err() {
+                    return Err(Error::new(
+                        Code::JobStateConflict,
+                        format!("job {job} is {} and under way; this needs it to stand", head.status),
+                    ));
+                }
+                // A job that is not waiting for anything will not stand by itself.
+                if matches!(head.status, Status::Running | Status::Ready) && tokio::time::Instant::now() >= deadline {
+                    return Err(Error::new(Code::JobStateConflict, format!("job {job} is {}", head.status)));
+                }
+            }
+        }
+    }
+}
+
+fn taken_meanwhile(shared: &Shared, space: &Space, job: &JobId, epoch: u64) -> Result<bool> {
+    Ok(journal::head_of(&shared.store, space, job)?.is_some_and(|head| head.epoch != epoch))
+}
+
+/// Leaves mail for a job.
+///
+/// # Errors
+/// `too_busy` where more lies there than one job may have.
+async fn leave(shared: &Shared, space: &Space, job: JobId, mail: Mail) -> Result<()> {
+    if Mail::of_job(&shared.store, space, &job)?.len() >= limits::SIGNALS_UNTAKEN_MAX {
+        return Err(Error::new(
+            Code::TooBusy,
+            format!("job {job} has {} pieces of mail that it has not taken in", limits::SIGNALS_UNTAKEN_MAX),
+        ));
+    }
+    let mut batch = Batch::new();
+    mail.leave(&mut batch, space, job);
+    shared.store.commit(batch).await.map_err(Error::from)
+}
+
+/// A job that has ended takes nothing in any more.
+async fn forget_mail(shared: &Shared, space: &Space, job: JobId) -> Result<()> {
+    let left = Mail::of_job(&shared.store, space, &job)?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    let mut batch = Batch::new();
+    left.iter().for_each(|(key, _)| batch.delete(key));
+    match shared.store.commit(batch).await {
+        Ok(()) => Ok(()),
+        Err(CommitError::Guard) => unreachable!("the batch has no guard"),
+        Err(CommitError::Store(e)) => Err(e),
+    }
+}
+
+/// Looks after a job though nobody waits for it: mail, and what is due.
+pub(super) fn nudge(shared: &Arc<Shared>, space: Space, job: JobId) {
+    let of = Arc::clone(shared);
+    shared.spawn(async move {
+        if let Err(e) = steer(&of, &space, job, Word::Nothing).await
+            && !matches!(e.code, Code::JobNotFound | Code::JobStateConflict)
+        {
+            tracing::error!(%job, "its mail could not be delivered now: {e}");
+        }
+    });
+}
+
+/// This process has let go of a job: what came for it meanwhile, and what it left for others, is delivered.
+pub(super) fn after(shared: &Arc<Shared>, space: &Space, job: JobId) {
+    if shared.is_stopping() {
+        return;
+    }
+    shared.timers.notify_one();
+    match Mail::of_job(&shared.store, space, &job) {
+        Ok(left) if left.is_empty() => {}
+        Ok(_) => nudge(shared, space.clone(), job),
+        Err(e) => tracing::error!(%job, "its mail could not be looked for: {e}"),
+    }
+}
+
+/// Takes a job that is free, enters what there is to enter, and runs it on or lets go of it.
+async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64>, word: &Word) -> Result<Status> {
+    let job = held.job;
+    let (mut log, mut entries) = reopened(shared, space, job, from).await?;
+    let before = log.state().next_seq();
+    let asked = match word {
+        Word::Nothing => Ok(()),
+        Word::Mail(mail) => enter_mail(shared, &mut log, &mut entries, mail.clone()).await,
+        Word::Entries(make) => make(log.state()).and_then(|(bodies, beside)| {
+            log.beside(beside);
+            bodies.into_iter().try_for_each(|body| push(&mut log, &mut entries, body))
+        }),
+    };
+    if let Err(e) = asked {
+        // Nothing that was asked for is written; what was there before is left as it was found.
+        drop(log);
+        let (mut log, _) = reopened(shared, space, job, Some(shared.worker())).await?;
+        log.release().await?;
+        return Err(e);
+    }
+    take_mail(shared, &mut log, &mut entries).await?;
+    settle(&mut log, &mut entries)?;
+    let moved = log.state().next_seq() != before;
+    let runs = matches!(log.state().status(), Status::Ready | Status::Running);
+    if moved {
+        log.flush().await?;
+    } else if !runs {
+        log.release().await?;
+    }
+    let status = log.state().status();
+    let family = family(log.state());
+    if runs {
+        run(held, space.clone(), Take::Open(Box::new(log), entries));
+    } else {
+        drop(held);
+        if !Mail::of_job(&shared.store, space, &job)?.is_empty() {
+            nudge(shared, space.clone(), job);
+        }
+    }
+    if status.is_final() {
+        shared.forget_manner(&job);
+        family.into_iter().for_each(|relative| nudge(shared, space.clone(), relative));
+    }
+    shared.timers.notify_one();
+    Ok(status)
+}
+
+/// Those to whom the end of this job was told.
+pub(super) fn family(state: &State) -> Vec<JobId> {
+    let children = state.children.iter().filter(|child| child.end.is_none()).map(|child| child.job_id);
+    state.parent.iter().map(|parent| parent.job_id).chain(children).collect()
+}
+
+pub(super) fn push(log: &mut Log, entries: &mut Vec<Entry>, body: Body) -> Result<()> {
+    let kind = body.kind();
+    if !log.takes(&body) {
+        let status = log.state().status();
+        return Err(Error::new(Code::JobStateConflict, format!("job {} is {status}: {kind} cannot come now", log.job_id())));
+    }
+    entries.push(log.push(body)?);
+    Ok(())
+}
+
+/// Enters all mail that lies there.
+pub(super) async fn take_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry>) -> Result<()> {
+    for (key, mail) in Mail::of_job(&shared.store, log.space(), &log.job_id())? {
+        match enter_mail(shared, log, entries, mail).await {
+            Ok(()) => log.strike(&key),
+            // It came twice, or too late: it is struck out and leaves no entry.
+            Err(e) if e.code == Code::JobStateConflict => log.strike(&key),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+async fn enter_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry>, mail: Mail) -> Result<()> {
+    match mail {
+        Mail::Signal(signal) => {
+            let known = signal.signal_id.as_ref().is_some_and(|id| log.state().signal_ids.contains(id));
+            if known {
+                return Ok(());
+            }
+            if log.state().is_full_of_signals() {
+                return Err(Error::new(Code::TooBusy, format!("{} signals wait to be taken by the job", limits::SIGNALS_UNTAKEN_MAX)));
+            }
+            push(log, entries, Body::Signalled(signal))
+        }
+        Mail::ChildEnded(ended) => push(log, entries, Body::ChildEnded(ended)),
+        Mail::Pause(paused) => push(log, entries, Body::Paused(paused)),
+        Mail::Cancel(cancel) => {
+            let by = cancel.by.clone();
+            // Asked twice, it ends at once, whatever it was undoing.
+            let insists = log.state().cancel.is_some();
+            if !insists {
+                push(log, entries, Body::CancelRequested(cancel))?;
+            }
+            let status = log.state().status();
+            if matches!(status, Status::Ready | Status::Running) && !insists {
+                // Its worker answers the guest so, at the next chance.
+                return Ok(());
+            }
+            if insists || !compensates(shared, &log.state().component).await {
+                return push(log, entries, Body::Cancelled(Cancelled { failure: None, fuel_used: 0 }));
+            }
+            // The playbook undoes what it did: it is let go on, and told.
+            if let Some(uncertain) = log.state().uncertain.clone() {
+                let message = "the job was cancelled before it was settled whether this call took effect";
+                let error = ToolError::new(ErrorKind::Cancelled, message);
+                let decision = Decision::Fail(error);
+                push(log, entries, Body::Resolved(Resolved { call: uncertain.call, decision, by: by.clone(), note: None }))?;
+            }
+            if matches!(log.state().status(), Status::Paused | Status::Parked) {
+                push(log, entries, Body::Continued(Continued { by, budget: journal::Budget::default() }))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Enters what follows from what is there: a wait that is over, a deadline that has passed.
+fn settle(log: &mut Log, entries: &mut Vec<Entry>) -> Result<()> {
+    let now = clock::now_ms();
+    if let Some(most) = log.state().options.timeout_ms
+        && !log.state().status().is_final()
+        && now >= log.state().created_at_ms.saturating_add(most)
+    {
+        return push(log, entries, out_of_time(most));
+    }
+    let Some(wait) = log.state().wait.clone().filter(|_| matches!(log.state().status(), Status::Waiting)) else { return Ok(()) };
+    let is_over = wait.until_ms.is_some_and(|until| until <= now);
+    let woken = |by| Body::Woken(Woken { wait: wait.wait, by });
+    let cancelled = log.state().cancel.is_some();
+    match &wait.on {
+        On::Children { children } if let Some(child) = log.state().first_ended(children) => {
+            push(log, entries, woken(Wake::Child { child }))
+        }
+        On::Signal { name } if let Some(seq) = log.state().untaken(name).map(|untaken| untaken.seq) => {
+            push(log, entries, woken(Wake::Signal { seq }))
+        }
+        On::External { call } if cancelled || is_over => {
+            push(log, entries, woken(if cancelled { Wake::Cancelled } else { Wake::Expired }))?;
+            unanswered(log, entries, *call, cancelled)
+        }
+        _ if cancelled => push(log, entries, woken(Wake::Cancelled)),
+        On::Sleep { .. } | On::Pause { .. } if is_over => push(log, entries, woken(Wake::Elapsed)),
+        On::Signal { .. } | On::Approval { .. } if is_over => push(log, entries, woken(Wake::Expired)),
+        _ => Ok(()),
+    }
+}
+
+/// Nobody said what became of a call that someone outside was to perform.
+pub(super) fn unanswered(log: &mut Log, entries: &mut Vec<Entry>, call: u64, cancelled: bool) -> Result<()> {
+    let effect = log.state().open_call().map_or(Effect::Once, |row| row.effect);
+    let (kind, why) = match cancelled {
+        true => (ErrorKind::Cancelled, "the job is to be cancelled, and nobody has said whether the call was performed"),
+        false => (ErrorKind::Timeout, "nobody has said within the time whether the call was performed"),
+    };
+    if effect == Effect::Once && !cancelled {
+        return push(log, entries, Body::Uncertain { call, reason: why.to_owned() });
+    }
+    push(log, entries, Body::Returned { call, answer: Answer::Error(ToolError::new(kind, why)) })
+}
+
+/// The job's own time is over.
+pub(super) fn out_of_time(most_ms: u64) -> Body {
+    let message = format!("the job has not ended within {} s", Duration::from_millis(most_ms).as_secs_f64());
+    Body::Failed { failure: Failure { step: None, message, detail: None, cause: Cause::Time }, fuel_used: 0 }
+}
