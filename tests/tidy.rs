@@ -15,6 +15,7 @@ const NAMED_ONLY_IN: &[(&[&str], &[&str])] = &[
     (&["cap_std::", "cap_fs_ext::"], &["tools"]),
     (&["wasm_encoder::", "wit_component::", "wit_parser::"], &["compiler"]),
     (&["axum::", "tower::", "tower_http::"], &["http"]),
+    (&["ed25519_dalek::"], &["evidence"]),
     (&["reqwest::"], &["tools", "cli"]),
     (&["rustls::"], &["tools", "cli"]),
     (&["clap::", "comfy_table::", "indicatif::", "tracing_subscriber::", "opentelemetry::", "opentelemetry_otlp::"], &["cli"]),

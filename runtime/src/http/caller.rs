@@ -156,6 +156,20 @@ impl<S: Sync + Send> FromRequestParts<S> for OfJob {
     }
 }
 
+/// The job, and the entry of its journal, that the path names.
+pub(super) struct OfEntry(pub JobId, pub u64);
+
+impl<S: Sync + Send> FromRequestParts<S> for OfEntry {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let job_id = JobId::parse(&named(parts, state, "id").await?)?;
+        let text = named(parts, state, "seq").await?;
+        let seq = text.parse().map_err(|_| Error::invalid("/seq", format!("{text:?} is not an entry's number; they are 1, 2, 3, ...")))?;
+        Ok(OfEntry(job_id, seq))
+    }
+}
+
 /// The part of the path that the route calls `name`, decoded.
 async fn named<S: Sync + Send>(parts: &mut Parts, state: &S, name: &str) -> Result<String> {
     let params = RawPathParams::from_request_parts(parts, state).await.map_err(|e| Error::invalid("", format!("the path: {e}")))?;

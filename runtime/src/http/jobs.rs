@@ -22,7 +22,7 @@ use crate::error::{Code, Result};
 use crate::fields::Fields;
 use crate::ids::{JobId, PlaybookId};
 use crate::jobs::Manner;
-use crate::journal::{Filter, Head, Options, Status};
+use crate::journal::{Body, Filter, Head, Options, Status};
 use crate::{json, limits};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -54,8 +54,9 @@ pub(super) fn routes() -> Vec<Route> {
             .gives(200, "A page. It may be shorter than asked for and still not the last.", Gives::Json(page))
             .fails(&[Code::InvalidRequest]),
         Route::get("/v1/jobs/{id}", read, "get_job", "A job, folded from its journal.")
+            .query(vec![field("at", Kind::Index, "As it was once this entry was written; as it is where it is left out.")])
             .gives(200, "The job.", Gives::Json(job))
-            .fails(&[Code::InvalidRequest, Code::JobNotFound]),
+            .fails(&[Code::InvalidRequest, Code::JobNotFound, Code::EntryNotFound]),
         Route::get("/v1/jobs/{id}/journal", journal, "get_job_journal", "A job's journal, oldest entry first; as events, as it grows.")
             .query(vec![
                 field("after", Kind::Count, "Only entries behind this number: `next` of the page before."),
@@ -132,9 +133,13 @@ fn row(job_id: &JobId, head: &Head) -> Value {
     })
 }
 
-async fn read(State(engine): State<Engine>, OfJob(job_id): OfJob, Asked { space, query }: Asked) -> Result<Json<Value>> {
+async fn read(State(engine): State<Engine>, OfJob(job_id): OfJob, Asked { space, mut query }: Asked) -> Result<Json<Value>> {
+    let at = query.number("at", 1..=u64::MAX);
     query.done()?;
-    let job = engine.job(&space, &job_id).await?;
+    let job = match at {
+        None => engine.job(&space, &job_id).await?,
+        Some(seq) => engine.state_at(&space, &job_id, seq).await?,
+    };
     Ok(Json(view::in_space(&space, job.to_json())))
 }
 
@@ -232,7 +237,7 @@ fn entries(_: &mut Components) -> Value {
         "properties": {
             "seq": {"type": "integer", "description": "Its number, from 1."}, "at": text("RFC 3339, UTC."),
             "hash": text("SHA-256 of the entry as stored."), "prev": text("The hash of the entry before."),
-            "kind": text("created, called, returned, recorded, resumed, uncertain, completed or failed."),
+            "kind": {"type": "string", "enum": Body::KINDS, "description": "What happened."},
         },
     });
     let next =

@@ -25,6 +25,7 @@ mod body;
 mod caller;
 mod connection;
 mod envelope;
+mod evidence;
 mod events;
 mod host;
 mod jobs;

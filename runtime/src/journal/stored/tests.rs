@@ -1,8 +1,8 @@
-//! The bytes of an entry, held against what they stand for.
+//! Entry to bytes and back, for every kind, and what is refused.
 
 use super::super::control::Decision;
+use super::super::samples::*;
 use super::*;
-use crate::journal::samples::*;
 use proptest::prelude::*;
 
 proptest! {
