@@ -223,6 +223,8 @@ pub const FRUITLESS_ATTEMPTS_MAX: u32 = 10;
 pub const PAUSE_HELD_MAX: Duration = Duration::from_secs(1);
 /// Time for which a claim of an external call holds where its claimer says nothing else, and the longest it may ask for.
 pub const CLAIM_TIME_DEFAULT: Duration = Duration::from_secs(60);
+/// Tools that one claim may name: each is looked for in turn.
+pub const CLAIM_TOOLS_MAX: usize = 100;
 /// See [`CLAIM_TIME_DEFAULT`]. Whoever needs longer extends it, and shows that way that it lives.
 pub const CLAIM_TIME_MAX: Duration = Duration::from_secs(3_600);
 

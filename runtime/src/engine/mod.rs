@@ -19,7 +19,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
-pub use control::ApprovalView;
+pub use control::{ApprovalView, approval_row, call_row};
 pub use evidence::verify_evidence;
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};

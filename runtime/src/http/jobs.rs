@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::body::Posted;
 use super::caller::{Asked, OfJob};
 use super::events::{self, Streams};
-use super::openapi::{Components, Kind, field, required};
+use super::openapi::{self, Components, Kind, field, required};
 use super::playbooks::page_fields;
 use super::route::{Gives, Route, Takes};
 use super::view;
@@ -19,7 +19,6 @@ use crate::blocking;
 use crate::clock::rfc3339;
 use crate::engine::{Engine, JobRequest};
 use crate::error::{Code, Result};
-use crate::fields::Fields;
 use crate::ids::{JobId, PlaybookId};
 use crate::jobs::Manner;
 use crate::journal::{Body, Filter, Head, Options, Status};
@@ -36,6 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
                 field("version", Kind::Index, "Its version; the newest where it is left out."),
                 field("input", Kind::Any, "What the playbook's input schema describes; `{}` where it is left out."),
                 field("idempotency_key", Kind::Id, "Names this request: the same name with the same content is the same job."),
+                field("options", Kind::Of(openapi::of::<Options>), "How it is to be run; what is left out is at its default."),
                 field("wait_ms", Kind::Count, "How long to wait for the end, at most 50,000; 0 where it is left out."),
             ]))
             .gives(202, "The job is on disk and goes on.", Gives::Json(job))
@@ -67,20 +67,25 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn start(State(engine): State<Engine>, Posted { space, body, .. }: Posted) -> Result<(StatusCode, Json<Value>)> {
-    let (request, wait) = asked(&body)?;
+async fn start(State(engine): State<Engine>, posted: Posted) -> Result<(StatusCode, Json<Value>)> {
+    let (request, wait) = asked(&posted)?;
+    let space = posted.space;
     let job_id = engine.start_job(&space, request, Manner::default()).await?;
     if !wait.is_zero() {
         engine.wait(&space, &job_id, wait).await?;
     }
     let job = engine.job(&space, &job_id).await?;
-    let status = if job.state.status().is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(view::in_space(&space, job.to_json()))))
+    Ok((code_of(job.state.status()), Json(view::in_space(&space, job.to_json()))))
+}
+
+/// What has ended is answered with 200; what goes on, or stands, with 202.
+pub(super) fn code_of(status: Status) -> StatusCode {
+    if status.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED }
 }
 
 /// What is to be run, and how long the client waits for it.
-fn asked(body: &Value) -> Result<(JobRequest, Duration)> {
-    let mut fields = Fields::of(body, "")?;
+fn asked(posted: &Posted) -> Result<(JobRequest, Duration)> {
+    let mut fields = posted.fields()?;
     fields.require(&["playbook_id"]);
     let playbook_id = fields.id("playbook_id", PlaybookId::parse);
     let version = fields.index("version");
@@ -95,9 +100,11 @@ fn asked(body: &Value) -> Result<(JobRequest, Duration)> {
             "is not for a request to say: an operator gives grants, with `reprise serve --grant fs:DIR` or a [[grant]] in reprise.toml";
         fields.issue("grants", how.to_owned());
     }
-    for of_any_route in ["tenant_id", "scope", "actor"] {
-        fields.has(of_any_route);
-    }
+    let options = fields.value("options").map(|options| Options::read(options, "/options")).transpose();
+    let options = options.unwrap_or_else(|issues| {
+        fields.issues(issues);
+        None
+    });
     fields.refuse_unknown("a job's request");
     let made = playbook_id.map(|playbook_id| JobRequest {
         playbook_id,
@@ -105,7 +112,7 @@ fn asked(body: &Value) -> Result<(JobRequest, Duration)> {
         input,
         idempotency_key,
         grants: Vec::new(),
-        options: Options::default(),
+        options: options.unwrap_or_default(),
     });
     let request = fields.build(made)?;
     Ok((request, Duration::from_millis(wait_ms.unwrap_or_default().min(limits::WAIT_MS_MAX))))
@@ -181,7 +188,7 @@ pub(super) fn without_host_paths(mut entry: Value) -> Value {
 }
 
 /// The schema of a job.
-fn job(_: &mut Components) -> Value {
+pub(super) fn job(components: &mut Components) -> Value {
     let failure = json!({"type": "object", "required": ["message", "cause"], "properties": {
         "step": text("The step at which it happened."),
         "message": text("What happened."),
@@ -205,10 +212,48 @@ fn job(_: &mut Components) -> Value {
     properties.extend(object(json!({
         "tenant_id": text("Whose it is."), "scope": text("Whose it is."), "component_digest": text("SHA-256 of what it runs."),
         "usage": usage, "output": {"description": "What it gave back, once it has completed."}, "failure": failure, "uncertain": uncertain,
+        "options": openapi::of::<Options>(components), "waiting_on": waiting_on(), "children": {"type": "array", "items": child()},
+        "parent": {"type": "object", "required": ["job_id", "child", "branch"], "description": "The job that started it.", "properties": {
+            "job_id": text("The job."), "child": {"type": "integer", "description": "Which of its children this is."}, "branch": branch(),
+        }},
+        "parked": {"type": "object", "required": ["reason", "message"], "description": "Why it was set aside.", "properties": {
+            "reason": text("For programs."), "message": text("For people."),
+        }},
+        "paused": asked_by("Who stopped it."), "cancel": asked_by("Who asked for it to be cancelled."),
     })));
     let required =
         ["tenant_id", "scope", "job_id", "status", "playbook_id", "version", "component_digest", "created_at", "updated_at", "usage"];
     json!({"type": "object", "properties": properties, "required": required})
+}
+
+fn waiting_on() -> Value {
+    json!({"type": "object", "required": ["kind", "since"], "description": "What it waits for.", "properties": {
+        "kind": {"type": "string", "enum": ["sleep", "signal", "approval", "external_call", "children", "retry"]},
+        "since": text("RFC 3339, UTC."), "until": text("RFC 3339, UTC; after it nobody waits any more."), "step": text("The step."),
+        "milliseconds": {"type": "integer", "description": "Of `sleep`: how long."}, "name": text("Of `signal`: its name."),
+        "approval_id": text("Of `approval`: to decide it with."), "title": text("Of `approval`."),
+        "digest": text("Of `approval`: digest of what it shows; a decision names it."),
+        "call_id": text("Of `external_call`: to answer it with."),
+        "call": {"type": "integer", "description": "Of `retry`: the call that is tried again."},
+        "children": {"type": "array", "items": {"type": "integer"}, "description": "Of `children`: any of these."},
+    }})
+}
+
+fn child() -> Value {
+    json!({"type": "object", "required": ["child", "job_id", "playbook_id", "branch", "ended"], "properties": {
+        "child": {"type": "integer", "description": "Its number."}, "job_id": text("The job that it is."), "playbook_id": text("What it runs."),
+        "branch": branch(), "ended": {"type": ["string", "null"], "description": "How it ended; null while it has not."},
+    }})
+}
+
+fn branch() -> Value {
+    json!({"type": ["string", "null"], "description": "The branch of the component; null where it runs a playbook of its own."})
+}
+
+fn asked_by(about: &str) -> Value {
+    json!({"type": "object", "required": ["by", "reason"], "description": about, "properties": {
+        "by": text("Who, as they said."), "reason": {"type": ["string", "null"]},
+    }})
 }
 
 fn page(_: &mut Components) -> Value {
@@ -248,7 +293,7 @@ fn entries(_: &mut Components) -> Value {
     }})
 }
 
-fn text(about: &str) -> Value {
+pub(super) fn text(about: &str) -> Value {
     json!({"type": "string", "description": about})
 }
 
