@@ -230,7 +230,11 @@ fn tests_wait_for_what_happens_and_not_for_time_to_pass() {
         let from = if source.test { 0 } else { source.code.len() };
         (source, source.text.lines().enumerate().skip(from))
     });
-    let sleeps = |line: &str| ["thread::sleep", "time::sleep", " sleep("].iter().any(|word| line.contains(word));
+    // What stands in for the sleep of a job is no sleep.
+    let sleeps = |line: &str| {
+        ["thread::sleep", "time::sleep", " sleep("].iter().any(|word| line.contains(word))
+            && !line.trim_start().starts_with("fn sleep(&mut self")
+    };
     let complaints: Vec<String> = tests
         .flat_map(|(source, lines)| {
             lines.filter(|(_, line)| sleeps(line)).map(|(n, line)| format!("{}:{}: {}", source.path, n + 1, line.trim()))

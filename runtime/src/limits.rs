@@ -155,7 +155,7 @@ pub const EPOCH_TICK: Duration = Duration::from_millis(10);
 pub const GUEST_BUSY_TIME_MAX: Duration = Duration::from_secs(30);
 /// Components kept ready in memory.
 pub const COMPONENTS_IN_MEMORY_MAX: usize = 512;
-/// Imports of one component.
+/// Tools that one component imports, and one plan calls.
 pub const IMPORTS_MAX: usize = 256;
 /// Characters of one guest log line; the rest is cut.
 pub const LOG_LINE_CHARS_MAX: usize = 4_096;

@@ -88,6 +88,24 @@ pub(super) fn inspection(inspection: &Inspection) -> String {
     text.push_str(&reach(inspection));
     text.push_str(&needs(inspection));
     text.push_str(&changes(inspection));
+    text.push_str(&standing(inspection));
+    text.push_str(&doing(inspection));
+    if let Some(output) = &inspection.output {
+        let _ = writeln!(text, "It returns {}", short(output));
+    }
+    text
+}
+
+/// What it does, in order.
+fn doing(inspection: &Inspection) -> String {
+    let mut text = String::new();
+    if !inspection.outline.is_empty() {
+        text.push_str("\nIt does this, in this order, and stops at the first error for which nothing else is said:\n");
+        for line in &inspection.outline {
+            let _ = writeln!(text, "  {}", short(line));
+        }
+        return text;
+    }
     if !inspection.steps.is_empty() {
         text.push_str("\nIt does this, in this order, and stops at the first error:\n");
     }
@@ -95,8 +113,23 @@ pub(super) fn inspection(inspection: &Inspection) -> String {
         let _ = writeln!(text, "  {} {} ({}) {}", step.id, step.tool, step.effect, short(&step.input));
         text.push_str(&reasons(&step.decisions));
     }
-    if let Some(output) = &inspection.output {
-        let _ = writeln!(text, "It returns {}", short(output));
+    text
+}
+
+/// Whom and what it waits for, and which jobs it starts.
+fn standing(inspection: &Inspection) -> String {
+    let mut text = String::new();
+    if !inspection.waits.is_empty() {
+        text.push_str("\nIt waits, without being held in memory:\n");
+        for wait in &inspection.waits {
+            let _ = writeln!(text, "  {}", short(wait));
+        }
+    }
+    if !inspection.starts.is_empty() {
+        text.push_str("\nIt starts these playbooks, in the version that is newest then; inspect each:\n");
+        for playbook in &inspection.starts {
+            let _ = writeln!(text, "  {}", printable(playbook));
+        }
     }
     text
 }
@@ -160,7 +193,8 @@ fn changes(inspection: &Inspection) -> String {
         return String::new();
     }
     if inspection.changes.is_empty() {
-        return "\nIt changes nothing.\n".to_owned();
+        let itself = if inspection.starts.is_empty() { "" } else { " itself" };
+        return format!("\nIt changes nothing{itself}.\n");
     }
     let mut text = String::new();
     let (outside, own): (Vec<_>, Vec<_>) = inspection.changes.iter().partition(|change| change.tool.is_external());

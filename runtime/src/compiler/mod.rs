@@ -13,6 +13,7 @@ mod prove;
 mod summary;
 pub mod template;
 mod trace;
+pub mod words;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use super::Engine;
 use crate::blocking;
 use crate::compiler::plan::{Decision, Plan, Step};
 use crate::compiler::template::Template;
-use crate::compiler::{self, emit::Explained};
+use crate::compiler::{self, emit::Explained, words};
 use crate::contract::{Effect, ToolId};
 use crate::error::Result;
 use crate::ids::Digest;
@@ -43,9 +43,18 @@ pub struct Inspection {
     /// The input's JSON Schema.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_schema: Option<serde_json::Value>,
-    /// What it does, in order.
+    /// The tools it calls, in order, each followed by the one that undoes it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepLine>,
+    /// What it does in words, set in by two spaces where a line belongs to one above; none where it is no more than its steps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outline: Vec<String>,
+    /// The playbooks that it starts, as jobs of their own with imports of their own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub starts: Vec<String>,
+    /// The times, signals and people that it waits for, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<String>,
     /// What it gives back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
@@ -161,6 +170,9 @@ fn described(
         goal: None,
         input_schema: None,
         steps: Vec::new(),
+        outline: Vec::new(),
+        starts: Vec::new(),
+        waits: Vec::new(),
         output: None,
     };
     match explained {
@@ -184,6 +196,11 @@ fn described(
                 decisions: step.decisions.clone(),
             };
             inspection.steps = plan.steps().map(line).collect();
+            if !plan.is_straight() {
+                inspection.outline = words::outline(&plan).iter().map(|line| format!("{}{}", "  ".repeat(line.level), line.text)).collect();
+            }
+            inspection.starts = plan.playbooks().into_iter().map(str::to_owned).collect();
+            inspection.waits = words::waits(&plan);
         }
     }
     inspection
@@ -200,6 +217,19 @@ fn import_lines(imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Ef
         |import: &str, allows: &str| ImportLine { import: import.to_owned(), allows: allows.to_owned(), effect: None, changes: false };
     let flow = imports.flow.iter().map(|function| match function.as_str() {
         "step" => plain("flow.step", "names the step that follows, in the journal"),
+        "step-with" => plain("flow.step-with", "names the step that follows, and says how often and how long it is tried"),
+        "sleep" => plain("flow.sleep", "waits for a time"),
+        "wait-signal" => plain("flow.wait-signal", "waits for a signal, and reads what it carries"),
+        "approve" => plain("flow.approve", "asks a person to approve what it shows"),
+        "branch" => plain("flow.branch", "asks which part of itself this job is to do"),
+        "start-branch" => plain("flow.start-branch", "starts another part of itself as a job beside this one, with the same grants"),
+        "start-playbook" => ImportLine {
+            changes: true,
+            ..plain("flow.start-playbook", "starts another playbook as a job; what that may reach is in that playbook's own imports")
+        },
+        "join" | "first" => plain(&format!("flow.{function}"), "waits for a job that it started to end"),
+        "cancel-child" => plain("flow.cancel-child", "asks for a job that it started to be cancelled"),
+        "compensate" => plain("flow.compensate", "says that it undoes what it did"),
         "now" => plain("flow.now", "reads the time; the journal keeps what it got"),
         "random-u64" => plain("flow.random-u64", "asks for a random number; the journal keeps what it got"),
         _ => plain(&format!("flow.{function}"), "writes a line to the log"),
@@ -210,19 +240,19 @@ fn import_lines(imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Ef
 }
 
 /// What no import gives. Said of what exists at all, so that a reviewer need not know the product. Where an agent
-/// outside is asked to act, nothing is said of what that agent can do.
+/// outside is asked to act, or another playbook is started, nothing is said of what that one can do.
 fn cannot(imports: &Imports) -> Vec<&'static str> {
     let has = |namespace: &str| imports.tools.iter().any(|tool| tool.namespace() == namespace);
     let writes = imports.tools.iter().any(|tool| tool.namespace() == "fs" && !matches!(tool.name(), "read" | "list"));
     let flow = |function: &str| imports.flow.iter().any(|f| f == function);
-    let alone = !has(ToolId::AGENT);
+    let alone = !has(ToolId::AGENT) && !flow("start-playbook");
     let all = [
         (alone && !has("http"), "open a network connection"),
         (alone && !has("exec"), "start a program"),
         (alone && !has("fs"), "see any file"),
         (alone && has("fs") && !writes, "change any file"),
         (alone && has("fs"), "see a file outside the directories granted to the job"),
-        (alone, "ask an agent or a person to act"),
+        (alone && !flow("approve"), "ask an agent or a person to act"),
         (true, "read environment variables or secrets"),
         (!flow("now"), "read the clock"),
         (!flow("random-u64"), "get a random number"),

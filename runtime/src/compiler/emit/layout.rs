@@ -31,6 +31,8 @@ pub(super) type Slot = u32;
 pub(super) struct Layout {
     /// Values that some step or the output needs, by where they come from.
     pub values: BTreeMap<Source, Slot>,
+    /// The first node that needs each value, or the output.
+    pub users: BTreeMap<Source, String>,
     /// Values that may be absent where they are asked about: no job fails before it needs one.
     pub lazy: BTreeSet<Source>,
     /// Marks of steps that can be undone: `true` once they are done.
@@ -57,7 +59,9 @@ impl Layout {
             next += 8;
             next - 8
         };
-        let mut note = |source: &Source, needed: bool| {
+        let mut users = BTreeMap::new();
+        let mut note = |user: &str, source: &Source, needed: bool| {
+            users.entry(source.clone()).or_insert_with(|| user.to_owned());
             values.entry(source.clone()).or_insert_with(&mut slot);
             if !needed {
                 lazy.insert(source.clone());
@@ -66,15 +70,17 @@ impl Layout {
         let mut scratch = 0;
         let mut branches = 0;
         for node in plan.nodes() {
-            node.for_each_need(&mut note);
+            node.for_each_need(&mut |source, needed| note(node.id().unwrap_or_default(), source, needed));
             scratch = scratch.max(node_scratch(node));
             match node {
-                Node::Step(Step { compensation: Some(undo), .. }) => undo.input.for_each_need(&mut note),
+                Node::Step(Step { compensation: Some(undo), .. }) => {
+                    undo.input.for_each_need(&mut |source, needed| note(&undo.id, source, needed));
+                }
                 Node::Parallel(parallel) => branches = branches.max(parallel.branches.len()),
                 _ => {}
             }
         }
-        plan.output.for_each_need(&mut note);
+        plan.output.for_each_need(&mut |source, needed| note("the output", source, needed));
         scratch = scratch.max(scratch_slots(&plan.output));
         for step in plan.nodes() {
             if let Node::Step(Step { id, compensation: Some(_), .. }) = step {
@@ -85,7 +91,7 @@ impl Layout {
         let children = if branches == 0 { spare } else { spare + RESULT_BYTES };
         let scratch_start = (children + 4 * u32::try_from(branches).expect("a few dozen branches")).next_multiple_of(8);
         let text_start = scratch_start + 8 * scratch;
-        Layout { values, lazy, done, spare, children, scratch: scratch_start, text: Vec::new(), text_start, known: HashMap::new() }
+        Layout { values, users, lazy, done, spare, children, scratch: scratch_start, text: Vec::new(), text_start, known: HashMap::new() }
     }
 
     /// Address and length of static text.

@@ -10,7 +10,7 @@
 //!
 //! A key is the pointer into the job's input, or a node's id and the pointer into its answer. What was not there is left out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compiler::plan::{Node, Plan, Step, all};
 use crate::compiler::template::Source;
@@ -34,47 +34,78 @@ pub(super) struct Part<'a> {
 pub(super) fn of(plan: &Plan) -> Vec<Part<'_>> {
     let mut parts =
         vec![Part { name: None, nodes: &plan.body, needs: BTreeSet::new(), gives: BTreeSet::new(), undoable: undoable(&plan.body) }];
-    let everything = uses(plan);
+    let uses = Uses::of(plan);
     for node in plan.nodes() {
         let Node::Parallel(parallel) = node else { continue };
         for (place, nodes) in parallel.branches.iter().enumerate() {
-            parts.push(branch(parallel.branch_name(place), nodes, &everything));
+            parts.push(uses.branch(parallel.branch_name(place), nodes));
         }
     }
     parts
 }
 
-/// Who needs what: the node's id (none for the plan's output), the value, and whether it is for undoing the node.
-fn uses(plan: &Plan) -> Vec<(Option<&str>, Source, bool)> {
-    let mut uses = Vec::new();
-    for node in plan.nodes() {
-        node.for_each_need(&mut |source, _| uses.push((node.id(), source.clone(), false)));
-        if let Node::Step(Step { compensation: Some(undo), .. }) = node {
-            undo.input.for_each_source(&mut |source| uses.push((node.id(), source.clone(), true)));
-        }
-    }
-    plan.output.for_each_source(&mut |source| uses.push((None, source.clone(), false)));
-    uses
+/// One value that one node needs.
+struct Use<'a> {
+    /// None for the plan's output.
+    by: Option<&'a str>,
+    source: Source,
+    /// True where it is for undoing the node.
+    undoing: bool,
 }
 
-fn branch<'a>(name: String, nodes: &'a [Node], everything: &[(Option<&str>, Source, bool)]) -> Part<'a> {
-    let inside: BTreeSet<&str> = all(nodes).into_iter().filter_map(Node::id).collect();
-    let made_inside = |source: &Source| matches!(source, Source::Output { step, .. } if inside.contains(step.as_str()));
-    let used_inside = |user: &Option<&str>| user.is_some_and(|id| inside.contains(id));
-    let (mut needs, mut gives) = (BTreeSet::new(), BTreeSet::new());
-    for (user, source, undoing) in everything {
-        match (used_inside(user), made_inside(source)) {
-            (true, false) => {
-                needs.insert(source.clone());
+impl Use<'_> {
+    /// The node that gives the value; none for the job's input.
+    fn giver(&self) -> Option<&str> {
+        if let Source::Output { step, .. } = &self.source { Some(step) } else { None }
+    }
+}
+
+/// Who needs what of whom.
+struct Uses<'a> {
+    all: Vec<Use<'a>>,
+    /// Places in `all`, by who needs the value and by who gives it.
+    by: BTreeMap<String, Vec<usize>>,
+    of: BTreeMap<String, Vec<usize>>,
+}
+
+impl<'a> Uses<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        let mut all = Vec::new();
+        for node in plan.nodes() {
+            node.for_each_need(&mut |source, _| all.push(Use { by: node.id(), source: source.clone(), undoing: false }));
+            if let Node::Step(Step { compensation: Some(undo), .. }) = node {
+                undo.input.for_each_source(&mut |source| all.push(Use { by: node.id(), source: source.clone(), undoing: true }));
             }
-            // Who started the branch also undoes it, once the branch itself is over.
-            (inside, true) if !inside || *undoing => {
-                gives.insert(source.clone());
+        }
+        plan.output.for_each_source(&mut |source| all.push(Use { by: None, source: source.clone(), undoing: false }));
+        let mut uses = Uses { all, by: BTreeMap::new(), of: BTreeMap::new() };
+        for (at, each) in uses.all.iter().enumerate() {
+            if let Some(id) = each.by {
+                uses.by.entry(id.to_owned()).or_default().push(at);
             }
-            _ => {}
+            if let Some(id) = each.giver() {
+                uses.of.entry(id.to_owned()).or_default().push(at);
+            }
+        }
+        uses
+    }
+
+    fn branch(&self, name: String, nodes: &'a [Node]) -> Part<'a> {
+        let inside: BTreeSet<&str> = all(nodes).into_iter().filter_map(Node::id).collect();
+        let among = |index: &BTreeMap<String, Vec<usize>>| -> Vec<&Use<'a>> {
+            inside.iter().filter_map(|id| index.get(*id)).flatten().map(|at| &self.all[*at]).collect()
+        };
+        let from_before = |each: &&Use<'_>| !each.giver().is_some_and(|id| inside.contains(id));
+        // Who started the branch also undoes it, once the branch itself is over.
+        let for_later = |each: &&Use<'_>| each.undoing || !each.by.is_some_and(|id| inside.contains(id));
+        Part {
+            name: Some(name),
+            nodes,
+            needs: among(&self.by).into_iter().filter(from_before).map(|each| each.source.clone()).collect(),
+            gives: among(&self.of).into_iter().filter(for_later).map(|each| each.source.clone()).collect(),
+            undoable: undoable(nodes),
         }
     }
-    Part { name: Some(name), nodes, needs, gives, undoable: undoable(nodes) }
 }
 
 fn undoable(nodes: &[Node]) -> Vec<&Step> {

@@ -5,7 +5,7 @@ use wasm_encoder::{BlockType, InstructionSink};
 use super::abi::{HEAP, Numbers, at, int};
 use super::features::Import;
 use super::layout::{Layout, Slot};
-use crate::compiler::plan::{Node, Plan, Step};
+use crate::compiler::plan::Plan;
 use crate::compiler::template::{Part, Source, Template};
 
 /// A piece of the JSON that is being put together.
@@ -64,34 +64,18 @@ impl<'a> Writer<'a> {
 
     /// What later nodes need of the answer of node `id`, which `answerer` gives.
     pub(super) fn wanted(&self, id: &str, answerer: &str) -> Vec<Take> {
-        let mut takes = Vec::new();
-        for (source, slot) in &self.layout.values {
-            let Source::Output { step, pointer } = source else { continue };
-            if step != id {
-                continue;
-            }
-            let missing = || format!("{answerer} answered without {pointer}, which {} needs", self.user(source));
-            let missing = (!self.layout.lazy.contains(source)).then(missing);
-            takes.push(Take { pointer: pointer.clone(), slot: *slot, missing });
-        }
-        takes
-    }
-
-    /// The first node that needs a value.
-    fn user(&self, wanted: &Source) -> &'a str {
-        for node in self.plan.nodes() {
-            let mut found = false;
-            node.for_each_need(&mut |source, _| found |= source == wanted);
-            if let (true, Some(id)) = (found, node.id()) {
-                return id;
-            }
-            if let Node::Step(Step { compensation: Some(undo), .. }) = node
-                && uses(&undo.input, wanted)
-            {
-                return &undo.id;
-            }
-        }
-        "the output"
+        let whole = Source::Output { step: id.to_owned(), pointer: String::new() };
+        let of_node = self.layout.values.range(whole..).map_while(|(source, slot)| match source {
+            Source::Output { step, pointer } if step == id => Some((source, pointer, *slot)),
+            _ => None,
+        });
+        of_node
+            .map(|(source, pointer, slot)| {
+                let missing = || format!("{answerer} answered without {pointer}, which {} needs", self.layout.users[source]);
+                let missing = (!self.layout.lazy.contains(source)).then(missing);
+                Take { pointer: pointer.clone(), slot, missing }
+            })
+            .collect()
     }
 
     /// Takes what is wanted out of the answer in (START, LEN), moves it down to where the node's memory began, and
@@ -276,10 +260,4 @@ pub(super) fn needed(template: &Template) -> std::collections::BTreeSet<Source> 
         }
     });
     needed
-}
-
-fn uses(template: &Template, wanted: &Source) -> bool {
-    let mut found = false;
-    template.for_each_source(&mut |source| found |= source == wanted);
-    found
 }

@@ -119,7 +119,8 @@ impl Document {
     /// A fault of the plan in terms of the graph; none where another one says the same.
     pub(super) fn issue(&self, fault: Fault) -> Option<Issue> {
         let Some(place) = fault.node.as_deref().and_then(|id| self.place(id)) else {
-            let path = if fault.part.is_empty() { "/nodes".to_owned() } else { fault.part };
+            // What is wrong with the plan's body as a whole is wrong with the graph's nodes.
+            let path = if fault.part.is_empty() || fault.part == "/body" { "/nodes".to_owned() } else { fault.part };
             return Some(Issue { path, message: fault.message });
         };
         let renamed = |from: &str, to: &str| fault.part.strip_prefix(from).map(|rest| format!("{to}{rest}"));

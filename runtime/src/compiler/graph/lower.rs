@@ -68,8 +68,7 @@ impl Lowering<'_> {
                     Asks::For(guarded) => self.shown(guarded),
                     Asks::Show(show) => show.clone(),
                 };
-                let mut approved = self.arm(at, "/for");
-                approved.extend(self.arm(at, "/then"));
+                let approved = self.arm(at, "/then");
                 let rejected = self.otherwise(at, "/on_reject", on_reject);
                 let expired = self.otherwise(at, "/on_expire", on_expire);
                 Node::Approve(Approve { id, title: title.clone(), request, timeout_ms: *timeout_ms, approved, rejected, expired })

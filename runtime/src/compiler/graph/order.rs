@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{Asks, Document, Kind};
 use crate::error::Issue;
+use crate::limits;
 
 /// Places of nodes, each list in the order in which it is done.
 #[derive(Debug, Clone, Default)]
@@ -144,8 +145,11 @@ impl<'a> Ordering<'a> {
                 self.issue(node, "/for", format!("{id:?} is guarded by {:?} already", self.id(first)));
                 continue;
             }
-            match (self.owners[target].clone(), self.owners[node].clone()) {
-                (Some(of), mine) if mine.as_ref() != Some(&of) => {
+            let mine = self.owners[node].clone();
+            match self.owners[target].clone() {
+                // It stands in `then` of its approval already, where it is wanted.
+                Some(of) if of.node == node && of.field == "/then" => continue,
+                Some(of) if mine.as_ref() != Some(&of) => {
                     let message = format!(
                         "{id:?} stands in `{}` of {:?} and this approval does not; it would run there unasked",
                         of.field.trim_start_matches('/'),
@@ -154,15 +158,16 @@ impl<'a> Ordering<'a> {
                     self.issue(node, "/for", message);
                     continue;
                 }
-                (Some(of), _) => {
+                Some(of) => {
                     if let Some(members) = self.groups.arms.get_mut(&(of.node, of.field)) {
                         members.retain(|member| *member != target);
                     }
                 }
-                (None, _) => {}
+                None => {}
             }
-            self.owners[target] = Some(Owner { node, field: "/for".to_owned(), always: !written.goes_on_unapproved() });
-            self.groups.arms.insert((node, "/for".to_owned()), vec![target]);
+            // What is approved is done first, and then what `then` names.
+            self.owners[target] = Some(Owner { node, field: "/then".to_owned(), always: !written.goes_on_unapproved() });
+            self.groups.arms.entry((node, "/then".to_owned())).or_default().insert(0, target);
         }
     }
 
@@ -182,6 +187,10 @@ impl<'a> Ordering<'a> {
                     break;
                 }
                 way.push(owner.node);
+                if way.len() > limits::PLAN_NESTING_MAX + 1 {
+                    self.issue(start, "", format!("nested deeper than {} levels", limits::PLAN_NESTING_MAX));
+                    break;
+                }
             }
         }
     }
@@ -241,44 +250,42 @@ impl<'a> Ordering<'a> {
 
     /// Coming after what may not run says nothing about whether this runs: that has to be meant.
     fn half_ways(&mut self, node: usize, ways: &[(usize, usize, usize)]) {
-        for (n, before, there) in ways.iter().filter(|(_, before, there)| before != there) {
-            let Some(owner) = self.line(*before).into_iter().filter_map(|up| self.owners[up].clone()).find(|owner| !owner.always) else {
-                continue;
-            };
+        let mut named: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut arms: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+        for (n, before, _) in ways {
+            named.entry(*before).or_insert(*n);
+        }
+        for owner in named.keys().flat_map(|before| self.line(*before)).filter_map(|up| self.owners[up].clone()) {
+            arms.entry(owner.node).or_default().insert(owner.field);
+        }
+        for (before, there) in ways.iter().map(|(_, before, there)| (*before, *there)).collect::<BTreeSet<_>>() {
             // Only what lies between the two lists counts.
-            if !self.line(owner.node).contains(there) {
+            let way = self.line(before).into_iter().take_while(|up| *up != there);
+            let Some(owner) = way.filter_map(|up| self.owners[up].clone()).find(|owner| !owner.always) else { continue };
+            if named.contains_key(&owner.node) || arms.get(&owner.node).is_some_and(|fields| fields.len() > 1) {
                 continue;
             }
-            let other_way = ways.iter().any(|(_, other, at)| {
-                let another_arm = self
-                    .line(*other)
-                    .into_iter()
-                    .filter_map(|up| self.owners[up].clone())
-                    .any(|o| o.node == owner.node && o.field != owner.field);
-                at == there && (*other == owner.node || another_arm)
-            });
-            if !other_way {
-                let arm = if owner.field == "/for" { "then" } else { owner.field.trim_start_matches('/') };
-                let of = self.id(owner.node);
-                let message = format!(
-                    "{:?} depends on {of:?} and may not run; put {:?} into `{arm}` of {of:?}, or say that it comes after {of:?}, whatever happens there",
-                    self.id(*before),
-                    self.id(node)
-                );
-                self.issue(node, &format!("/after/{n}"), message);
-            }
+            let (arm, id, of) = (owner.field.trim_start_matches('/'), self.id(node), self.id(owner.node));
+            let message = format!(
+                "{:?} depends on {of:?} and may not run; put {id:?} into `{arm}` of {of:?}, or say that it comes after {of:?}, whatever \
+                 happens there",
+                self.id(before)
+            );
+            self.issue(node, &format!("/after/{}", named[&before]), message);
         }
     }
 
     fn sort_all(&mut self) {
-        let pairs = self.pairs();
+        let mut firsts: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        for (before, node) in self.pairs() {
+            firsts.entry(node).or_default().insert(before);
+        }
         let top = std::mem::take(&mut self.groups.top);
-        self.groups.top = self.sorted(&top, &pairs);
-        let keys: Vec<(usize, String)> = self.groups.arms.keys().cloned().collect();
-        for key in keys {
-            let members = self.groups.arms.remove(&key).unwrap_or_default();
-            let sorted = self.sorted(&members, &pairs);
-            self.groups.arms.insert(key, sorted);
+        self.groups.top = self.sorted(&top, &firsts);
+        let arms = std::mem::take(&mut self.groups.arms);
+        for (arm, members) in arms {
+            let sorted = self.sorted(&members, &firsts);
+            self.groups.arms.insert(arm, sorted);
         }
     }
 
@@ -294,20 +301,23 @@ impl<'a> Ordering<'a> {
     }
 
     /// Always the first of the list that waits for none of those that are left.
-    fn sorted(&mut self, list: &[usize], pairs: &BTreeSet<(usize, usize)>) -> Vec<usize> {
+    fn sorted(&mut self, list: &[usize], firsts: &BTreeMap<usize, BTreeSet<usize>>) -> Vec<usize> {
         let mut before: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
         for (place, node) in list.iter().enumerate() {
-            let mut first: BTreeSet<usize> = pairs.iter().filter(|(a, b)| b == node && list.contains(a)).map(|(a, _)| *a).collect();
+            let mut first = firsts.get(node).cloned().unwrap_or_default();
             if place > 0 && self.document.nodes[*node].after.is_none() {
                 self.refuse_unapproved(*node, list[place - 1]);
                 first.insert(list[place - 1]);
             }
             before.insert(*node, first);
         }
+        let mut placed = vec![false; self.document.nodes.len()];
         let mut sorted: Vec<usize> = Vec::new();
         let mut left: Vec<usize> = list.to_vec();
-        while let Some(at) = left.iter().position(|node| before[node].iter().all(|first| sorted.contains(first))) {
-            sorted.push(left.remove(at));
+        while let Some(at) = left.iter().position(|node| before[node].iter().all(|first| placed[*first])) {
+            let next = left.remove(at);
+            placed[next] = true;
+            sorted.push(next);
         }
         if let Some(start) = left.first() {
             // Everything that is left waits for something that is left: following that leads into a circle.

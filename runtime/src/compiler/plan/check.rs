@@ -25,7 +25,9 @@ pub(in crate::compiler) struct Fault {
 /// Everything that is wrong with `plan`.
 pub(in crate::compiler) fn faults(plan: &Plan) -> Vec<Fault> {
     let parameters: BTreeSet<&str> = plan.parameters.iter().map(|p| p.name.as_str()).collect();
-    let mut walk = Walk { parameters, ids: BTreeSet::new(), faults: Vec::new() };
+    let silent = |node: &&Node| matches!(node, Node::Branch(_) | Node::Parallel(_) | Node::Fail(_));
+    let silent = plan.nodes().into_iter().filter(silent).filter_map(Node::id).collect();
+    let mut walk = Walk { parameters, ids: BTreeSet::new(), silent, faults: Vec::new() };
     walk.own_fields(plan);
     let (known, _) = walk.list(&plan.body, Known::new(), "/body", 0);
     walk.needs(&plan.output, &known, &Place { path: String::new(), node: None }, "/output");
@@ -44,6 +46,8 @@ struct Place<'a> {
 struct Walk<'a> {
     parameters: BTreeSet<&'a str>,
     ids: BTreeSet<&'a str>,
+    /// Nodes that are there and answer nothing.
+    silent: BTreeSet<&'a str>,
     faults: Vec<Fault>,
 }
 
@@ -85,6 +89,10 @@ impl<'a> Walk<'a> {
         let nodes = plan.nodes().len();
         if nodes == 0 || nodes > limits::PLAN_STEPS_MAX {
             self.fault(&whole, "/body", format!("{nodes} steps; 1 to {}", limits::PLAN_STEPS_MAX));
+        }
+        let tools = plan.tools().len();
+        if tools > limits::IMPORTS_MAX {
+            self.fault(&whole, "/body", format!("calls {tools} different tools; at most {}", limits::IMPORTS_MAX));
         }
         if self.parameters.len() != plan.parameters.len() {
             self.fault(&whole, "/parameters", "a name stands twice".to_owned());
@@ -235,6 +243,9 @@ impl<'a> Walk<'a> {
         match source {
             Source::Parameter { name, .. } if !self.parameters.contains(name.as_str()) => {
                 self.fault(place, at, format!("no parameter {name:?}"));
+            }
+            Source::Output { step, .. } if self.silent.contains(step.as_str()) => {
+                self.fault(place, at, format!("{step:?} answers nothing itself; what the nodes in it answer can be bound"));
             }
             Source::Output { step, .. } if !known.contains_key(step) => {
                 self.fault(place, at, format!("no step {step:?} before this one"));

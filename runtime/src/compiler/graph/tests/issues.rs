@@ -101,6 +101,10 @@ fn each_way_to_hang_together_wrongly_has_its_own_words() {
         ),
         (json!([{"id": "p", "kind": "parallel", "branches": [[]]}]), "/nodes/0/branches/0: names no node"),
         (
+            json!([{"id": "p", "kind": "parallel", "branches": [["a"]]}, tool("a"), tool_with("b", json!({"input": {"$from": "p"}}))]),
+            r#"/nodes/2/input: "p" answers nothing itself"#,
+        ),
+        (
             json!([{"id": "q", "kind": "approval", "title": "?", "for": "c"}, condition(json!(["a"]), json!([])), tool("a")]),
             r#"/nodes/0/for: "c" is no tool and no playbook"#,
         ),
@@ -147,6 +151,14 @@ fn what_is_meant_is_not_refused() {
     let condition =
         json!({"id": "c", "kind": "condition", "if": {"value": {"$input": "/flag"}, "is": "true"}, "then": ["a"], "else": ["b"]});
     for nodes in [
+        json!([
+            {"id": "q", "kind": "approval", "title": "?", "for": "a", "then": ["a", "b"], "on_reject": ["n"]},
+            tool("a"), tool("n"), tool_with("b", json!({"after": ["a"], "input": {"$from": "a"}})),
+        ]),
+        json!([
+            {"id": "q", "kind": "approval", "title": "?", "for": "a", "then": ["b"], "on_reject": ["n"]},
+            tool("a"), tool("n"), tool_with("b", json!({"after": ["a"], "input": {"$from": "a"}})),
+        ]),
         json!([condition, tool("a"), tool("b"), tool_with("end", json!({"after": ["a", "b"]}))]),
         json!([condition, tool("a"), tool("b"), tool_with("end", json!({"after": ["a", "c"]}))]),
         json!([condition, tool("a"), {"id": "b", "kind": "fail", "message": "x"}, tool_with("end", json!({"input": {"$from": "a"}}))]),
@@ -165,6 +177,13 @@ fn every_unknown_tool_is_named_and_what_agents_do_need_not_be_known() {
     let refused = graph.lower(|tool| (tool.to_string() == "fs/read").then_some(Effect::Read)).unwrap_err();
     let paths: Vec<&str> = refused.issues.iter().map(|issue| issue.path.as_str()).collect();
     assert_eq!((refused.code, paths), (Code::InvalidGraph, vec!["/nodes/0/compensate/tool", "/nodes/1/tool"]));
+}
+
+#[test]
+fn more_tools_than_a_component_can_import_are_refused() {
+    let tools = |n: usize| json!((0..n).map(|n| tool(&format!("t{n}"))).collect::<Vec<_>>());
+    super::compiled(&graph(tools(256), json!(null)));
+    assert_eq!(of_nodes(tools(257)), ["/nodes: calls 257 different tools; at most 256"]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn plain_tool() -> impl Strategy<Value = Item> {
 
 fn items() -> impl Strategy<Value = Vec<Item>> {
     let leaf = plain_tool().prop_map(|tool| vec![tool]);
-    let decision = prop_oneof![3 => Just(Decision::Approved), 1 => Just(Decision::Rejected), 1 => Just(Decision::Expired)];
+    let decision = prop_oneof![Just(Decision::Approved), Just(Decision::Rejected), Just(Decision::Expired)];
     leaf.prop_recursive(3, 24, 4, move |list| {
         let failure = prop_oneof![Just(Failure::Stop), Just(Failure::Continue), list.clone().prop_map(Failure::Handler)];
         let item = prop_oneof![
@@ -49,7 +49,7 @@ fn items() -> impl Strategy<Value = Vec<Item>> {
             2 => (any::<bool>(), list.clone(), prop_oneof![Just(Vec::new()), list.clone()])
                 .prop_map(|(holds, then, otherwise)| Item::Condition { holds, then, otherwise }),
             2 => prop::collection::vec(list.clone(), 1..4).prop_map(Item::Parallel),
-            1 => (decision.clone(), plain_tool(), list.clone(), prop::option::of(list.clone()), prop::option::of(list.clone())).prop_map(
+            2 => (decision.clone(), plain_tool(), list.clone(), prop::option::of(list.clone()), prop::option::of(list.clone())).prop_map(
                 |(decision, guarded, then, rejected, expired)| Item::Approval { decision, guarded: Box::new(guarded), then, rejected, expired }
             ),
             1 => (any::<bool>(), prop::option::of(list)).prop_map(|(late, expired)| Item::Signal { late, expired }),
@@ -245,7 +245,7 @@ fn undo(done: &[(String, Value)], calls: &mut Vec<String>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
     fn a_random_graph_does_what_the_evaluator_says(items in items(), shuffle in any::<u64>()) {
         let mut writer = Writer::default();
