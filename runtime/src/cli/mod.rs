@@ -6,6 +6,7 @@ mod args;
 mod compile;
 mod demo;
 mod exit;
+mod graph;
 mod inspect;
 mod interrupt;
 mod jobs;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Arguments, Command, JobsCommand, PlaybooksCommand, RunsCommand, ToolsCommand};
+use args::{Arguments, Command, GraphCommand, JobsCommand, PlaybooksCommand, RunsCommand, ToolsCommand};
 use output::Output;
 
 use crate::error::{Code, Error, Result};
@@ -72,6 +73,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Compile(args) => compile::compile(&global, args, output).await,
         Command::Upload(args) => upload::upload(&global, args, output).await,
         Command::Inspect(args) => inspect::inspect(&global, args, output).await,
+        Command::Graph(GraphCommand::Check(args)) => graph::check(args, output).await,
         Command::Run(args) => run::run(&global, args, output).await,
         Command::Jobs(JobsCommand::List(args)) => jobs::list(&global, args, output).await,
         Command::Jobs(JobsCommand::Show(args)) => jobs::show(&global, args, output).await,

@@ -15,6 +15,7 @@
 //! replay       /v1/memory/replay/...   runs recorded and compiled, as Aionis names it
 //! playbooks    /v1/playbooks           components up and down
 //! jobs, events /v1/jobs                start, list, read, journal (also as it grows)
+//! graphs       /v1/graphs            what a task graph would do
 //! operator     /v1/tools, /v1/grants, /healthz, /health, /metrics, /openapi.json
 //! openapi      the document
 //! ```
@@ -26,6 +27,7 @@ mod caller;
 mod connection;
 mod envelope;
 mod events;
+mod graphs;
 mod host;
 mod jobs;
 mod observe;
