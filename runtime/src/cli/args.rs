@@ -52,7 +52,10 @@ pub(super) enum Command {
     Upload(Upload),
     /// Show in plain words what a component may reach and what it does, without running it.
     Inspect(Inspect),
-    /// Run a playbook as a durable job, here, to its end.
+    /// Task graphs: check.
+    #[command(subcommand)]
+    Graph(GraphCommand),
+    /// Run a playbook, a task graph or a goal as a durable job, here, to its end.
     Run(Run),
     /// Jobs: list, show, journal, watch, resume, evidence, replay, fork, why.
     #[command(subcommand)]
@@ -134,8 +137,17 @@ pub(super) struct Inspect {
 #[derive(Args)]
 pub(super) struct Run {
     /// The playbook's id, with or without @VERSION.
-    #[arg(value_name = "PLAYBOOK[@VERSION]")]
-    pub playbook: String,
+    #[arg(value_name = "PLAYBOOK[@VERSION]", required_unless_present_any = ["graph", "goal"], conflicts_with_all = ["graph", "goal"])]
+    pub playbook: Option<String>,
+    /// Run this task graph in the place of a playbook, see docs/GRAPHS.md.
+    #[arg(long, value_name = "FILE.json", conflicts_with = "goal")]
+    pub graph: Option<PathBuf>,
+    /// Have the configured planner make a task graph of this goal, and run it.
+    #[arg(long, value_name = "TEXT")]
+    pub goal: Option<String>,
+    /// What else the planner is to know: JSON, @FILE, or @- for standard input.
+    #[arg(long, value_name = "JSON", requires = "goal")]
+    pub context: Option<String>,
     /// What to run it with: JSON, @FILE, or @- for standard input.
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub input: String,
@@ -152,6 +164,19 @@ pub(super) struct Run {
     /// Wait this long before each tool call, to watch or to interrupt.
     #[arg(long, value_name = "MILLISECONDS")]
     pub pace: Option<u64>,
+}
+
+#[derive(Subcommand)]
+pub(super) enum GraphCommand {
+    /// Show in plain words what a task graph may reach and what it does, without running it; or all that is wrong with it.
+    Check(GraphCheck),
+}
+
+#[derive(Args)]
+pub(super) struct GraphCheck {
+    /// The graph, see docs/GRAPHS.md; `-` reads standard input.
+    #[arg(value_name = "FILE.json")]
+    pub file: PathBuf,
 }
 
 #[derive(Subcommand)]

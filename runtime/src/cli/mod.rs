@@ -7,6 +7,7 @@ mod compile;
 mod demo;
 mod evidence;
 mod exit;
+mod graph;
 mod inspect;
 mod interrupt;
 mod jobs;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Arguments, Command, JobsCommand, PlaybooksCommand, RunsCommand, ToolsCommand};
+use args::{Arguments, Command, GraphCommand, JobsCommand, PlaybooksCommand, RunsCommand, ToolsCommand};
 use output::Output;
 
 use crate::error::{Code, Error, Result};
@@ -75,6 +76,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Compile(args) => compile::compile(&global, args, output).await,
         Command::Upload(args) => upload::upload(&global, args, output).await,
         Command::Inspect(args) => inspect::inspect(&global, args, output).await,
+        Command::Graph(GraphCommand::Check(args)) => graph::check(args, output).await,
         Command::Run(args) => run::run(&global, args, output).await,
         Command::Jobs(JobsCommand::List(args)) => jobs::list(&global, args, output).await,
         Command::Jobs(JobsCommand::Show(args)) => jobs::show(&global, args, output).await,

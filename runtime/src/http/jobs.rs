@@ -11,39 +11,42 @@ use serde_json::{Map, Value, json};
 use super::body::Posted;
 use super::caller::{Asked, OfJob};
 use super::events::{self, Streams};
-use super::openapi::{self, Components, Kind, field, required};
+use super::graphs::{self, Terms, Wanted};
+use super::openapi::{self, Components, Kind, field};
 use super::playbooks::page_fields;
 use super::route::{Gives, Route, Takes};
 use super::view;
 use crate::blocking;
 use crate::clock::rfc3339;
-use crate::engine::{Engine, JobRequest};
+use crate::engine::Engine;
 use crate::error::{Code, Result};
 use crate::ids::{JobId, PlaybookId};
-use crate::jobs::Manner;
 use crate::journal::{Body, Filter, Head, Options, Status};
 use crate::{json, limits};
 
 pub(super) fn routes() -> Vec<Route> {
+    let mut takes = graphs::fields();
+    takes.extend([
+        field("input", Kind::Any, "What the playbook's input schema or the graph's parameters describe; `{}` where it is left out."),
+        field("idempotency_key", Kind::Id, "Names this request: the same name with the same content is the same job."),
+        field("options", Kind::Of(openapi::of::<Options>), "How it is to be run; what is left out is at its default."),
+        field("wait_ms", Kind::Count, "How long to wait for the end, at most 50,000; 0 where it is left out."),
+    ]);
     let mut filters = page_fields();
     filters.push(field("status", Kind::OneOf(Status::ALL.map(Status::as_str).to_vec()), "Only jobs that stand so."));
     filters.push(field("playbook_id", Kind::Given, "Only jobs of this playbook."));
     vec![
         Route::post("/v1/jobs", start, "start_job", "Starts a job, and waits for it as long as asked.")
-            .takes(Takes::Json(vec![
-                required("playbook_id", Kind::Id, "What to run."),
-                field("version", Kind::Index, "Its version; the newest where it is left out."),
-                field("input", Kind::Any, "What the playbook's input schema describes; `{}` where it is left out."),
-                field("idempotency_key", Kind::Id, "Names this request: the same name with the same content is the same job."),
-                field("options", Kind::Of(openapi::of::<Options>), "How it is to be run; what is left out is at its default."),
-                field("wait_ms", Kind::Count, "How long to wait for the end, at most 50,000; 0 where it is left out."),
-            ]))
+            .takes(Takes::Json(takes))
             .gives(202, "The job is on disk and goes on.", Gives::Json(job))
             .gives(200, "The job has ended.", Gives::Json(job))
             .fails(&[
                 Code::InvalidRequest,
                 Code::ReplayPlaybookNotFound,
+                Code::InvalidGraph,
                 Code::InputDoesNotFit,
+                Code::PlannerFailed,
+                Code::PlannerUnavailable,
                 Code::IdConflict,
                 Code::TooLarge,
                 Code::TooBusy,
@@ -68,9 +71,9 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn start(State(engine): State<Engine>, posted: Posted) -> Result<(StatusCode, Json<Value>)> {
-    let (request, wait) = asked(&posted)?;
+    let (wanted, terms, wait) = asked(&posted)?;
     let space = posted.space;
-    let job_id = engine.start_job(&space, request, Manner::default()).await?;
+    let job_id = graphs::start(&engine, &space, wanted, terms).await?;
     if !wait.is_zero() {
         engine.wait(&space, &job_id, wait).await?;
     }
@@ -84,11 +87,9 @@ pub(super) fn code_of(status: Status) -> StatusCode {
 }
 
 /// What is to be run, and how long the client waits for it.
-fn asked(posted: &Posted) -> Result<(JobRequest, Duration)> {
+fn asked(posted: &Posted) -> Result<(Wanted, Terms, Duration)> {
     let mut fields = posted.fields()?;
-    fields.require(&["playbook_id"]);
-    let playbook_id = fields.id("playbook_id", PlaybookId::parse);
-    let version = fields.index("version");
+    let wanted = graphs::wanted(&mut fields);
     let input = fields.value("input").map_or_else(|| json::Json::from(&json!({})), json::Json::from);
     let idempotency_key = fields.text("idempotency_key", limits::ID_CHARS_MAX);
     let wait_ms = fields.value("wait_ms").map_or(Some(0), Value::as_u64);
@@ -106,16 +107,9 @@ fn asked(posted: &Posted) -> Result<(JobRequest, Duration)> {
         None
     });
     fields.refuse_unknown("a job's request");
-    let made = playbook_id.map(|playbook_id| JobRequest {
-        playbook_id,
-        version,
-        input,
-        idempotency_key,
-        grants: Vec::new(),
-        options: options.unwrap_or_default(),
-    });
-    let request = fields.build(made)?;
-    Ok((request, Duration::from_millis(wait_ms.unwrap_or_default().min(limits::WAIT_MS_MAX))))
+    let wanted = fields.build(wanted)?;
+    let terms = Terms { input, idempotency_key, options: options.unwrap_or_default() };
+    Ok((wanted, terms, Duration::from_millis(wait_ms.unwrap_or_default().min(limits::WAIT_MS_MAX))))
 }
 
 async fn list(State(engine): State<Engine>, Asked { space, mut query }: Asked) -> Result<Json<Value>> {
@@ -220,6 +214,7 @@ pub(super) fn job(components: &mut Components) -> Value {
             "reason": text("For programs."), "message": text("For people."),
         }},
         "paused": asked_by("Who stopped it."), "cancel": asked_by("Who asked for it to be cancelled."),
+        "origin": {"type": "object", "description": "Of a job of a graph: `graph_digest`, and `planner` where one made it. The graph stands in the journal's first entry."},
     })));
     let required =
         ["tenant_id", "scope", "job_id", "status", "playbook_id", "version", "component_digest", "created_at", "updated_at", "usage"];

@@ -18,6 +18,7 @@
 //! control      /v1/jobs/{id}/...       signals, cancel, pause, resume, retry, resolve
 //! approvals    /v1/approvals           what waits for a person, and what they say
 //! calls        /v1/calls               what waits for a worker outside, and what came of it
+//! graphs       /v1/graphs            what a task graph would do
 //! operator     /v1/tools, /v1/grants, /healthz, /health, /metrics, /openapi.json
 //! openapi      the document
 //! ```
@@ -33,6 +34,7 @@ mod control;
 mod envelope;
 mod evidence;
 mod events;
+mod graphs;
 mod host;
 mod jobs;
 mod observe;
