@@ -66,7 +66,7 @@ pub(super) async fn steer(shared: &Arc<Shared>, space: &Space, job: JobId, word:
             match shared.hold(job) {
                 Some(held) => match enter(shared, space, held, head.worker, &word).await {
                     Err(e) if e.code == Code::JobStateConflict && taken_meanwhile(shared, space, &job, head.epoch)? => {}
-                    settled => return settled,
+                    settled => return settled.and_then(|entered| entered),
                 },
                 None => held_here = shared.release_of(&job),
             }
@@ -161,8 +161,9 @@ pub(super) fn after(shared: &Arc<Shared>, space: &Space, job: JobId) {
     }
 }
 
-/// Takes a job that is free, enters what there is to enter, and runs it on or lets go of it.
-async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64>, word: &Word) -> Result<Status> {
+/// Takes a job that is free, enters what there is to enter, and runs it on or lets go of it. The inner error is the job's own
+/// refusal, which trying again does not change; the outer one is about the job not being had.
+async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64>, word: &Word) -> Result<Result<Status>> {
     let job = held.job;
     let (mut log, mut entries) = reopened(shared, space, job, from).await?;
     let before = log.state().next_seq();
@@ -179,7 +180,9 @@ async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64
         drop(log);
         let (mut log, _) = reopened(shared, space, job, Some(shared.worker())).await?;
         log.release().await?;
-        return Err(e);
+        drop(held);
+        after(shared, space, job);
+        return Ok(Err(e));
     }
     take_mail(shared, &mut log, &mut entries).await?;
     settle(&mut log, &mut entries)?;
@@ -205,7 +208,7 @@ async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64
         family.into_iter().for_each(|relative| nudge(shared, space.clone(), relative));
     }
     shared.timers.notify_one();
-    Ok(status)
+    Ok(Ok(status))
 }
 
 /// Those to whom the end of this job was told.
