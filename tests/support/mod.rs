@@ -3,5 +3,6 @@
 pub mod cli;
 pub mod counter;
 pub mod documented;
+pub mod graphs;
 pub mod page;
 pub mod server;
