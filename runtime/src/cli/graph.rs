@@ -17,7 +17,14 @@ pub(super) async fn check(args: GraphCheck, output: &Output) -> Result<u8> {
     let checked = engine::check_graph_file(&graph).await?;
     output.show(
         || checked.to_json(),
-        || format!("Graph      sha256 {}\nPlaybook   {}\n{}", checked.graph_digest, checked.playbook_id, show::inspection(&checked.inspection)),
+        || {
+            format!(
+                "Graph      sha256 {}\nPlaybook   {}\n{}",
+                checked.graph_digest,
+                checked.playbook_id,
+                show::inspection(&checked.inspection)
+            )
+        },
     );
     Ok(exit::OK)
 }

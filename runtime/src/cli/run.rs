@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::args::{Global, Run, playbook_and_version};
-use super::{exit, graph};
 use super::interrupt::Interrupt;
 use super::output::{Output, printable};
+use super::{exit, graph};
 use crate::engine::{Engine, JobRequest, JobView, Task, TaskRequest};
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};

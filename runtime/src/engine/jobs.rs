@@ -291,7 +291,10 @@ impl JobView {
         }
         if let Some(origin) = &state.origin {
             // The graph itself stands in the first entry of the journal.
-            let told = origin.value().as_object().map(|origin| origin.iter().filter(|(name, _)| *name != "graph").map(|(n, v)| (n.clone(), v.clone())).collect());
+            let told = origin
+                .value()
+                .as_object()
+                .map(|origin| origin.iter().filter(|(name, _)| *name != "graph").map(|(n, v)| (n.clone(), v.clone())).collect());
             fields.insert("origin".to_owned(), Value::Object(told.unwrap_or_default()));
         }
         if !state.options.is_default() {

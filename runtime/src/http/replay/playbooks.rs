@@ -239,8 +239,7 @@ impl PlaybookFields {
         PlaybookFields {
             playbook_id: version.playbook_id.to_string(),
             name: version.name.clone(),
-            text_summary: compilation
-                .map_or_else(made, |c| format!("Replay playbook compiled from run {}", c.run_id)),
+            text_summary: compilation.map_or_else(made, |c| format!("Replay playbook compiled from run {}", c.run_id)),
             version: version.version,
             status: version.status,
             matchers: view::object_of(compilation.and_then(|c| c.matchers.as_ref())),

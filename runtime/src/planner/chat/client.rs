@@ -91,7 +91,8 @@ impl<'a> Client<'a> {
         let value: Option<Value> = serde_json::from_slice(&bytes).ok();
         if status != 200 {
             let said = value.as_ref().and_then(|value| value["error"]["message"].as_str().or(value["error"].as_str()));
-            let said: String = said.unwrap_or_default().chars().filter(|c| !c.is_control()).take(limits::PLANNER_REASON_CHARS_MAX).collect();
+            let said: String =
+                said.unwrap_or_default().chars().filter(|c| !c.is_control()).take(limits::PLANNER_REASON_CHARS_MAX).collect();
             let said = if said.is_empty() { said } else { format!(": {said}") };
             return Err(format!("answered with {status}{said}"));
         }

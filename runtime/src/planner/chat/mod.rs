@@ -36,7 +36,12 @@ pub(super) async fn plan(wish: Wish<'_>, means: &Means, settings: &ChatSettings,
         };
         if refused.last || heard.rounds >= limits::PLANNER_ROUNDS_MAX {
             let own = heard.evidence(settings, client.endpoint(), prompt_sha256);
-            let message = format!("the planner made no graph that can be run, in {} of {} answers: {}", heard.rounds, limits::PLANNER_ROUNDS_MAX, refused.message);
+            let message = format!(
+                "the planner made no graph that can be run, in {} of {} answers: {}",
+                heard.rounds,
+                limits::PLANNER_ROUNDS_MAX,
+                refused.message
+            );
             return Err(Error::new(Code::PlannerFailed, message).with_issues(refused.issues).with_details(json!({ "planner": own })));
         }
         messages.push(json!({"role": "assistant", "content": answer.content}));
