@@ -24,6 +24,7 @@ mod cli_records_compiles_runs;
 mod cli_errors_say_what_is_right;
 mod one_owner_per_data_directory;
 mod job_survives_kill;
+mod evidence_is_checked_anywhere;
 mod jobs_are_watched;
 mod disk_full_and_read_only;
 mod tidy;

@@ -11,7 +11,7 @@ const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /// A path with something in each of its parts.
 fn filled(template: &str) -> String {
-    template.replace("{id}", "0192f0c1-2345-7000-8000-000000000000").replace("{version}", "1")
+    template.replace("{id}", "0192f0c1-2345-7000-8000-000000000000").replace("{version}", "1").replace("{seq}", "1")
 }
 
 fn operations() -> Vec<(&'static str, String, &'static Value)> {
@@ -99,7 +99,7 @@ fn each_documented_field_of_a_request_is_read() {
             let own_code = [("tenant_id", "invalid_tenant_id"), ("scope", "invalid_scope")].into_iter().find(|(name, _)| name == field);
             let Some(wrong) = wrong_value(schema) else { continue };
             let body = Value::Object(Map::from_iter([(field.clone(), wrong)]));
-            let answer = server.send(&method, path, &[("content-type", "application/json")], Some(body.to_string().into_bytes()));
+            let answer = server.send(&method, &filled(path), &[("content-type", "application/json")], Some(body.to_string().into_bytes()));
             tried += 1;
             match own_code {
                 Some((_, code)) => drop(answer.refused(400, code)),

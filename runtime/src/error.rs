@@ -123,6 +123,8 @@ codes! {
     CallNotFound = "call_not_found", NotFound;
     /// No approval of this id waits in this tenant and scope.
     ApprovalNotFound = "approval_not_found", NotFound;
+    /// The job's journal has no entry of this number.
+    EntryNotFound = "entry_not_found", NotFound;
     /// No such route.
     RouteNotFound = "route_not_found", NotFound;
     /// The route is there, but not with this method.
@@ -153,6 +155,8 @@ codes! {
     InputDoesNotFit = "input_does_not_fit", Unprocessable;
     /// The recorded run cannot become a component; the message says at which step.
     NotCompilable = "not_compilable", Unprocessable;
+    /// The evidence is not what was made, or was not signed by the key that was named; the message says at which place.
+    EvidenceBroken = "evidence_broken", Unprocessable;
     /// The planner made no graph that could be run, or said that it cannot; `issues` lists what is wrong with its last one. Nothing was started.
     PlannerFailed = "planner_failed", Unprocessable;
     /// Larger than a limit; the message names the limit.

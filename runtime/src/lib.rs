@@ -8,6 +8,7 @@ pub mod http;
 pub mod engine;
 pub mod lifecycle;
 pub mod jobs;
+pub mod evidence;
 pub mod planner;
 pub mod compiler;
 pub mod config;

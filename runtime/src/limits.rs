@@ -168,6 +168,10 @@ pub const GUEST_MESSAGE_CHARS_MAX: usize = 4_096;
 pub const JOURNAL_ENTRIES_MAX: u64 = 100_000;
 /// Bytes of one job's journal, values in blobs not counted. A resume holds them in memory: 10,000 steps of 6 kB fit.
 pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Bytes of an evidence bundle: the entries of a full journal as JSON strings, in which every quotation mark takes two bytes,
+/// a plan, and the manifest.
+pub const EVIDENCE_BYTES_MAX: usize = 192 * 1024 * 1024;
 /// Entries that are read from the store at a time; at the usual half kilobyte each they take half a megabyte.
 pub const JOURNAL_READ_ROWS: usize = 1_000;
 /// Rows that are looked at for one page of a filtered list: about 50 ms. Beyond that the page ends early and says where to go on.
@@ -219,6 +223,8 @@ pub const FRUITLESS_ATTEMPTS_MAX: u32 = 10;
 pub const PAUSE_HELD_MAX: Duration = Duration::from_secs(1);
 /// Time for which a claim of an external call holds where its claimer says nothing else, and the longest it may ask for.
 pub const CLAIM_TIME_DEFAULT: Duration = Duration::from_secs(60);
+/// Tools that one claim may name: each is looked for in turn.
+pub const CLAIM_TOOLS_MAX: usize = 100;
 /// See [`CLAIM_TIME_DEFAULT`]. Whoever needs longer extends it, and shows that way that it lives.
 pub const CLAIM_TIME_MAX: Duration = Duration::from_secs(3_600);
 

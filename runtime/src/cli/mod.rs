@@ -5,6 +5,7 @@
 mod args;
 mod compile;
 mod demo;
+mod evidence;
 mod exit;
 mod graph;
 mod inspect;
@@ -32,6 +33,8 @@ use crate::error::{Code, Error, Result};
 
 /// Parses the arguments, does what they say, and reports. The whole program.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    // Whoever speaks HTTP from here on finds its cryptography; a second call changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments: Vec<OsString> = arguments.collect();
     let in_json = arguments.iter().any(|argument| argument == "--json");
     let arguments = match Arguments::try_parse_from(arguments) {
@@ -80,6 +83,11 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Jobs(JobsCommand::Journal(args)) => jobs::journal(&global, args, output).await,
         Command::Jobs(JobsCommand::Watch(args)) => watch::watch(&global, args, output).await,
         Command::Jobs(JobsCommand::Resume(args)) => jobs::resume(&global, args, output).await,
+        Command::Jobs(JobsCommand::Evidence(args)) => evidence::export(&global, args, output).await,
+        Command::Jobs(JobsCommand::Replay(args)) => evidence::replay(&global, args, output).await,
+        Command::Jobs(JobsCommand::Fork(args)) => evidence::fork(&global, args, output).await,
+        Command::Jobs(JobsCommand::Why(args)) => evidence::why(&global, args, output).await,
+        Command::Verify(args) => evidence::verify(args, output).await,
         Command::Runs(RunsCommand::List(args)) => lists::runs(&global, args, output).await,
         Command::Runs(RunsCommand::Show(args)) => lists::run(&global, args, output).await,
         Command::Playbooks(PlaybooksCommand::List(args)) => lists::playbooks(&global, args, output).await,

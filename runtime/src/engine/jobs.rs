@@ -10,7 +10,7 @@ use super::Engine;
 use crate::clock::rfc3339;
 use crate::error::{Code, Error, Issue, Result};
 use crate::ids::{Digest, JobId, PlaybookId, Space};
-use crate::jobs::{ApprovalId, CallId, Manner, Order, Target};
+use crate::jobs::{ApprovalId, CallId, Manner, Order, Target, waits_for_someone};
 use crate::journal::{self, Entry, Filter, On, Options, State, Status};
 use crate::json::Json;
 use crate::store::JobKey;
@@ -241,7 +241,7 @@ impl Engine {
                 None => return Err(Error::new(Code::JobNotFound, format!("no job {job_id}"))),
                 // A process that stays with one job stays with it while the clock or a child is all that it waits for.
                 Some(Status::Ready | Status::Running) => {}
-                Some(Status::Waiting) if !self.waits_for_someone(space, job_id)? => {}
+                Some(Status::Waiting) if !waits_for_someone(&journal::fold(&self.store, space, job_id)?) => {}
                 Some(status) => return Ok(status),
             }
             // Whoever runs it lives in this process, or nobody does and the row says so.
@@ -251,13 +251,6 @@ impl Engine {
                 return Ok(status.unwrap_or(Status::Running));
             }
         }
-    }
-
-    /// True where the job goes on only once somebody outside says something.
-    fn waits_for_someone(&self, space: &Space, job_id: &JobId) -> Result<bool> {
-        let state = journal::fold(&self.store, space, job_id)?;
-        let on = state.wait.as_ref().map(|wait| &wait.on);
-        Ok(matches!(on, Some(On::Signal { .. } | On::Approval { .. } | On::External { .. })))
     }
 
     /// Takes up one job where an earlier process left it.

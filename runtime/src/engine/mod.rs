@@ -6,6 +6,7 @@
 
 mod candidate;
 mod control;
+mod evidence;
 mod graphs;
 mod inspect;
 mod jobs;
@@ -19,7 +20,8 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
-pub use control::ApprovalView;
+pub use control::{ApprovalView, approval_row, call_row};
+pub use evidence::verify_evidence;
 pub use graphs::{GraphCheck, Task, TaskRequest, check_graph_file};
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};

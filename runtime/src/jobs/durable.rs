@@ -36,6 +36,8 @@ pub(super) struct Durable {
     pub(super) step_options: StepOptions,
     /// The guest undoes what it did: a request to cancel does not stop its calls.
     pub(super) compensating: bool,
+    /// The guest was told, by a call or a wait, that the job is to be cancelled.
+    pub(super) told_of_cancel: bool,
     pace: Option<Duration>,
     /// Changes when mail is left for the job.
     pub(super) mailbox: watch::Receiver<u64>,
@@ -53,7 +55,19 @@ impl Durable {
         mailbox: watch::Receiver<u64>,
     ) -> Self {
         let lease = shared.lost.subscribe();
-        Durable { log, cursor, shared, grants, step: None, step_options: StepOptions::default(), compensating: false, pace, mailbox, lease }
+        Durable {
+            log,
+            cursor,
+            shared,
+            grants,
+            step: None,
+            step_options: StepOptions::default(),
+            compensating: false,
+            told_of_cancel: false,
+            pace,
+            mailbox,
+            lease,
+        }
     }
 
     /// # Errors
@@ -111,7 +125,7 @@ impl Durable {
             return Err(self.stand().await);
         }
         let used_ms = now.saturating_sub(state.created_at_ms);
-        if let Some(most) = state.budget.wall_ms.filter(|most| used_ms >= *most) {
+        if let Some(most) = state.budget.wall_ms.filter(|most| state.cancel.is_none() && used_ms >= *most) {
             return Err(self.park(ParkReason::WallTime, format!("has taken {used_ms} ms of {most}")).await);
         }
         Ok(())

@@ -31,7 +31,7 @@ pub use shared::{Catalogue, Manner, Rules};
 
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, JobId, PlaybookId, Space};
-use crate::journal::{self, Body, CreateError, Head, Log, Options};
+use crate::journal::{self, Body, CreateError, Head, Log, On, Options, State, Status};
 use crate::json::Json;
 use crate::store::{IdempotencyKey, JobKey};
 use crate::tools::Grant;
@@ -144,7 +144,7 @@ impl Scheduler {
         }
     }
 
-    /// Waits until the job has ended or stands, at most for `time`. The row as it is then.
+    /// Waits until the job has ended, or stands until somebody says something, at most for `time`. The row as it is then.
     ///
     /// # Errors
     /// `job_not_found`, what the store says.
@@ -154,7 +154,12 @@ impl Scheduler {
         let deadline = tokio::time::Instant::now() + time.min(Duration::from_millis(limits::WAIT_MS_MAX));
         loop {
             let head = journal::head_of(&self.shared.store, space, job)?.ok_or_else(|| no_such_job(job))?;
-            if !matches!(head.status, journal::Status::Ready | journal::Status::Running) {
+            let moves_by_itself = match head.status {
+                Status::Ready | Status::Running => true,
+                Status::Waiting => !waits_for_someone(&journal::fold(&self.shared.store, space, job)?),
+                _ => false,
+            };
+            if !moves_by_itself {
                 return Ok(head);
             }
             if tokio::time::timeout_at(deadline, moves.changed()).await.is_err() {
@@ -162,6 +167,13 @@ impl Scheduler {
             }
         }
     }
+}
+
+/// True where a job goes on only once somebody outside says something; otherwise time or another job will.
+#[must_use]
+pub fn waits_for_someone(state: &State) -> bool {
+    let on = state.wait.as_ref().map(|wait| &wait.on);
+    matches!(on, Some(On::Signal { .. } | On::Approval { .. } | On::External { .. }))
 }
 
 /// Whether a component can undo what it did, and so is to be told of a request to cancel.

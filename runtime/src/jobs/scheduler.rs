@@ -3,9 +3,10 @@
 //!
 //! Several schedulers may share a store: none touches a job that a living worker holds ([`super::lease`]).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use super::drive::{Take, drive};
 use super::keeper;
@@ -24,13 +25,16 @@ use tracing::Instrument as _;
 #[derive(Clone)]
 pub struct Scheduler {
     pub(super) shared: Arc<Shared>,
+    /// All that runs; dropped with the last clone.
+    tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Scheduler {
     /// Over `store`; runs nothing yet.
     #[must_use]
     pub fn new(store: Store, sandbox: Sandbox, tools: Registry, rules: Rules, catalogue: Catalogue) -> Self {
-        Scheduler { shared: Arc::new(Shared::new(store, sandbox, tools, rules, catalogue)) }
+        let tasks = Arc::<Mutex<JoinSet<()>>>::default();
+        Scheduler { shared: Arc::new(Shared::new(store, sandbox, tools, rules, catalogue, Arc::downgrade(&tasks))), tasks }
     }
 
     /// What the operator granted to all jobs.
@@ -118,7 +122,7 @@ impl Scheduler {
     /// Lets every job come to the end of its step, and stops. Jobs that are not done go on at the next start.
     pub async fn shut_down(&self) {
         self.shared.stop();
-        let mut tasks = std::mem::take(&mut *self.shared.tasks.lock().expect("nobody panics while holding it"));
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().expect("nobody panics while holding it"));
         let all_done = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(limits::SHUTDOWN_TIME_MAX, all_done).await.is_err() {
             tracing::warn!(left = tasks.len(), "some jobs did not come to the end of a step in time; they go on at the next start");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -72,19 +72,29 @@ pub(super) struct Shared {
     stopping: AtomicBool,
     /// Wakes those that pause.
     pub stop: Notify,
+    /// Tells that a job was let go of.
+    pub let_go: Notify,
     /// Tells the keeper that something is due earlier than it knew.
     pub timers: Notify,
     /// Jobs that this process holds: running, waiting for a slot, or being written. The lock is held for look-ups and inserts only.
     held: Mutex<HashMap<JobId, watch::Sender<()>>>,
     /// How jobs that were begun here are to be run, whenever they go on.
     manners: Mutex<HashMap<JobId, Manner>>,
-    pub tasks: Mutex<JoinSet<()>>,
+    /// What runs for the scheduler; its own, so that dropping it ends them.
+    tasks: Weak<Mutex<JoinSet<()>>>,
     /// Registers the worker and starts the keeper, once.
     pub ready: tokio::sync::OnceCell<()>,
 }
 
 impl Shared {
-    pub(super) fn new(store: Store, sandbox: Sandbox, tools: Registry, rules: Rules, catalogue: Catalogue) -> Self {
+    pub(super) fn new(
+        store: Store,
+        sandbox: Sandbox,
+        tools: Registry,
+        rules: Rules,
+        catalogue: Catalogue,
+        tasks: Weak<Mutex<JoinSet<()>>>,
+    ) -> Self {
         Shared {
             slots: Slots::new(rules.running_max.clamp(1, limits::JOBS_RUNNING_MAX)),
             tool_gates: Gates::new(rules.tools.iter().map(|(tool, most)| (tool.to_string(), *most))),
@@ -98,10 +108,11 @@ impl Shared {
             lost: watch::channel(0).0,
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
+            let_go: Notify::new(),
             timers: Notify::new(),
             held: Mutex::default(),
             manners: Mutex::default(),
-            tasks: Mutex::default(),
+            tasks,
             ready: tokio::sync::OnceCell::new(),
         }
     }
@@ -151,7 +162,9 @@ impl Shared {
 
     /// Runs `work` in a task that ends with the scheduler.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.tasks.lock().expect("nobody panics while holding it");
+        // Without a scheduler nothing begins any more.
+        let Some(tasks) = self.tasks.upgrade() else { return };
+        let mut tasks = tasks.lock().expect("nobody panics while holding it");
         while let Some(ended) = tasks.try_join_next() {
             if let Err(e) = ended
                 && e.is_panic()
@@ -196,6 +209,7 @@ pub(super) struct Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.shared.held.lock().expect("nobody panics while holding it").remove(&self.job);
+        self.shared.let_go.notify_waiters();
     }
 }
 

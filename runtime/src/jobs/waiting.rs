@@ -12,6 +12,12 @@ use crate::{clock, limits};
 impl Durable {
     /// Waits for `on`, at most for so long.
     pub(super) async fn wait(&mut self, on: On, timeout_ms: Option<u64>) -> Result<Ended, Stop> {
+        let ended = self.ended(on, timeout_ms).await?;
+        self.told_of_cancel |= ended == Ended::Cancelled;
+        Ok(ended)
+    }
+
+    async fn ended(&mut self, on: On, timeout_ms: Option<u64>) -> Result<Ended, Stop> {
         match self.cursor.next_wait(self.step.as_deref(), &on) {
             NextWait::Answer(ended) => return Ok(ended),
             NextWait::Diverged(diverged) => return Err(stop_of(diverged)),

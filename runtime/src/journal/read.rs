@@ -50,6 +50,51 @@ pub fn fold(store: &Store, space: &Space, job_id: &JobId) -> Result<State> {
     whole(store, job_id).map(|journal| journal.state)
 }
 
+/// A journal as it lies on the disk, followed from its first entry to the end that the job's row has, and folded.
+#[derive(Debug, Clone)]
+pub struct Exact {
+    /// The stored bytes of each entry.
+    pub rows: Vec<Vec<u8>>,
+    /// What they say.
+    pub entries: Vec<Entry>,
+    /// What the job is after the last of them.
+    pub state: State,
+    /// The job's row, which agrees with them.
+    pub head: Head,
+}
+
+/// The job's journal as it was when its row was read; what is written meanwhile is not in it.
+///
+/// # Errors
+/// `job_not_found`; `data_corrupt` that names the entry where it is not what was written.
+pub fn exact(store: &Store, space: &Space, job_id: &JobId) -> Result<Exact> {
+    let head = head(store, space, job_id)?.ok_or_else(|| no_such_job(job_id))?;
+    let (mut rows, mut entries) = (Vec::new(), Vec::new());
+    let (mut tip, mut bytes) = (Tip::first(job_id), 0);
+    while tip.next_seq < head.next_seq {
+        let left = usize::try_from(head.next_seq - tip.next_seq).unwrap_or(usize::MAX);
+        let after = tip.next_seq.checked_sub(1).filter(|seq| *seq > 0).map(|seq| EntryKey { job_id: *job_id, seq });
+        let piece = store.scan(&EntryKey::of_job(job_id), after.as_ref(), left.min(limits::JOURNAL_READ_ROWS))?;
+        if piece.is_empty() {
+            break;
+        }
+        for (_, row) in piece {
+            entries.push(tip.follow(&row).map_err(|e| Error::from(e).at(format!("job {job_id}")))?);
+            bytes += row.len() as u64;
+            rows.push(row);
+        }
+    }
+    let state = State::fold(&entries).map_err(|e| illegal(job_id, &e))?;
+    let journal = Journal { entries, state, tip, bytes };
+    journal.agrees_with(&head).map_err(|e| e.at(format!("job {job_id}")))?;
+    let Journal { entries, state, .. } = journal;
+    Ok(Exact { rows, entries, state, head })
+}
+
+fn illegal(job_id: &JobId, e: &super::Illegal) -> Error {
+    Error::new(Code::DataCorrupt, format!("job {job_id}: {e}")).with_details(serde_json::json!({ "seq": e.seq }))
+}
+
 /// Which jobs a list has.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -162,11 +207,7 @@ pub(super) fn whole(store: &Store, job_id: &JobId) -> Result<Journal> {
             break;
         }
     }
-    let illegal = |e: super::Illegal| {
-        let details = serde_json::json!({ "seq": e.seq });
-        Error::new(Code::DataCorrupt, format!("job {job_id}: {e}")).with_details(details)
-    };
-    let state = State::fold(&entries).map_err(illegal)?;
+    let state = State::fold(&entries).map_err(|e| illegal(job_id, &e))?;
     Ok(Journal { entries, state, tip, bytes })
 }
 

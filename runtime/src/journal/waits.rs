@@ -84,6 +84,12 @@ impl On {
     }
 }
 
+/// The digest by which a person says that they saw what they decide on: of an approval's title and its request as a whole.
+#[must_use]
+pub fn shown(title: &str, request: &Json) -> Digest {
+    Digest::of_parts(&[b"reprise:approval", title.as_bytes(), request.as_str().as_bytes()])
+}
+
 /// A wait is over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

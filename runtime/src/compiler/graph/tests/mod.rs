@@ -1,5 +1,6 @@
 //! Graphs run in the sandbox against a world that is scripted by node, children included.
 
+mod broken;
 mod issues;
 mod kinds;
 mod random;
