@@ -29,6 +29,8 @@ mod jobs_are_watched;
 mod disk_full_and_read_only;
 mod tidy;
 mod support;
+mod graphs_become_jobs;
+mod goals_become_jobs;
 mod no_job_is_lost;
 mod the_sandbox_holds;
 mod the_counting_server_counts;

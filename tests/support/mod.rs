@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub mod chat;
 pub mod cli;
 pub mod counter;
 pub mod documented;

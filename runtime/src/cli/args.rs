@@ -146,7 +146,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "TEXT")]
     pub goal: Option<String>,
     /// What else the planner is to know: JSON, @FILE, or @- for standard input.
-    #[arg(long, value_name = "JSON", requires = "goal")]
+    #[arg(long, value_name = "JSON", requires = "goal", conflicts_with_all = ["playbook", "graph"])]
     pub context: Option<String>,
     /// What to run it with: JSON, @FILE, or @- for standard input.
     #[arg(long, value_name = "JSON", default_value = "{}")]

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::jobs::ExpectedInput;
 use super::{Engine, Inspection, inspect_file};
-use crate::blocking;
 use crate::compiler::emit;
 use crate::compiler::graph::Graph;
 use crate::compiler::plan::Plan;
@@ -23,6 +22,7 @@ use crate::json::Json;
 use crate::lifecycle::{Added, NewVersion, Origin, Version};
 use crate::planner::{self, Means, Offer, Planned, Wish};
 use crate::tools::{Access, Grant, Registry};
+use crate::{blocking, limits};
 
 /// What is to be done, where nobody has made a playbook of it yet.
 #[derive(Debug, Clone)]
@@ -150,6 +150,12 @@ impl Engine {
         let Some(settings) = &self.config.planner else {
             return Err(Error::invalid("/goal", "no planner is configured here; an operator adds [planner] to reprise.toml"));
         };
+        if !(1..=limits::TEXT_CHARS_MAX).contains(&wish.goal.trim().chars().count()) {
+            return Err(Error::invalid("/goal", format!("the goal must have 1 to {} characters", limits::TEXT_CHARS_MAX)));
+        }
+        if wish.context.as_str().len() > limits::JSON_BYTES_MAX {
+            return Err(Error::new(Code::TooLarge, format!("the context has more than {} bytes", limits::JSON_BYTES_MAX)));
+        }
         let _place = self.planners.acquire().await.expect("it is never closed");
         let means = self.means(own);
         planner::plan(wish, &means, settings, &|graph, input| self.fits(graph, input)).await
