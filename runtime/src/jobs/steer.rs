@@ -18,7 +18,8 @@ use crate::contract::{Effect, ErrorKind, ToolError};
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
 use crate::journal::{
-    self, Answer, Body, CancelRequested, Cancelled, Cause, Continued, Decision, Entry, Failure, Log, Mail, On, Resolved, State, Status, Wake, Woken,
+    self, Answer, Body, CancelRequested, Cancelled, Cause, Continued, Decision, Entry, Failure, Log, Mail, On, Resolved, State, Status,
+    Wake, Woken,
 };
 use crate::store::{Batch, CommitError, JobKey};
 use crate::{clock, limits};

@@ -126,7 +126,22 @@ impl Log {
         }
         let (store, space) = (store.clone(), space.clone());
         let (pending, beside) = (Vec::new(), Batch::new());
-        Ok(Log { store, space, job_id, state, tip, head, head_bytes, rows, worker, pending, pending_bytes: 0, beside, struck: Vec::new(), hold: Hold::Held })
+        Ok(Log {
+            store,
+            space,
+            job_id,
+            state,
+            tip,
+            head,
+            head_bytes,
+            rows,
+            worker,
+            pending,
+            pending_bytes: 0,
+            beside,
+            struck: Vec::new(),
+            hold: Hold::Held,
+        })
     }
 
     /// Takes up a job where it was left: fences off whoever held it, then reads and verifies its journal.
@@ -148,8 +163,22 @@ impl Log {
         let (store, space) = (store.clone(), space.clone());
         let rows = index::rows(&state, &space, job_id);
         let (pending, beside) = (Vec::new(), Batch::new());
-        let log =
-            Log { store, space, job_id, state, tip, head, head_bytes, rows, worker, pending, pending_bytes: 0, beside, struck: Vec::new(), hold: Hold::Held };
+        let log = Log {
+            store,
+            space,
+            job_id,
+            state,
+            tip,
+            head,
+            head_bytes,
+            rows,
+            worker,
+            pending,
+            pending_bytes: 0,
+            beside,
+            struck: Vec::new(),
+            hold: Hold::Held,
+        };
         Ok((log, entries))
     }
 
