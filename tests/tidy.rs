@@ -16,7 +16,7 @@ const NAMED_ONLY_IN: &[(&[&str], &[&str])] = &[
     (&["wasm_encoder::", "wit_component::", "wit_parser::"], &["compiler"]),
     (&["axum::", "tower::", "tower_http::"], &["http"]),
     (&["reqwest::"], &["tools", "cli"]),
-    (&["rustls::"], &["tools"]),
+    (&["rustls::"], &["tools", "cli"]),
     (&["clap::", "comfy_table::", "indicatif::", "tracing_subscriber::", "opentelemetry::", "opentelemetry_otlp::"], &["cli"]),
     (&["prometheus_client::"], &["metrics.rs"]),
     (&["tokio::spawn(", "task::spawn(", "JoinSet"], &["jobs", "http"]),

@@ -1,15 +1,16 @@
-//! `reprise jobs list|show|journal|resume`.
+//! `reprise jobs list|show|journal`.
 
 use serde_json::json;
 
-use super::args::{Global, JobArg, JobJournal, JobResume, JobsList};
-use super::interrupt::Interrupt;
+use super::args::Global;
+use super::exit;
 use super::output::{Output, table};
-use super::{exit, run};
+use super::standing::in_words;
+use super::steer::{Door, open};
+use super::steering::{JobJournal, JobShow, JobsList};
 use crate::clock::rfc3339;
 use crate::error::{Error, Result};
 use crate::ids::JobId;
-use crate::jobs::Manner;
 use crate::journal::{Entry, Filter, Status, view};
 use crate::limits;
 
@@ -48,9 +49,12 @@ fn unknown_status(text: &str) -> Error {
     Error::invalid("--status", format!("{text:?} is no status; one of {known}"))
 }
 
-pub(super) async fn show(global: &Global, args: JobArg, output: &Output) -> Result<u8> {
-    let job = global.existing().await?.job(&global.space()?, &args.job).await?;
-    output.show(|| job.to_json(), || run::in_words(&job));
+pub(super) async fn show(global: &Global, args: JobShow, output: &Output) -> Result<u8> {
+    let job = match open(global, &args.at).await? {
+        Door::There(server) => server.get(&format!("/v1/jobs/{}", args.job.job), &[]).await?,
+        Door::Here(engine) => engine.job(&global.space()?, &args.job.job).await?.to_json(),
+    };
+    output.show(|| job.clone(), || in_words(&job, args.at.url.as_deref()));
     Ok(exit::OK)
 }
 
@@ -86,13 +90,4 @@ fn one_row(text: &str) -> String {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     }
-}
-
-pub(super) async fn resume(global: &Global, args: JobResume, output: &Output) -> Result<u8> {
-    let engine = global.existing().await?;
-    let space = global.space()?;
-    let job = args.job.job;
-    let interrupt = Interrupt::listen()?;
-    engine.resume_job(&space, &job, Manner { pace: None, watched: true }).await?;
-    run::to_its_end(&engine, &space, job, args.follow, interrupt, output).await
 }

@@ -1,29 +1,27 @@
 //! `reprise run PLAYBOOK --input JSON --grant fs:...`.
 
-use std::io::Read as _;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::args::{Global, Run, playbook_and_version};
+use super::args::{Global, Run, json_of, playbook_and_version};
 use super::exit;
 use super::interrupt::Interrupt;
 use super::output::{Output, printable};
-use crate::engine::{Engine, JobRequest, JobView};
-use crate::error::{Code, Error, Result};
+use super::standing::in_words;
+use crate::engine::{Engine, JobRequest};
+use crate::error::{Error, Result};
 use crate::ids::{JobId, Space};
 use crate::jobs::Manner;
-use crate::journal::{Entry, Options, Status, view};
-use crate::json::Json;
-use crate::limits;
+use crate::journal::{Entry, Status, view};
 
 pub(super) async fn run(global: &Global, args: Run, output: &Output) -> Result<u8> {
     let (playbook_id, version) = playbook_and_version(&args.playbook)?;
-    let input = input(&args.input)?;
+    let input = json_of("--input", &args.input)?;
+    let options = args.options.read()?;
     let space = global.space()?;
     let engine = global.existing().await?;
-    let request =
-        JobRequest { playbook_id, version, input, idempotency_key: args.idempotency_key, grants: args.grants, options: Options::default() };
+    let request = JobRequest { playbook_id, version, input, idempotency_key: args.idempotency_key, grants: args.grants, options };
     let manner = Manner { pace: args.pace.map(Duration::from_millis), watched: true };
     let missing = missing_grants(&engine, &space, &request).await?;
     let interrupt = Interrupt::listen()?;
@@ -50,21 +48,6 @@ async fn missing_grants(engine: &Engine, space: &Space, request: &JobRequest) ->
     Ok(needed.into_keys().filter(|name| !has(name)).collect())
 }
 
-/// JSON, `@FILE`, or `@-`.
-fn input(text: &str) -> Result<Json> {
-    let unreadable = |e| Error::new(Code::FileNotFound, format!("--input {text}: {e}"));
-    let bytes = match text.strip_prefix('@') {
-        None => text.as_bytes().to_vec(),
-        Some("-") => {
-            let mut bytes = Vec::new();
-            std::io::stdin().lock().take(limits::JSON_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-            bytes
-        }
-        Some(path) => std::fs::read(path).map_err(unreadable)?,
-    };
-    Json::parse(&bytes).map_err(|e| e.at("--input"))
-}
-
 /// Stays with a job until it has ended or stands, or the user interrupts; reports what became of it.
 pub(super) async fn to_its_end(
     engine: &Engine,
@@ -86,7 +69,7 @@ pub(super) async fn to_its_end(
         () = interrupt.asked() => engine.shut_down().await,
     }
     let job = engine.job(space, &job).await.map_err(|e| out_of_sight(&job, e))?;
-    output.show(|| job.to_json(), || in_words(&job));
+    output.show(|| job.to_json(), || in_words(&job.to_json(), None));
     Ok(match job.state.status() {
         Status::Completed => exit::OK,
         Status::Failed | Status::Cancelled => exit::JOB_FAILED,
@@ -98,27 +81,4 @@ pub(super) async fn to_its_end(
 fn out_of_sight(job: &JobId, e: Error) -> Error {
     let then = format!("job {job} is not done; once this is mended, go on with: reprise jobs resume {job}");
     Error { message: format!("{}; {then}", e.message), ..e }.with_details(json!({"job_id": job}))
-}
-
-/// A job in a few lines.
-pub(super) fn in_words(job: &JobView) -> String {
-    let (id, state) = (job.job_id, &job.state);
-    let more = match state.status() {
-        Status::Completed => {
-            let value = job.output.as_ref().map(Json::as_str).unwrap_or_default();
-            format!("output: {}", printable(value))
-        }
-        Status::Failed => {
-            let failure = state.failure.as_ref();
-            let at = failure.and_then(|f| f.step.as_ref()).map(|step| format!(" at step {step}")).unwrap_or_default();
-            format!("failed{at}: {}", failure.map(|f| printable(&f.message)).unwrap_or_default())
-        }
-        Status::Uncertain => {
-            let reason = state.uncertain.as_ref().map(|u| u.reason.clone()).unwrap_or_default();
-            format!("uncertain: {reason}\nLook whether it happened. Settling an uncertain call is not part of this version.")
-        }
-        _ => format!("not done; go on with: reprise jobs resume {id}"),
-    };
-    let calls = super::output::count(state.calls.len(), "tool call");
-    format!("Job {id} of {} version {}: {}, {calls}\n{more}", state.playbook_id, state.version, state.status().as_str())
 }

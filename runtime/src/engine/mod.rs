@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
-pub use control::{ApprovalView, approval_row, call_row};
+pub use control::{ApprovalView, approval_row, call_cursor, call_row, cursor_of};
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
