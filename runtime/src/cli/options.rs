@@ -13,8 +13,8 @@ use crate::journal::{Budget, Options};
 #[derive(Args)]
 pub(super) struct JobOptions {
     /// All options at once, as HTTP takes them: JSON, @FILE, or @- for standard input. A flag of its own wins.
-    #[arg(long = "options", value_name = "JSON")]
-    json: Option<String>,
+    #[arg(long, value_name = "JSON")]
+    options: Option<String>,
     /// How often a tool call is tried in all where its error may pass.
     #[arg(long, value_name = "N")]
     tries: Option<u32>,
@@ -59,7 +59,7 @@ pub(super) struct BudgetFlags {
 
 impl JobOptions {
     pub(super) fn read(&self) -> Result<Options> {
-        let mut options = match &self.json {
+        let mut options = match &self.options {
             Some(text) => json_of("--options", text)?.value(),
             None => json!({}),
         };
