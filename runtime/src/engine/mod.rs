@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
-pub use control::{ApprovalView, approval_row, call_row};
+pub use control::{ApprovalView, approval_row, call_cursor, call_row, cursor_of};
 pub use evidence::verify_evidence;
 pub use graphs::{GraphCheck, Task, TaskRequest, check_graph_file};
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
