@@ -16,6 +16,7 @@ mod record;
 mod run;
 mod serve;
 mod show;
+mod test;
 mod upload;
 mod watch;
 
@@ -73,6 +74,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Upload(args) => upload::upload(&global, args, output).await,
         Command::Inspect(args) => inspect::inspect(&global, args, output).await,
         Command::Run(args) => run::run(&global, args, output).await,
+        Command::Test(args) => test::test(&global, args, output).await,
         Command::Jobs(JobsCommand::List(args)) => jobs::list(&global, args, output).await,
         Command::Jobs(JobsCommand::Show(args)) => jobs::show(&global, args, output).await,
         Command::Jobs(JobsCommand::Journal(args)) => jobs::journal(&global, args, output).await,

@@ -51,7 +51,7 @@ async fn missing_grants(engine: &Engine, space: &Space, request: &JobRequest) ->
 }
 
 /// JSON, `@FILE`, or `@-`.
-fn input(text: &str) -> Result<Json> {
+pub(super) fn input(text: &str) -> Result<Json> {
     let unreadable = |e| Error::new(Code::FileNotFound, format!("--input {text}: {e}"));
     let bytes = match text.strip_prefix('@') {
         None => text.as_bytes().to_vec(),
