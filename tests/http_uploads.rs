@@ -214,11 +214,11 @@ fn what_is_no_playbook_is_refused_with_its_reason() {
 fn an_import_that_nothing_can_satisfy_is_listed_with_all_others() {
     let server = Server::start();
     let with = |imports: &str| component(&LISTER.replacen("(component", &format!("(component {imports}"), 1));
-    let wait = r#"(import "reprise:playbook/flow@0.1.0" (instance (export "sleep" (func (param "milliseconds" u64)))))"#;
+    let wait = r#"(import "reprise:playbook/flow@0.1.0" (instance (export "nap" (func (param "milliseconds" u64)))))"#;
     let several = r#"(import "wasi:cli/environment@0.2.0" (instance)) (import "acme:own/thing" (instance)) (import "loose" (func))"#;
     let cases: Vec<(Vec<u8>, &[&str], &str)> = vec![
         (changed("tool:fs/list", "tool:net/fly"), &["tool:net/fly"], "no tool net/fly here"),
-        (with(wait), &["reprise:playbook/flow@0.1.0#sleep"], "durable waits"),
+        (with(wait), &["reprise:playbook/flow@0.1.0#nap"], "flow has no such function"),
         (with(several), &["wasi:cli/environment@0.2.0", "acme:own/thing", "loose"], "no WASI"),
         (with(r#"(import "tool:fs/read" (instance (export "peek" (func))))"#), &["tool:fs/read"], "one function, call"),
         (

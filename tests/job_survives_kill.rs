@@ -126,30 +126,24 @@ fn inside_an_idempotent_call_it_repeats_the_call_under_the_same_key() {
 }
 
 #[test]
-fn inside_a_call_that_must_not_be_repeated_it_stands_as_uncertain_and_calls_nothing() {
+fn inside_a_call_that_must_not_be_repeated_the_tool_is_asked_what_became_of_it() {
     let place = Place::new();
     place.playbook("every-tool", EVERY_TOOL);
+    let expected = undisturbed(&place);
     let job = killed_inside(&place, 4, "log.txt");
-    let before = (place.tree("work"), place.journal(&job));
-    assert_eq!((&before.1.last().unwrap()["tool"], &before.1.last().unwrap()["effect"]), (&json!("fs/replace"), &json!("once")));
+    let before = place.journal(&job);
+    assert_eq!((&before.last().unwrap()["tool"], &before.last().unwrap()["effect"]), (&json!("fs/replace"), &json!("once")));
 
-    let stands = place.json(7, &["jobs", "resume", &job]);
-    assert_eq!((&stands["status"], &stands["uncertain"]["call"]), (&json!("uncertain"), &json!(4)));
-    assert_eq!(stands["uncertain"]["tool"], "fs/replace");
-    assert_eq!(stands["uncertain"]["key"], before.1.last().unwrap()["key"]);
-    assert_eq!(place.tree("work"), before.0, "nothing was done");
-    let words = place.ok(&["jobs", "show", &job]);
-    assert!(words.contains("uncertain") && words.contains("may or may not have taken effect"), "{words}");
+    let done = place.json(0, &["jobs", "resume", &job]);
+    assert_eq!(done["status"], "completed");
+    assert_eq!(place.tree("work"), expected, "it was made once");
     let journal = place.journal(&job);
     assert_chained(&journal);
-    let kinds: Vec<&Value> = journal[before.1.len()..].iter().map(|entry| &entry["kind"]).collect();
-    assert_eq!(kinds, ["resumed", "uncertain"]);
-
-    assert_eq!(place.run(&["jobs", "resume", &job]).code, 4, "it is not taken up again");
-    let server = Served::start(&place, &[]);
-    assert_eq!(server.get(&format!("/v1/jobs/{job}")).1["status"], "uncertain");
-    drop(server);
-    assert_eq!((place.tree("work"), place.journal(&job)), (before.0, journal), "a server leaves it as it stands");
+    let told: Vec<(&Value, &Value)> = journal[before.len()..].iter().map(|entry| (&entry["kind"], &entry["decision"])).take(4).collect();
+    let none = Value::Null;
+    let expected = [("resumed", &none), ("uncertain", &none), ("resolved", &json!("retry")), ("called", &none)];
+    assert_eq!(told, expected.map(|(kind, decision)| (json!(kind), decision)).iter().map(|(k, d)| (k, *d)).collect::<Vec<_>>());
+    assert_eq!(journal[before.len() + 3]["key"], before.last().unwrap()["key"], "under the same name");
 }
 
 const APPEND: &str = r#"{"run": {"run_id": "append", "goal": "leave a mark", "inputs": {"file": "recorded-file", "mark": "recorded-mark"}}}

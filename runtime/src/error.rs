@@ -157,6 +157,8 @@ codes! {
     NotCompilable = "not_compilable", Unprocessable;
     /// The evidence is not what was made, or was not signed by the key that was named; the message says at which place.
     EvidenceBroken = "evidence_broken", Unprocessable;
+    /// The planner made no graph that could be run, or said that it cannot; `issues` lists what is wrong with its last one. Nothing was started.
+    PlannerFailed = "planner_failed", Unprocessable;
     /// Larger than a limit; the message names the limit.
     TooLarge = "too_large", TooLarge;
     /// Part of the design, but not of this version.
@@ -177,6 +179,8 @@ codes! {
     CannotListen = "cannot_listen", Unavailable;
     /// The server that `--url` names does not answer.
     ServerUnreachable = "server_unreachable", Unavailable;
+    /// The planner's endpoint does not answer, refuses, or answers with something else than a completion. Nothing was started.
+    PlannerUnavailable = "planner_unavailable", Unavailable;
     /// The server is shutting down.
     ShuttingDown = "shutting_down", Unavailable;
     /// Stored data does not read back as it was written.

@@ -61,6 +61,11 @@ impl<'a> Fields<'a> {
         self.issues.push(Issue { path: format!("{}/{name}", self.at), message });
     }
 
+    /// Notes what someone else found wrong with what stands in a field.
+    pub(crate) fn issues(&mut self, found: Vec<Issue>) {
+        self.issues.extend(found);
+    }
+
     /// 1 to `chars_max` characters.
     pub(crate) fn text(&mut self, name: &'static str, chars_max: usize) -> Option<String> {
         let value = self.get(name)?;

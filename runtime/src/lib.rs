@@ -9,6 +9,7 @@ pub mod engine;
 pub mod lifecycle;
 pub mod jobs;
 pub mod evidence;
+pub mod planner;
 pub mod compiler;
 pub mod config;
 pub mod tools;

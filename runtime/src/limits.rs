@@ -227,6 +227,8 @@ pub const FRUITLESS_ATTEMPTS_MAX: u32 = 10;
 pub const PAUSE_HELD_MAX: Duration = Duration::from_secs(1);
 /// Time for which a claim of an external call holds where its claimer says nothing else, and the longest it may ask for.
 pub const CLAIM_TIME_DEFAULT: Duration = Duration::from_secs(60);
+/// Tools that one claim may name: each is looked for in turn.
+pub const CLAIM_TOOLS_MAX: usize = 100;
 /// See [`CLAIM_TIME_DEFAULT`]. Whoever needs longer extends it, and shows that way that it lives.
 pub const CLAIM_TIME_MAX: Duration = Duration::from_secs(3_600);
 
@@ -263,6 +265,16 @@ pub const LEASE_MS_MAX: u64 = 600_000;
 pub const PLANNER_TIMEOUT_MS_DEFAULT: u64 = 60_000;
 /// The longest such time; beyond it, nobody waits for a plan.
 pub const PLANNER_TIMEOUT_MS_MAX: u64 = 600_000;
+/// Bytes of an endpoint's answer that are read: a graph of the largest size, escaped, and what stands around it.
+pub const PLANNER_ANSWER_BYTES_MAX: usize = 2 * JSON_BYTES_MAX + 64 * 1024;
+/// Answers that are asked for until one holds a graph that can be run: the first, and one that mends what was wrong with it.
+pub const PLANNER_ROUNDS_MAX: u32 = 2;
+/// Goals that are planned at the same time; the rest wait. Endpoints count requests, and each may hold megabytes.
+pub const PLANNERS_MAX: usize = 8;
+/// Characters of what an endpoint says of its refusal that are passed on.
+pub const PLANNER_REASON_CHARS_MAX: usize = 300;
+/// Time for planning within a request over HTTP, which must be read ([`HTTP_REQUEST_TIME_MAX`]) and answered within [`HTTP_SILENCE_MAX`].
+pub const PLANNING_WITHIN_REQUEST_MAX: Duration = Duration::from_secs(50);
 
 /// Bytes of a URL that the `http` tools take; servers refuse longer ones.
 pub const HTTP_URL_BYTES_MAX: usize = 8 * 1024;

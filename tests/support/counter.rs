@@ -325,7 +325,7 @@ fn hold(shared: &Arc<Shared>, gate: usize, stream: &TcpStream) -> std::io::Resul
 }
 
 /// None where the client closed its side before a whole request.
-fn read(stream: &TcpStream) -> std::io::Result<Option<Seen>> {
+pub(super) fn read(stream: &TcpStream) -> std::io::Result<Option<Seen>> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
@@ -349,7 +349,7 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<Seen>> {
     Ok(Some(Seen { method, path, query, key, headers, body: String::from_utf8_lossy(&body).into_owned() }))
 }
 
-fn write(stream: &mut TcpStream, status: u16, kind: &str, headers: &[(String, String)], body: &[u8]) -> std::io::Result<()> {
+pub(super) fn write(stream: &mut TcpStream, status: u16, kind: &str, headers: &[(String, String)], body: &[u8]) -> std::io::Result<()> {
     let kind = if kind.is_empty() { String::new() } else { format!("content-type: {kind}\r\n") };
     let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let head = format!("HTTP/1.1 {status} Told\r\n{kind}content-length: {}\r\nconnection: close\r\n{more}\r\n", body.len());

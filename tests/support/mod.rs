@@ -1,7 +1,9 @@
 //! What several tests need.
 
+pub mod chat;
 pub mod cli;
 pub mod counter;
 pub mod documented;
+pub mod graphs;
 pub mod page;
 pub mod server;

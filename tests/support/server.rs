@@ -52,7 +52,15 @@ impl Server {
 
     /// On an empty data directory; `grants` as on the command line.
     pub fn granting(grants: &[String]) -> Server {
+        Server::configured(grants, "")
+    }
+
+    /// The same with this configuration.
+    pub fn configured(grants: &[String], config: &str) -> Server {
         let data = tempfile::tempdir().unwrap();
+        if !config.is_empty() {
+            std::fs::write(data.path().join("reprise.toml"), config).unwrap();
+        }
         let (address, running) = run(data.path(), grants);
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
         Server { address, data, agent: config.into(), running: Some(running) }

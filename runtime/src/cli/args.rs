@@ -56,13 +56,18 @@ pub(super) enum Command {
     Upload(Upload),
     /// Show in plain words what a component may reach and what it does, without running it.
     Inspect(Inspect),
-    /// Run a playbook as a durable job, here, to its end.
+    /// Task graphs: check.
+    #[command(subcommand)]
+    Graph(GraphCommand),
+    /// Run a playbook, a task graph or a goal as a durable job, here, to its end.
     Run(Run),
     /// Try a playbook on copies of the directories that it may see, and kill it at every moment if you like.
     Test(Test),
-    /// Jobs: list, show, journal, watch, resume.
+    /// Jobs: list, show, journal, watch, resume, evidence, replay, fork, why.
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Check an evidence bundle: needs no data directory and no network.
+    Verify(Verify),
     /// Recorded runs: list, show.
     #[command(subcommand)]
     Runs(RunsCommand),
@@ -138,8 +143,17 @@ pub(super) struct Inspect {
 #[derive(Args)]
 pub(super) struct Run {
     /// The playbook's id, with or without @VERSION.
-    #[arg(value_name = "PLAYBOOK[@VERSION]")]
-    pub playbook: String,
+    #[arg(value_name = "PLAYBOOK[@VERSION]", required_unless_present_any = ["graph", "goal"], conflicts_with_all = ["graph", "goal"])]
+    pub playbook: Option<String>,
+    /// Run this task graph in the place of a playbook, see docs/GRAPHS.md.
+    #[arg(long, value_name = "FILE.json", conflicts_with = "goal")]
+    pub graph: Option<PathBuf>,
+    /// Have the configured planner make a task graph of this goal, and run it.
+    #[arg(long, value_name = "TEXT")]
+    pub goal: Option<String>,
+    /// What else the planner is to know: JSON, @FILE, or @- for standard input.
+    #[arg(long, value_name = "JSON", requires = "goal", conflicts_with_all = ["playbook", "graph"])]
+    pub context: Option<String>,
     /// What to run it with: JSON, @FILE, or @- for standard input.
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub input: String,
@@ -184,17 +198,90 @@ pub(super) struct Test {
 }
 
 #[derive(Subcommand)]
+pub(super) enum GraphCommand {
+    /// Show in plain words what a task graph may reach and what it does, without running it; or all that is wrong with it.
+    Check(GraphCheck),
+}
+
+#[derive(Args)]
+pub(super) struct GraphCheck {
+    /// The graph, see docs/GRAPHS.md; `-` reads standard input.
+    #[arg(value_name = "FILE.json")]
+    pub file: PathBuf,
+}
+
+#[derive(Subcommand)]
 pub(super) enum JobsCommand {
     /// Jobs, newest first.
     List(JobsList),
     /// What became of a job.
-    Show(JobArg),
+    Show(JobShow),
     /// Every entry of a job's journal.
     Journal(JobJournal),
     /// A job's journal as it grows, until the job has ended.
     Watch(JobWatch),
     /// Take up a job where an earlier process left it, and run it to its end here.
     Resume(JobResume),
+    /// A job's past as one file that anyone can check with `reprise verify`.
+    Evidence(JobEvidence),
+    /// Run the guest once more, answered from its journal alone, and say where it differs. Calls no tool.
+    Replay(JobArg),
+    /// What if: replay with one answer exchanged, and say what would have come of it. Does nothing.
+    Fork(JobFork),
+    /// Who had an entry done, at which step, on which input, with whose approval.
+    Why(JobWhy),
+}
+
+#[derive(Args)]
+pub(super) struct JobShow {
+    #[command(flatten)]
+    pub job: JobArg,
+    /// As it was once this entry was written.
+    #[arg(long, value_name = "SEQ")]
+    pub at: Option<u64>,
+}
+
+#[derive(Args)]
+pub(super) struct JobEvidence {
+    #[command(flatten)]
+    pub job: JobArg,
+    /// Where to write it [default: standard output].
+    #[arg(long, value_name = "FILE.json")]
+    pub out: Option<PathBuf>,
+    /// Sign it with the Ed25519 key in this file: 64 hex digits.
+    #[arg(long, value_name = "FILE")]
+    pub signing_key: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct JobFork {
+    #[command(flatten)]
+    pub job: JobArg,
+    /// The entry whose answer is exchanged: returned, recorded or woken.
+    #[arg(long, value_name = "SEQ")]
+    pub at: u64,
+    /// What it says instead: {"output": VALUE}, {"error": {...}}, a number, {"approved": VALUE}, "expired", ...
+    #[arg(long, value_name = "JSON")]
+    pub answer: String,
+}
+
+#[derive(Args)]
+pub(super) struct JobWhy {
+    #[command(flatten)]
+    pub job: JobArg,
+    /// The entry's number, as `reprise jobs journal` shows it.
+    #[arg(value_name = "SEQ")]
+    pub seq: u64,
+}
+
+#[derive(Args)]
+pub(super) struct Verify {
+    /// The bundle, as `reprise jobs evidence` wrote it.
+    #[arg(value_name = "BUNDLE.json")]
+    pub file: PathBuf,
+    /// It must be signed by this Ed25519 key: 64 hex digits.
+    #[arg(long, value_name = "HEX")]
+    pub public_key: Option<String>,
 }
 
 #[derive(Args)]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::args::{Global, JobArg, JobJournal, JobResume, JobsList};
+use super::args::{Global, JobJournal, JobResume, JobShow, JobsList};
 use super::interrupt::Interrupt;
 use super::output::{Output, table};
 use super::{exit, run};
@@ -48,8 +48,12 @@ fn unknown_status(text: &str) -> Error {
     Error::invalid("--status", format!("{text:?} is no status; one of {known}"))
 }
 
-pub(super) async fn show(global: &Global, args: JobArg, output: &Output) -> Result<u8> {
-    let job = global.existing().await?.job(&global.space()?, &args.job).await?;
+pub(super) async fn show(global: &Global, args: JobShow, output: &Output) -> Result<u8> {
+    let (engine, space, job) = (global.existing().await?, global.space()?, args.job.job);
+    let job = match args.at {
+        None => engine.job(&space, &job).await?,
+        Some(seq) => engine.state_at(&space, &job, seq).await?,
+    };
     output.show(|| job.to_json(), || run::in_words(&job));
     Ok(exit::OK)
 }

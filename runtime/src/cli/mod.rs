@@ -5,7 +5,9 @@
 mod args;
 mod compile;
 mod demo;
+mod evidence;
 mod exit;
+mod graph;
 mod inspect;
 mod interrupt;
 mod jobs;
@@ -25,13 +27,15 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Arguments, Command, JobsCommand, PlaybooksCommand, RunsCommand, ToolsCommand};
+use args::{Arguments, Command, GraphCommand, JobsCommand, PlaybooksCommand, RunsCommand, ToolsCommand};
 use output::Output;
 
 use crate::error::{Code, Error, Result};
 
 /// Parses the arguments, does what they say, and reports. The whole program.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    // Whoever speaks HTTP from here on finds its cryptography; a second call changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments: Vec<OsString> = arguments.collect();
     let in_json = arguments.iter().any(|argument| argument == "--json");
     let arguments = match Arguments::try_parse_from(arguments) {
@@ -73,6 +77,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Compile(args) => compile::compile(&global, args, output).await,
         Command::Upload(args) => upload::upload(&global, args, output).await,
         Command::Inspect(args) => inspect::inspect(&global, args, output).await,
+        Command::Graph(GraphCommand::Check(args)) => graph::check(args, output).await,
         Command::Run(args) => run::run(&global, args, output).await,
         Command::Test(args) => test::test(&global, args, output).await,
         Command::Jobs(JobsCommand::List(args)) => jobs::list(&global, args, output).await,
@@ -80,6 +85,11 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Jobs(JobsCommand::Journal(args)) => jobs::journal(&global, args, output).await,
         Command::Jobs(JobsCommand::Watch(args)) => watch::watch(&global, args, output).await,
         Command::Jobs(JobsCommand::Resume(args)) => jobs::resume(&global, args, output).await,
+        Command::Jobs(JobsCommand::Evidence(args)) => evidence::export(&global, args, output).await,
+        Command::Jobs(JobsCommand::Replay(args)) => evidence::replay(&global, args, output).await,
+        Command::Jobs(JobsCommand::Fork(args)) => evidence::fork(&global, args, output).await,
+        Command::Jobs(JobsCommand::Why(args)) => evidence::why(&global, args, output).await,
+        Command::Verify(args) => evidence::verify(args, output).await,
         Command::Runs(RunsCommand::List(args)) => lists::runs(&global, args, output).await,
         Command::Runs(RunsCommand::Show(args)) => lists::run(&global, args, output).await,
         Command::Playbooks(PlaybooksCommand::List(args)) => lists::playbooks(&global, args, output).await,

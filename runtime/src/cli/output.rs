@@ -34,6 +34,11 @@ impl Output {
         if self.json { self.line(&json().to_string()) } else { self.line(text().trim_end()) }
     }
 
+    /// A document that is to be kept as it is, byte for byte, whoever asked for it.
+    pub(super) fn exactly(&self, text: &str) {
+        self.line(text);
+    }
+
     /// Text for people only.
     pub(super) fn say(&self, text: impl AsRef<str>) {
         if !self.json {

@@ -1,4 +1,4 @@
-//! `reprise run PLAYBOOK --input JSON --grant fs:...`.
+//! `reprise run PLAYBOOK|--graph FILE|--goal TEXT --input JSON --grant fs:...`.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -6,28 +6,24 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::args::{Global, Run, playbook_and_version};
-use super::exit;
 use super::interrupt::Interrupt;
 use super::output::{Output, printable};
-use crate::engine::{Engine, JobRequest, JobView};
+use super::{exit, graph};
+use crate::engine::{Engine, JobRequest, JobView, Task, TaskRequest};
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
 use crate::jobs::Manner;
 use crate::journal::{Entry, Options, Status, view};
 use crate::json::Json;
 use crate::limits;
+use crate::tools::Grant;
 
 pub(super) async fn run(global: &Global, args: Run, output: &Output) -> Result<u8> {
-    let (playbook_id, version) = playbook_and_version(&args.playbook)?;
-    let input = input(&args.input)?;
     let space = global.space()?;
-    let engine = global.existing().await?;
-    let request =
-        JobRequest { playbook_id, version, input, idempotency_key: args.idempotency_key, grants: args.grants, options: Options::default() };
     let manner = Manner { pace: args.pace.map(Duration::from_millis), watched: true };
-    let missing = missing_grants(&engine, &space, &request).await?;
     let interrupt = Interrupt::listen()?;
-    let job = engine.start_job(&space, request, manner).await?;
+    let (engine, job) = started(global, &space, &args, manner).await?;
+    let missing = missing_grants(&engine, &space, &job, &args.grants).await?;
     if !missing.is_empty() {
         let names = missing.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", ");
         output.aside(
@@ -41,18 +37,42 @@ pub(super) async fn run(global: &Global, args: Run, output: &Output) -> Result<u
     to_its_end(&engine, &space, job, args.follow, interrupt, output).await
 }
 
-/// A plan names the grants that its paths begin with; better to hear of a missing one before the first call than at
-/// the step that needs it. A word and not a refusal: not every step need be reached.
-async fn missing_grants(engine: &Engine, space: &Space, request: &JobRequest) -> Result<Vec<String>> {
-    let version = engine.playbook(space, &request.playbook_id, request.version)?;
-    let needed = engine.inspect(engine.component(version.component).await?).await?.grants_needed;
-    let has = |name: &str| engine.grants().iter().chain(&request.grants).any(|grant| grant.name().as_str() == name);
+/// Starts the job: of a playbook, which must be there, or of a task.
+async fn started(global: &Global, space: &Space, args: &Run, manner: Manner) -> Result<(Engine, JobId)> {
+    let input = input("--input", &args.input)?;
+    let (idempotency_key, grants, options) = (args.idempotency_key.clone(), args.grants.clone(), Options::default());
+    let task = match (&args.playbook, &args.graph, &args.goal) {
+        (Some(playbook), ..) => {
+            let (playbook_id, version) = playbook_and_version(playbook)?;
+            let engine = global.existing().await?;
+            let request = JobRequest { playbook_id, version, input, idempotency_key, grants, options };
+            let job = engine.start_job(space, request, manner).await?;
+            return Ok((engine, job));
+        }
+        (None, Some(file), _) => Task::Graph(Box::new(graph::read(file).await?)),
+        (None, None, goal) => {
+            let context = args.context.as_deref().map(|text| self::input("--context", text)).transpose()?;
+            let context = context.unwrap_or_else(|| Json::from(&json!({})));
+            Task::Goal { goal: goal.clone().unwrap_or_default(), context, within: None }
+        }
+    };
+    let engine = global.engine(Vec::new()).await?;
+    let job = engine.start_task(space, TaskRequest { task, input, idempotency_key, grants, options }, manner).await?;
+    Ok((engine, job))
+}
+
+/// A plan names the grants that its paths begin with; better to hear of a missing one at once than at the step that
+/// needs it. A word and not a refusal: not every step need be reached.
+async fn missing_grants(engine: &Engine, space: &Space, job: &JobId, own: &[Grant]) -> Result<Vec<String>> {
+    let component = engine.job(space, job).await?.state.component;
+    let needed = engine.inspect(engine.component(component).await?).await?.grants_needed;
+    let has = |name: &str| engine.grants().iter().chain(own).any(|grant| grant.name().as_str() == name);
     Ok(needed.into_keys().filter(|name| !has(name)).collect())
 }
 
 /// JSON, `@FILE`, or `@-`.
-pub(super) fn input(text: &str) -> Result<Json> {
-    let unreadable = |e| Error::new(Code::FileNotFound, format!("--input {text}: {e}"));
+pub(super) fn input(flag: &str, text: &str) -> Result<Json> {
+    let unreadable = |e| Error::new(Code::FileNotFound, format!("{flag} {text}: {e}"));
     let bytes = match text.strip_prefix('@') {
         None => text.as_bytes().to_vec(),
         Some("-") => {
@@ -62,7 +82,7 @@ pub(super) fn input(text: &str) -> Result<Json> {
         }
         Some(path) => std::fs::read(path).map_err(unreadable)?,
     };
-    Json::parse(&bytes).map_err(|e| e.at("--input"))
+    Json::parse(&bytes).map_err(|e| e.at(flag))
 }
 
 /// Stays with a job until it has ended or stands, or the user interrupts; reports what became of it.

@@ -122,7 +122,7 @@ impl Engine {
         let version = self.playbook(space, id, version)?;
         let matchers = match &version.origin {
             Origin::Compiled(compilation) => compilation.matchers.as_ref(),
-            Origin::Uploaded => None,
+            Origin::Uploaded | Origin::Graph { .. } => None,
         };
         let judgement = judge(gate, version.status, matchers);
         Ok((version, judgement))

@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::Engine;
+use crate::clock::rfc3339;
 use crate::contract::{Outcome, ToolId};
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, JobId, Space};
-use crate::jobs::{ApprovalId, CallId, Claimed, Settlement, WaitingCall};
-use crate::journal::{Budget, OpenApproval, Status};
+use crate::jobs::{ApprovalId, CallId, Claimed, Manner, Settlement, WaitingCall};
+use crate::journal::{self, Budget, OpenApproval, Status};
 use crate::json::Json;
 use crate::limits;
 use crate::store::ExternalKey;
@@ -24,7 +27,20 @@ pub struct ApprovalView {
     pub request: Json,
 }
 
+impl ApprovalView {
+    /// The fields that HTTP and `--json` show.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut view = approval_row(self.id, &self.row);
+        view["request"] = self.request.value();
+        view
+    }
+}
+
 impl Engine {
+    /// Who did it, where nobody says who they are.
+    pub const SOMEONE: &str = "operator";
+
     /// Stores a signal for a job; where the job waits for it, it goes on. A second one with the same `signal_id` is the same signal.
     ///
     /// # Errors
@@ -66,6 +82,21 @@ impl Engine {
         self.scheduler.go_on(space, job, by, budget).await
     }
 
+    /// Lets a job go on, whatever it is that keeps it: a pause, the reason it is parked for, or that nobody runs it.
+    ///
+    /// # Errors
+    /// `job_not_found`; `job_state_conflict` where nothing keeps it, or where it is a person's word that it waits for.
+    pub async fn let_go_on(&self, space: &Space, job: JobId, by: String, budget: Budget) -> Result<Status> {
+        let head = journal::head_of(&self.store, space, &job)?;
+        match head.map(|head| head.status) {
+            Some(status @ (Status::Ready | Status::Running)) if budget == Budget::default() => {
+                self.resume_job(space, &job, Manner::default()).await?;
+                Ok(status)
+            }
+            _ => self.continue_job(space, job, by, budget).await,
+        }
+    }
+
     /// Begins a failed or parked job again from the calls that led to it.
     ///
     /// # Errors
@@ -97,8 +128,8 @@ impl Engine {
     ///
     /// # Errors
     /// What the store says.
-    pub fn approvals(&self, space: &Space, after: Option<ApprovalId>, limit: usize) -> Result<Vec<ApprovalView>> {
-        self.scheduler.approvals(space, after, limit)?.into_iter().map(|(id, row)| self.approval_view(id, row)).collect()
+    pub fn approvals(&self, space: &Space, after: Option<ApprovalId>, limit: usize) -> Result<Vec<(ApprovalId, OpenApproval)>> {
+        self.scheduler.approvals(space, after, limit)
     }
 
     /// One approval that waits for a person.
@@ -107,10 +138,6 @@ impl Engine {
     /// `approval_not_found`.
     pub fn approval(&self, space: &Space, id: ApprovalId) -> Result<ApprovalView> {
         let row = self.scheduler.approval(space, id)?;
-        self.approval_view(id, row)
-    }
-
-    fn approval_view(&self, id: ApprovalId, row: OpenApproval) -> Result<ApprovalView> {
         let request = self.store.load(&row.request)?;
         Ok(ApprovalView { id, row, request })
     }
@@ -163,6 +190,37 @@ impl Engine {
             bounded("/output", output)?;
         }
         self.scheduler.answer_call(space, id, token, outcome).await
+    }
+}
+
+/// An approval in a list, as HTTP and `--json` show it.
+#[must_use]
+pub fn approval_row(id: ApprovalId, row: &OpenApproval) -> Value {
+    json!({
+        "approval_id": id.to_string(), "job_id": id.job_id, "title": row.title, "step": row.step, "digest": row.digest,
+        "since": rfc3339(row.since_ms), "until": row.until_ms.map(rfc3339),
+    })
+}
+
+/// A call that waits for someone outside, as HTTP and `--json` show it.
+#[must_use]
+pub fn call_row(call: &WaitingCall) -> Value {
+    json!({
+        "call_id": call.id.to_string(), "job_id": call.id.job_id, "call": call.id.call, "tool": call.tool, "step": call.row.step,
+        "key": call.row.key, "since": rfc3339(call.row.since_ms), "until": call.row.until_ms.map(rfc3339), "claimed_by": call.claimed_by,
+    })
+}
+
+impl Claimed {
+    /// The fields that HTTP and `--json` show.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut view = call_row(&self.call);
+        view["input"] = self.input.value();
+        view["effect"] = json!(self.effect);
+        view["token"] = json!(self.token);
+        view["lease_ms"] = json!(u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX));
+        view
     }
 }
 

@@ -79,9 +79,34 @@ pub(super) struct ExpectedInputs {
 }
 
 /// A schema, ready to check with.
-struct ExpectedInput {
+pub(super) struct ExpectedInput {
     schema: Value,
     validator: jsonschema::Validator,
+}
+
+impl ExpectedInput {
+    pub(super) fn of(schema: Value) -> Result<ExpectedInput> {
+        match jsonschema::validator_for(&schema) {
+            Ok(validator) => Ok(ExpectedInput { schema, validator }),
+            Err(e) => Err(Error::new(Code::InternalError, format!("the playbook's input schema: {e}"))),
+        }
+    }
+
+    /// # Errors
+    /// `input_does_not_fit` with each place.
+    pub(super) fn check(&self, input: &Json) -> Result<()> {
+        let ExpectedInput { schema, validator } = self;
+        let value = input.value();
+        // Masked: a message that repeats the value could be a megabyte long.
+        let issue = |e: jsonschema::ValidationError| Issue { path: e.instance_path().to_string(), message: e.masked().to_string() };
+        let issues: Vec<Issue> = validator.iter_errors(&value).take(limits::TOOL_ISSUES_MAX).map(issue).collect();
+        if issues.is_empty() {
+            return Ok(());
+        }
+        let refusal = fields::refusal(Code::InputDoesNotFit, issues)
+            .at(format!("the input does not fit the playbook, which takes {}", takes(schema)));
+        Err(refusal.with_details(json!({"input_schema": schema})))
+    }
 }
 
 impl ExpectedInputs {
@@ -90,11 +115,7 @@ impl ExpectedInputs {
     }
 
     fn keep(&self, component: &Digest, schema: Option<Value>) -> Result<Arc<Option<ExpectedInput>>> {
-        let ready = |schema: Value| match jsonschema::validator_for(&schema) {
-            Ok(validator) => Ok(ExpectedInput { schema, validator }),
-            Err(e) => Err(Error::new(Code::InternalError, format!("the playbook's input schema: {e}"))),
-        };
-        let expected = Arc::new(schema.map(ready).transpose()?);
+        let expected = Arc::new(schema.map(ExpectedInput::of).transpose()?);
         let mut all = self.by_component.lock().expect("nobody panics while holding it");
         if all.len() >= limits::COMPONENTS_IN_MEMORY_MAX {
             all.clear();
@@ -113,19 +134,11 @@ impl Engine {
     pub async fn start_job(&self, space: &Space, request: JobRequest, manner: Manner) -> Result<JobId> {
         let asked = request.digest();
         let promise = request.idempotency_key.clone().map(|key| (key, asked));
-        // Before anything is looked up: a repeat is answered as the first time, whatever came since.
-        if let Some((key, asked)) = &promise
-            && let Some(job) = self.scheduler.promised(space, key, asked, manner).await?
-        {
+        if let Some(job) = self.promised(space, promise.as_ref(), manner).await? {
             return Ok(job);
         }
         let version = self.playbook(space, &request.playbook_id, request.version)?;
-        if request.input.as_str().len() > limits::JSON_BYTES_MAX {
-            let bytes = request.input.as_str().len();
-            return Err(Error::new(Code::TooLarge, format!("the input has {bytes} bytes; at most {}", limits::JSON_BYTES_MAX)));
-        }
-        super::keep_out(self.data_dir(), &request.grants)?;
-        self.check_grants(&request.grants).await?;
+        self.check_request(&request.input, &request.grants).await?;
         self.check_input(&version.component, &request.input).await?;
         let target = Target { playbook_id: version.playbook_id, version: version.version };
         let JobRequest { input, grants, options, .. } = request;
@@ -133,8 +146,21 @@ impl Engine {
         self.scheduler.start(space, order, manner).await
     }
 
-    /// Opened once now, beside those to all jobs, so that one which cannot be used is an error here and not in the job.
-    async fn check_grants(&self, own: &[Grant]) -> Result<()> {
+    /// The job that the same request made before. Asked before anything is looked up: a repeat is answered as the first
+    /// time, whatever came since.
+    pub(super) async fn promised(&self, space: &Space, promise: Option<&(String, Digest)>, manner: Manner) -> Result<Option<JobId>> {
+        let Some((key, asked)) = promise else { return Ok(None) };
+        self.scheduler.promised(space, key, asked, manner).await
+    }
+
+    /// Holds the input's size against its bound. The grants are opened once now, beside those to all jobs, so that one which
+    /// cannot be used is an error here and not in the job.
+    pub(super) async fn check_request(&self, input: &Json, own: &[Grant]) -> Result<()> {
+        let bytes = input.as_str().len();
+        if bytes > limits::JSON_BYTES_MAX {
+            return Err(Error::new(Code::TooLarge, format!("the input has {bytes} bytes; at most {}", limits::JSON_BYTES_MAX)));
+        }
+        super::keep_out(self.data_dir(), own)?;
         if own.is_empty() {
             return Ok(());
         }
@@ -148,17 +174,7 @@ impl Engine {
             Some(expected) => expected,
             None => self.inputs.keep(component, self.input_schema(component).await?)?,
         };
-        let Some(ExpectedInput { schema, validator }) = expected.as_ref() else { return Ok(()) };
-        let value = input.value();
-        // Masked: a message that repeats the value could be a megabyte long.
-        let issue = |e: jsonschema::ValidationError| Issue { path: e.instance_path().to_string(), message: e.masked().to_string() };
-        let issues: Vec<Issue> = validator.iter_errors(&value).take(limits::TOOL_ISSUES_MAX).map(issue).collect();
-        if issues.is_empty() {
-            return Ok(());
-        }
-        let refusal = fields::refusal(Code::InputDoesNotFit, issues)
-            .at(format!("the input does not fit the playbook, which takes {}", takes(schema)));
-        Err(refusal.with_details(json!({"input_schema": schema})))
+        expected.as_ref().as_ref().map_or(Ok(()), |expected| expected.check(input))
     }
 
     /// A job, folded from its journal.
@@ -265,6 +281,14 @@ impl JobView {
         }
         if let Some(parent) = &state.parent {
             fields.insert("parent".to_owned(), json!({"job_id": parent.job_id, "child": parent.child, "branch": parent.branch}));
+        }
+        if let Some(origin) = &state.origin {
+            // The graph itself stands in the first entry of the journal.
+            let told = origin
+                .value()
+                .as_object()
+                .map(|origin| origin.iter().filter(|(name, _)| *name != "graph").map(|(n, v)| (n.clone(), v.clone())).collect());
+            fields.insert("origin".to_owned(), Value::Object(told.unwrap_or_default()));
         }
         if !state.options.is_default() {
             fields.insert("options".to_owned(), serde_json::to_value(&state.options).expect("options print"));

@@ -7,6 +7,7 @@
 mod candidate;
 mod control;
 mod evidence;
+mod graphs;
 mod inspect;
 mod jobs;
 mod playbooks;
@@ -19,8 +20,9 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
-pub use control::ApprovalView;
+pub use control::{ApprovalView, approval_row, call_row};
 pub use evidence::verify_evidence;
+pub use graphs::{GraphCheck, Task, TaskRequest, check_graph_file};
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
@@ -51,6 +53,8 @@ pub struct Engine {
     config: Arc<Config>,
     /// Taken by whatever compiles a component, so that no crowd of uploads takes the processors from the jobs.
     admissions: Arc<Semaphore>,
+    /// Taken by whoever asks the planner.
+    planners: Arc<Semaphore>,
 }
 
 /// Where an engine keeps its data, and what it grants.
@@ -117,6 +121,7 @@ impl Engine {
             scheduler,
             inputs: jobs::ExpectedInputs::default(),
             admissions,
+            planners: Arc::new(Semaphore::new(limits::PLANNERS_MAX)),
             config: Arc::new(config),
         })
     }

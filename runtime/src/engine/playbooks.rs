@@ -137,14 +137,14 @@ impl Engine {
     }
 
     /// Reads, links and starts a component once, without letting it do anything.
-    async fn admit(&self, digest: Digest, bytes: Vec<u8>) -> Result<()> {
+    pub(super) async fn admit(&self, digest: Digest, bytes: Vec<u8>) -> Result<()> {
         let _place = self.admission().await;
         let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
         let playbook = blocking::run(move || sandbox.load(&digest, |tool| tools.get(tool).is_some(), || Ok(bytes))).await?;
         self.sandbox.try_start(&playbook).await
     }
 
-    async fn keep(&self, bytes: Vec<u8>) -> Result<Digest> {
+    pub(super) async fn keep(&self, bytes: Vec<u8>) -> Result<Digest> {
         let store = self.store.clone();
         blocking::run(move || store.blobs().put(&bytes)).await
     }

@@ -77,7 +77,7 @@ impl Engine {
                     Err(e) => return Err(e),
                 }
             }
-            Origin::Uploaded => None,
+            Origin::Uploaded | Origin::Graph { .. } => None,
         };
         let recorded = run.as_ref().map(by_plan_id).unwrap_or_default();
         Ok(plan.steps().enumerate().map(|(at, step)| template(at, step, recorded.get(&step.id).copied())).collect())

@@ -15,7 +15,9 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use serde_json::Value;
 
 use super::caller;
+use crate::engine::Engine;
 use crate::error::{Code, Error, Result};
+use crate::fields::Fields;
 use crate::ids::Space;
 use crate::{blocking, json, limits};
 
@@ -24,6 +26,22 @@ pub(super) struct Posted {
     pub space: Space,
     pub actor: Option<String>,
     pub body: Value,
+}
+
+impl Posted {
+    /// Its fields. Those that any route has are asked for already.
+    pub(super) fn fields(&self) -> Result<Fields<'_>> {
+        let mut fields = Fields::of(&self.body, "")?;
+        for of_any_route in ["tenant_id", "scope", "actor"] {
+            fields.has(of_any_route);
+        }
+        Ok(fields)
+    }
+
+    /// Who is to stand in the journal as the one who asked for it.
+    pub(super) fn by(&self) -> String {
+        self.actor.clone().unwrap_or_else(|| Engine::SOMEONE.to_owned())
+    }
 }
 
 impl<S: Sync> FromRequest<S> for Posted {

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, Issue, Result};
 use crate::ids::{JobId, PlaybookId, Space};
+use crate::jobs::{ApprovalId, CallId};
 use crate::{fields, limits};
 
 /// Tenant, scope and actor of a body.
@@ -127,6 +128,12 @@ pub(super) struct OfVersion(pub PlaybookId, pub u32);
 /// The job that the path names.
 pub(super) struct OfJob(pub JobId);
 
+/// The approval that the path names.
+pub(super) struct OfApproval(pub ApprovalId);
+
+/// The external call that the path names.
+pub(super) struct OfCall(pub CallId);
+
 impl<S: Sync + Send> FromRequestParts<S> for OfPlaybook {
     type Rejection = Error;
 
@@ -153,6 +160,36 @@ impl<S: Sync + Send> FromRequestParts<S> for OfJob {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         JobId::parse(&named(parts, state, "id").await?).map(OfJob)
+    }
+}
+
+/// The job, and the entry of its journal, that the path names.
+pub(super) struct OfEntry(pub JobId, pub u64);
+
+impl<S: Sync + Send> FromRequestParts<S> for OfEntry {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let job_id = JobId::parse(&named(parts, state, "id").await?)?;
+        let text = named(parts, state, "seq").await?;
+        let seq = text.parse().map_err(|_| Error::invalid("/seq", format!("{text:?} is not an entry's number; they are 1, 2, 3, ...")))?;
+        Ok(OfEntry(job_id, seq))
+    }
+}
+
+impl<S: Sync + Send> FromRequestParts<S> for OfApproval {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        ApprovalId::parse(&named(parts, state, "id").await?).map(OfApproval)
+    }
+}
+
+impl<S: Sync + Send> FromRequestParts<S> for OfCall {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        CallId::parse(&named(parts, state, "id").await?).map(OfCall)
     }
 }
 

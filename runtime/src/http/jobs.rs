@@ -11,39 +11,42 @@ use serde_json::{Map, Value, json};
 use super::body::Posted;
 use super::caller::{Asked, OfJob};
 use super::events::{self, Streams};
-use super::openapi::{Components, Kind, field, required};
+use super::graphs::{self, Terms, Wanted};
+use super::openapi::{self, Components, Kind, field};
 use super::playbooks::page_fields;
 use super::route::{Gives, Route, Takes};
 use super::view;
 use crate::blocking;
 use crate::clock::rfc3339;
-use crate::engine::{Engine, JobRequest};
+use crate::engine::Engine;
 use crate::error::{Code, Result};
-use crate::fields::Fields;
 use crate::ids::{JobId, PlaybookId};
-use crate::jobs::Manner;
-use crate::journal::{Filter, Head, Options, Status};
+use crate::journal::{Body, Filter, Head, Options, Status};
 use crate::{json, limits};
 
 pub(super) fn routes() -> Vec<Route> {
+    let mut takes = graphs::fields();
+    takes.extend([
+        field("input", Kind::Any, "What the playbook's input schema or the graph's parameters describe; `{}` where it is left out."),
+        field("idempotency_key", Kind::Id, "Names this request: the same name with the same content is the same job."),
+        field("options", Kind::Of(openapi::of::<Options>), "How it is to be run; what is left out is at its default."),
+        field("wait_ms", Kind::Count, "How long to wait for the end, at most 50,000; 0 where it is left out."),
+    ]);
     let mut filters = page_fields();
     filters.push(field("status", Kind::OneOf(Status::ALL.map(Status::as_str).to_vec()), "Only jobs that stand so."));
     filters.push(field("playbook_id", Kind::Given, "Only jobs of this playbook."));
     vec![
         Route::post("/v1/jobs", start, "start_job", "Starts a job, and waits for it as long as asked.")
-            .takes(Takes::Json(vec![
-                required("playbook_id", Kind::Id, "What to run."),
-                field("version", Kind::Index, "Its version; the newest where it is left out."),
-                field("input", Kind::Any, "What the playbook's input schema describes; `{}` where it is left out."),
-                field("idempotency_key", Kind::Id, "Names this request: the same name with the same content is the same job."),
-                field("wait_ms", Kind::Count, "How long to wait for the end, at most 50,000; 0 where it is left out."),
-            ]))
+            .takes(Takes::Json(takes))
             .gives(202, "The job is on disk and goes on.", Gives::Json(job))
             .gives(200, "The job has ended.", Gives::Json(job))
             .fails(&[
                 Code::InvalidRequest,
                 Code::ReplayPlaybookNotFound,
+                Code::InvalidGraph,
                 Code::InputDoesNotFit,
+                Code::PlannerFailed,
+                Code::PlannerUnavailable,
                 Code::IdConflict,
                 Code::TooLarge,
                 Code::TooBusy,
@@ -54,8 +57,9 @@ pub(super) fn routes() -> Vec<Route> {
             .gives(200, "A page. It may be shorter than asked for and still not the last.", Gives::Json(page))
             .fails(&[Code::InvalidRequest]),
         Route::get("/v1/jobs/{id}", read, "get_job", "A job, folded from its journal.")
+            .query(vec![field("at", Kind::Index, "As it was once this entry was written; as it is where it is left out.")])
             .gives(200, "The job.", Gives::Json(job))
-            .fails(&[Code::InvalidRequest, Code::JobNotFound]),
+            .fails(&[Code::InvalidRequest, Code::JobNotFound, Code::EntryNotFound]),
         Route::get("/v1/jobs/{id}/journal", journal, "get_job_journal", "A job's journal, oldest entry first; as events, as it grows.")
             .query(vec![
                 field("after", Kind::Count, "Only entries behind this number: `next` of the page before."),
@@ -66,23 +70,26 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn start(State(engine): State<Engine>, Posted { space, body, .. }: Posted) -> Result<(StatusCode, Json<Value>)> {
-    let (request, wait) = asked(&body)?;
-    let job_id = engine.start_job(&space, request, Manner::default()).await?;
+async fn start(State(engine): State<Engine>, posted: Posted) -> Result<(StatusCode, Json<Value>)> {
+    let (wanted, terms, wait) = asked(&posted)?;
+    let space = posted.space;
+    let job_id = graphs::start(&engine, &space, wanted, terms).await?;
     if !wait.is_zero() {
         engine.wait(&space, &job_id, wait).await?;
     }
     let job = engine.job(&space, &job_id).await?;
-    let status = if job.state.status().is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(view::in_space(&space, job.to_json()))))
+    Ok((code_of(job.state.status()), Json(view::in_space(&space, job.to_json()))))
+}
+
+/// What has ended is answered with 200; what goes on, or stands, with 202.
+pub(super) fn code_of(status: Status) -> StatusCode {
+    if status.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED }
 }
 
 /// What is to be run, and how long the client waits for it.
-fn asked(body: &Value) -> Result<(JobRequest, Duration)> {
-    let mut fields = Fields::of(body, "")?;
-    fields.require(&["playbook_id"]);
-    let playbook_id = fields.id("playbook_id", PlaybookId::parse);
-    let version = fields.index("version");
+fn asked(posted: &Posted) -> Result<(Wanted, Terms, Duration)> {
+    let mut fields = posted.fields()?;
+    let wanted = graphs::wanted(&mut fields);
     let input = fields.value("input").map_or_else(|| json::Json::from(&json!({})), json::Json::from);
     let idempotency_key = fields.text("idempotency_key", limits::ID_CHARS_MAX);
     let wait_ms = fields.value("wait_ms").map_or(Some(0), Value::as_u64);
@@ -94,20 +101,15 @@ fn asked(body: &Value) -> Result<(JobRequest, Duration)> {
             "is not for a request to say: an operator gives grants, with `reprise serve --grant fs:DIR` or a [[grant]] in reprise.toml";
         fields.issue("grants", how.to_owned());
     }
-    for of_any_route in ["tenant_id", "scope", "actor"] {
-        fields.has(of_any_route);
-    }
-    fields.refuse_unknown("a job's request");
-    let made = playbook_id.map(|playbook_id| JobRequest {
-        playbook_id,
-        version,
-        input,
-        idempotency_key,
-        grants: Vec::new(),
-        options: Options::default(),
+    let options = fields.value("options").map(|options| Options::read(options, "/options")).transpose();
+    let options = options.unwrap_or_else(|issues| {
+        fields.issues(issues);
+        None
     });
-    let request = fields.build(made)?;
-    Ok((request, Duration::from_millis(wait_ms.unwrap_or_default().min(limits::WAIT_MS_MAX))))
+    fields.refuse_unknown("a job's request");
+    let wanted = fields.build(wanted)?;
+    let terms = Terms { input, idempotency_key, options: options.unwrap_or_default() };
+    Ok((wanted, terms, Duration::from_millis(wait_ms.unwrap_or_default().min(limits::WAIT_MS_MAX))))
 }
 
 async fn list(State(engine): State<Engine>, Asked { space, mut query }: Asked) -> Result<Json<Value>> {
@@ -132,9 +134,13 @@ fn row(job_id: &JobId, head: &Head) -> Value {
     })
 }
 
-async fn read(State(engine): State<Engine>, OfJob(job_id): OfJob, Asked { space, query }: Asked) -> Result<Json<Value>> {
+async fn read(State(engine): State<Engine>, OfJob(job_id): OfJob, Asked { space, mut query }: Asked) -> Result<Json<Value>> {
+    let at = query.number("at", 1..=u64::MAX);
     query.done()?;
-    let job = engine.job(&space, &job_id).await?;
+    let job = match at {
+        None => engine.job(&space, &job_id).await?,
+        Some(seq) => engine.state_at(&space, &job_id, seq).await?,
+    };
     Ok(Json(view::in_space(&space, job.to_json())))
 }
 
@@ -176,7 +182,7 @@ pub(super) fn without_host_paths(mut entry: Value) -> Value {
 }
 
 /// The schema of a job.
-fn job(_: &mut Components) -> Value {
+pub(super) fn job(components: &mut Components) -> Value {
     let failure = json!({"type": "object", "required": ["message", "cause"], "properties": {
         "step": text("The step at which it happened."),
         "message": text("What happened."),
@@ -200,10 +206,49 @@ fn job(_: &mut Components) -> Value {
     properties.extend(object(json!({
         "tenant_id": text("Whose it is."), "scope": text("Whose it is."), "component_digest": text("SHA-256 of what it runs."),
         "usage": usage, "output": {"description": "What it gave back, once it has completed."}, "failure": failure, "uncertain": uncertain,
+        "options": openapi::of::<Options>(components), "waiting_on": waiting_on(), "children": {"type": "array", "items": child()},
+        "parent": {"type": "object", "required": ["job_id", "child", "branch"], "description": "The job that started it.", "properties": {
+            "job_id": text("The job."), "child": {"type": "integer", "description": "Which of its children this is."}, "branch": branch(),
+        }},
+        "parked": {"type": "object", "required": ["reason", "message"], "description": "Why it was set aside.", "properties": {
+            "reason": text("For programs."), "message": text("For people."),
+        }},
+        "paused": asked_by("Who stopped it."), "cancel": asked_by("Who asked for it to be cancelled."),
+        "origin": {"type": "object", "description": "Of a job of a graph: `graph_digest`, and `planner` where one made it. The graph stands in the journal's first entry."},
     })));
     let required =
         ["tenant_id", "scope", "job_id", "status", "playbook_id", "version", "component_digest", "created_at", "updated_at", "usage"];
     json!({"type": "object", "properties": properties, "required": required})
+}
+
+fn waiting_on() -> Value {
+    json!({"type": "object", "required": ["kind", "since"], "description": "What it waits for.", "properties": {
+        "kind": {"type": "string", "enum": ["sleep", "signal", "approval", "external_call", "children", "retry"]},
+        "since": text("RFC 3339, UTC."), "until": text("RFC 3339, UTC; after it nobody waits any more."), "step": text("The step."),
+        "milliseconds": {"type": "integer", "description": "Of `sleep`: how long."}, "name": text("Of `signal`: its name."),
+        "approval_id": text("Of `approval`: to decide it with."), "title": text("Of `approval`."),
+        "digest": text("Of `approval`: digest of what it shows; a decision names it."),
+        "call_id": text("Of `external_call`: to answer it with."),
+        "call": {"type": "integer", "description": "Of `retry`: the call that is tried again."},
+        "children": {"type": "array", "items": {"type": "integer"}, "description": "Of `children`: any of these."},
+    }})
+}
+
+fn child() -> Value {
+    json!({"type": "object", "required": ["child", "job_id", "playbook_id", "branch", "ended"], "properties": {
+        "child": {"type": "integer", "description": "Its number."}, "job_id": text("The job that it is."), "playbook_id": text("What it runs."),
+        "branch": branch(), "ended": {"type": ["string", "null"], "description": "How it ended; null while it has not."},
+    }})
+}
+
+fn branch() -> Value {
+    json!({"type": ["string", "null"], "description": "The branch of the component; null where it runs a playbook of its own."})
+}
+
+fn asked_by(about: &str) -> Value {
+    json!({"type": "object", "required": ["by", "reason"], "description": about, "properties": {
+        "by": text("Who, as they said."), "reason": {"type": ["string", "null"]},
+    }})
 }
 
 fn page(_: &mut Components) -> Value {
@@ -232,7 +277,7 @@ fn entries(_: &mut Components) -> Value {
         "properties": {
             "seq": {"type": "integer", "description": "Its number, from 1."}, "at": text("RFC 3339, UTC."),
             "hash": text("SHA-256 of the entry as stored."), "prev": text("The hash of the entry before."),
-            "kind": text("created, called, returned, recorded, resumed, uncertain, completed or failed."),
+            "kind": {"type": "string", "enum": Body::KINDS, "description": "What happened."},
         },
     });
     let next =
@@ -243,7 +288,7 @@ fn entries(_: &mut Components) -> Value {
     }})
 }
 
-fn text(about: &str) -> Value {
+pub(super) fn text(about: &str) -> Value {
     json!({"type": "string", "description": about})
 }
 

@@ -15,17 +15,26 @@
 //! replay       /v1/memory/replay/...   runs recorded and compiled, as Aionis names it
 //! playbooks    /v1/playbooks           components up and down
 //! jobs, events /v1/jobs                start, list, read, journal (also as it grows)
+//! control      /v1/jobs/{id}/...       signals, cancel, pause, resume, retry, resolve
+//! approvals    /v1/approvals           what waits for a person, and what they say
+//! calls        /v1/calls               what waits for a worker outside, and what came of it
+//! graphs       /v1/graphs            what a task graph would do
 //! operator     /v1/tools, /v1/grants, /healthz, /health, /metrics, /openapi.json
 //! openapi      the document
 //! ```
 //!
 //! Header sizes are hyper's own bounds: 100 headers, and about 400 KiB for all of them.
 
+mod approvals;
 mod body;
 mod caller;
+mod calls;
 mod connection;
+mod control;
 mod envelope;
+mod evidence;
 mod events;
+mod graphs;
 mod host;
 mod jobs;
 mod observe;

@@ -63,7 +63,11 @@ pub(super) enum Kind {
     OneOf(Vec<&'static str>),
     /// A list of these words.
     SomeOf(Vec<&'static str>),
+    /// A list of texts.
+    Texts,
     Fields(Vec<Field>),
+    /// What a type of its own reads.
+    Of(Shape),
 }
 
 /// A field that may be left out.
@@ -94,7 +98,7 @@ fn space(with_actor: bool) -> Vec<Field> {
 }
 
 impl Kind {
-    fn schema(&self) -> Value {
+    fn schema(&self, components: &mut Components) -> Value {
         let words = |words: &[&str]| json!({"type": "string", "enum": words});
         match self {
             Kind::Text => json!({"type": "string", "minLength": 1, "maxLength": limits::TEXT_CHARS_MAX}),
@@ -112,14 +116,16 @@ impl Kind {
             Kind::Map(schema) => json!({"type": "object", "additionalProperties": schema}),
             Kind::OneOf(names) => words(names),
             Kind::SomeOf(names) => json!({"type": "array", "minItems": 1, "maxItems": names.len(), "items": words(names)}),
-            Kind::Fields(fields) => object(fields),
+            Kind::Texts => json!({"type": "array", "minItems": 1, "items": {"type": "string"}}),
+            Kind::Fields(fields) => object(fields, components),
+            Kind::Of(shape) => shape(components),
         }
     }
 }
 
-fn object(fields: &[Field]) -> Value {
+fn object(fields: &[Field], components: &mut Components) -> Value {
     let described = |field: &Field| {
-        let mut schema = field.kind.schema();
+        let mut schema = field.kind.schema(components);
         schema.as_object_mut().expect("every kind is an object").insert("description".to_owned(), field.about.into());
         (field.name.to_owned(), schema)
     };
@@ -156,7 +162,7 @@ fn operation(route: &Route, envelope: &Value, components: &mut Components) -> Va
     let mut operation = json!({
         "operationId": route.id,
         "summary": route.summary,
-        "parameters": parameters(route),
+        "parameters": parameters(route, components),
         "responses": responses(route, envelope, components),
     });
     let content = match &route.takes {
@@ -166,8 +172,8 @@ fn operation(route: &Route, envelope: &Value, components: &mut Components) -> Va
             json!({"application/wasm": bytes, "application/octet-stream": bytes})
         }
         Takes::Json(fields) => {
-            let mut schema = object(fields);
-            let space = object(&space(true));
+            let mut schema = object(fields, components);
+            let space = object(&space(true), components);
             let properties = schema["properties"].as_object_mut().expect("object() makes one");
             properties.extend(space["properties"].as_object().cloned().unwrap_or_default());
             json!({"application/json": {"schema": schema}})
@@ -178,14 +184,14 @@ fn operation(route: &Route, envelope: &Value, components: &mut Components) -> Va
 }
 
 /// What stands in the path and in the query.
-fn parameters(route: &Route) -> Vec<Value> {
+fn parameters(route: &Route, components: &mut Components) -> Vec<Value> {
     let in_path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).map(|name| {
-        let schema = if name == "version" { Kind::Index.schema() } else { Kind::Given.schema() };
-        json!({"name": name, "in": "path", "required": true, "schema": schema})
+        let kind = if name == "version" { Kind::Index } else { Kind::Given };
+        json!({"name": name, "in": "path", "required": true, "schema": kind.schema(&mut Components::default())})
     });
     let space = if route.in_space && !matches!(route.takes, Takes::Json(_)) { space(false) } else { Vec::new() };
-    let in_query = |field: &Field| json!({"name": field.name, "in": "query", "required": field.required, "description": field.about, "schema": field.kind.schema()});
-    in_path.chain(route.query.iter().chain(&space).map(in_query)).collect()
+    let mut in_query = |field: &Field| json!({"name": field.name, "in": "query", "required": field.required, "description": field.about, "schema": field.kind.schema(components)});
+    in_path.chain(route.query.iter().chain(&space).map(&mut in_query)).collect()
 }
 
 /// Successes by status; failures by status with their codes; anything else under `default`.

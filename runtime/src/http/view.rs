@@ -35,7 +35,7 @@ pub(super) struct VersionView {
     component_digest: String,
     /// The component's size.
     component_bytes: u64,
-    /// `compiled` or `uploaded`.
+    /// `compiled`, `uploaded` or `graph`.
     origin: &'static str,
     /// The run it was compiled from.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +60,7 @@ impl VersionView {
             origin: match version.origin {
                 Origin::Compiled(_) => "compiled",
                 Origin::Uploaded => "uploaded",
+                Origin::Graph { .. } => "graph",
             },
             source_run_id: source_run_id(version),
             created_at: rfc3339(version.created_at_ms),
@@ -72,7 +73,7 @@ impl VersionView {
 pub(super) fn source_run_id(version: &Version) -> Option<String> {
     match &version.origin {
         Origin::Compiled(compilation) => Some(compilation.run_id.to_string()),
-        Origin::Uploaded => None,
+        Origin::Uploaded | Origin::Graph { .. } => None,
     }
 }
 

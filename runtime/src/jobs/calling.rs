@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::durable::{Durable, outcome_of, save, stop_of};
 use super::shared::lost;
 use super::trying;
@@ -15,7 +17,7 @@ use crate::contract::{Confirmation, Effect, ErrorKind, Outcome, Reconciliation, 
 use crate::error::Result;
 use crate::ids::Digest;
 use crate::journal::{
-    Answer, Body, Cause, Confirm, Decision, Drifted, Failure, Next, On, ParkReason, Resolved, Retrying, Waiting, WhenExhausted,
+    Answer, Body, Cause, Confirm, Decision, Drifted, Failure, Mail, Next, On, ParkReason, Resolved, Retrying, Waiting, WhenExhausted,
 };
 use crate::json::Json;
 use crate::sandbox::Stop;
@@ -86,18 +88,25 @@ impl Durable {
                     "the process died after {} was called and before its answer was recorded; it may or may not have taken effect, and it is not repeated unasked",
                     call.tool
                 );
-                self.settle(call, reason).await
+                let known = self.what_became_of(call).await;
+                self.settle(call, known, reason).await
             }
             _ => {
+                let _gate = self.turn(call.tool).await?;
                 self.between_steps().await?;
+                if self.is_cancelled() {
+                    let message = format!("the job is to be cancelled; {} had begun, and whether it took effect is not known", call.tool);
+                    return self.returned(call.call, Err(ToolError::new(ErrorKind::Cancelled, message))).await;
+                }
                 self.perform(call).await
             }
         }
     }
 
     async fn live(&mut self, number: u64, tool: &ToolId, input: &Json, digest: Digest) -> Result<Tried, Stop> {
+        // Waited for before the call is on record: a crash in the queue leaves nothing in doubt.
+        let _gate = self.turn(tool).await?;
         self.between_steps().await?;
-        self.within_budget(input).await?;
         let effect = match tool.is_external() {
             true => self.shared.external_effect(tool),
             false => self.shared.tools.effect_of(tool, input, &self.grants),
@@ -111,9 +120,7 @@ impl Durable {
             let error = ToolError::new(ErrorKind::Timeout, format!("the step's time is over; {tool} was not called"));
             return self.refused(&call, error).await;
         }
-        // Waited for before the call is on record: a crash in the queue leaves nothing in doubt.
-        let gates = self.shared.tool_gates.clone();
-        let _gate = gates.enter(&tool.to_string()).await;
+        self.within_budget(input).await?;
         self.called(&call).await?;
         if tool.is_external() {
             return self.hand_out(number).await;
@@ -122,6 +129,32 @@ impl Durable {
             self.flushed().await?;
         }
         self.perform(&call).await
+    }
+
+    /// A place among those who call the tool, where an operator bounds their number. Who is to stop does not wait for one.
+    async fn turn(&mut self, tool: &ToolId) -> Result<Option<OwnedSemaphorePermit>, Stop> {
+        let shared = self.shared.clone();
+        let name = tool.to_string();
+        let mut gate = std::pin::pin!(shared.tool_gates.enter(&name));
+        let mut told_to_stop = std::pin::pin!(shared.stop.notified());
+        told_to_stop.as_mut().enable();
+        loop {
+            if shared.is_stopping() || self.is_cancelled() {
+                return Ok(None);
+            }
+            tokio::select! {
+                biased;
+                place = &mut gate => return Ok(place),
+                () = &mut told_to_stop => {}
+                changed = self.mailbox.changed() => {
+                    if changed.is_err() {
+                        return Ok(gate.await);
+                    }
+                    self.mailbox.mark_changed();
+                    self.hear().await?;
+                }
+            }
+        }
     }
 
     async fn called(&mut self, call: &Call<'_>) -> Result<(), Stop> {
@@ -164,6 +197,10 @@ impl Durable {
 
     async fn within_budget(&mut self, input: &Json) -> Result<(), Stop> {
         let state = self.log.state();
+        if state.cancel.is_some() {
+            // It is on its way out, and undoes what it did: to stand now would keep it from both.
+            return Ok(());
+        }
         if let Some(most) = state.budget.calls.filter(|most| state.calls.len() as u64 >= *most) {
             return Err(self.park(ParkReason::Calls, format!("has made its {most} calls")).await);
         }
@@ -178,7 +215,15 @@ impl Durable {
         let outcome = self.try_once(call).await?;
         if let Err(error) = &outcome {
             if error.kind == ErrorKind::Timeout && call.effect == Effect::Once {
-                return self.settle(call, format!("{}: {}", call.tool, error.message)).await;
+                let known = self.what_became_of(call).await;
+                if known != Reconciliation::DidNotHappen {
+                    return self.settle(call, known, format!("{}: {}", call.tool, error.message)).await;
+                }
+                // As certain as an `unavailable`, and tried as often.
+                if self.again(call, error).await? {
+                    return Ok(Tried::Again);
+                }
+                return self.returned(call.call, outcome).await;
             }
             if trying::may_pass(error.kind, call.effect) && self.again(call, error).await? {
                 return Ok(Tried::Again);
@@ -237,9 +282,9 @@ impl Durable {
 
     /// Mail that comes while a call is under way: a request to cancel is looked for, the rest has time.
     fn hear_in_call(&mut self) -> Result<(), Stop> {
-        let mail = crate::journal::Mail::of_job(&self.shared.store, self.log.space(), &self.log.job_id()).map_err(Stop::Host)?;
-        let cancel = mail.into_iter().find(|(_, mail)| matches!(mail, crate::journal::Mail::Cancel(_)));
-        if let Some((key, crate::journal::Mail::Cancel(cancel))) = cancel
+        let mail = Mail::of_job(&self.shared.store, self.log.space(), &self.log.job_id()).map_err(Stop::Host)?;
+        let cancel = mail.into_iter().find(|(key, mail)| matches!(mail, Mail::Cancel(_)) && !self.log.has_struck(key));
+        if let Some((key, Mail::Cancel(cancel))) = cancel
             && self.log.state().cancel.is_none()
         {
             self.push(Body::CancelRequested(cancel))?;
@@ -305,10 +350,14 @@ impl Durable {
         Ok(())
     }
 
-    /// Nobody knows whether the call took effect. The tool is asked; where it does not know either, the job stands.
-    async fn settle(&mut self, call: &Call<'_>, reason: String) -> Result<Tried, Stop> {
+    /// The tool is asked.
+    async fn what_became_of(&self, call: &Call<'_>) -> Reconciliation {
+        self.shared.tools.reconcile(call.tool, &call.key, call.input, &self.grants).await
+    }
+
+    /// Nobody knew whether the call took effect. Where the tool does not know either, the job stands.
+    async fn settle(&mut self, call: &Call<'_>, known: Reconciliation, reason: String) -> Result<Tried, Stop> {
         metrics::call_uncertain();
-        let known = self.shared.tools.reconcile(call.tool, &call.key, call.input, &self.grants).await;
         let reason = match &known {
             Reconciliation::Unknown(why) => format!("{reason}. {why}"),
             _ => reason,

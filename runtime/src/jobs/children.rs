@@ -166,7 +166,7 @@ impl Durable {
             return Ok(());
         }
         let reason = Some(format!("job {} asked for it", self.log.job_id()));
-        self.log.send(row.job_id, Mail::Cancel(CancelRequested { by: "parent".to_owned(), reason }));
+        self.log.send(row.job_id, Mail::Cancel(CancelRequested { by: CancelRequested::BY_PARENT.to_owned(), reason }));
         self.flushed().await?;
         steer::nudge(&self.shared, self.log.space().clone(), row.job_id);
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::durable::{Durable, save};
 use super::shared::{Manner, Shared};
@@ -42,7 +43,7 @@ pub(super) async fn drive(shared: &Arc<Shared>, mut log: Log, mut entries: Vec<E
         }
         if !matches!(log.state().status(), Status::Ready | Status::Running) {
             log.flush().await?;
-            return Ok(log.state().status());
+            return Ok(stands(shared, &log));
         }
     }
     children::make_missing(shared, &log, &entries).await?;
@@ -65,17 +66,25 @@ pub(super) async fn drive(shared: &Arc<Shared>, mut log: Log, mut entries: Vec<E
         .map_err(|_| Error::new(Code::InternalError, "the sandbox gave back other effects than it was lent"))?;
     let end = match finished.ending {
         Ending::Stopped(Stop::Host(e)) => return Err(e),
-        Ending::Stopped(Stop::Stands) => return Ok(stands(shared, &durable)),
+        Ending::Stopped(Stop::Stands) => return Ok(stands(shared, &durable.log)),
         ending => ended(shared, &durable, ending).await?,
     };
     finish(shared, &mut durable, end, finished.fuel_used).await
 }
 
-fn stands(shared: &Shared, durable: &Durable) -> Status {
-    if durable.log.state().due_ms().is_some() {
+/// The job ended, or stands: those who are to hear of it are told.
+fn stands(shared: &Arc<Shared>, log: &Log) -> Status {
+    let state = log.state();
+    let status = state.status();
+    if state.due_ms().is_some() {
         shared.timers.notify_one();
     }
-    durable.log.state().status()
+    if status.is_final() {
+        let seconds = Duration::from_millis(state.updated_at_ms.saturating_sub(state.created_at_ms)).as_secs_f64();
+        metrics::job_ended(status.as_str(), seconds);
+        steer::family(state).into_iter().for_each(|relative| steer::nudge(shared, log.space().clone(), relative));
+    }
+    status
 }
 
 /// A job that ended its worker each time it was taken up is set aside, so that it does not go on doing so.
@@ -116,16 +125,8 @@ async fn finish(shared: &Arc<Shared>, durable: &mut Durable, end: End, fuel_used
         }
         End::Again(failure, from_call) => again(log, failure, from_call)?,
     }
-    let family = steer::family(log.state());
     durable.flush().await?;
-    let state = durable.log.state();
-    if state.status().is_final() {
-        let seconds = std::time::Duration::from_millis(state.updated_at_ms.saturating_sub(state.created_at_ms)).as_secs_f64();
-        metrics::job_ended(state.status().as_str(), seconds);
-        let space = durable.log.space().clone();
-        family.into_iter().for_each(|relative| steer::nudge(shared, space.clone(), relative));
-    }
-    Ok(stands(shared, durable))
+    Ok(stands(shared, &durable.log))
 }
 
 /// The calls that led to the failure are made again after a pause, or once someone says so where the tries are used up.
@@ -164,7 +165,7 @@ async fn ended(shared: &Shared, durable: &Durable, ending: Ending) -> Result<End
             let failure = Failure { step: named.or(step), message, detail, cause: Cause::Playbook };
             let state = durable.log.state();
             let exhausted = state.job_tries + 1 >= state.options.job_tries;
-            match state.again_from() {
+            match state.again_unasked() {
                 Some(from) if state.options.job_tries > 1 && !(exhausted && state.options.when_exhausted == WhenExhausted::Fail) => {
                     End::Again(failure, from)
                 }

@@ -125,7 +125,7 @@ impl Durable {
             return Err(self.stand().await);
         }
         let used_ms = now.saturating_sub(state.created_at_ms);
-        if let Some(most) = state.budget.wall_ms.filter(|most| used_ms >= *most) {
+        if let Some(most) = state.budget.wall_ms.filter(|most| state.cancel.is_none() && used_ms >= *most) {
             return Err(self.park(ParkReason::WallTime, format!("has taken {used_ms} ms of {most}")).await);
         }
         Ok(())

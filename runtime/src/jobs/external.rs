@@ -178,22 +178,32 @@ impl Scheduler {
     /// # Errors
     /// As [`Scheduler::extend`].
     pub async fn answer_call(&self, space: &Space, id: CallId, token: &str, outcome: Outcome) -> Result<()> {
-        let (row, _) = self.own_claim(space, id, token)?;
         metrics::tool_call(metrics::Tool::Agent, outcome.as_ref().err().map_or("ok", |e| e.kind.as_str()), 0.0);
         let answer = match outcome {
             Ok(output) => Answer::Output(save(&self.shared.store, output).await?),
             Err(error) => Answer::Error(error),
         };
-        let claim_key = key_of(space, id);
-        let make = move |state: &State| {
-            still_waits(state, id)?;
-            let mut batch = Batch::new();
-            batch.expect(&claim_key, Some(&row));
-            batch.delete(&claim_key);
-            Ok((vec![Body::Returned { call: id.call, answer: answer.clone() }], batch))
-        };
-        let (scheduler, space) = (self.clone(), space.clone());
-        self.finish(async move { steer(&scheduler.shared, &space, id.job_id, Word::Entries(Box::new(make))).await.map(drop) }).await
+        for _ in 0..limits::CONTENDED_TRIES_MAX {
+            let (row, _) = self.own_claim(space, id, token)?;
+            let seen = row.clone();
+            let (claim_key, answer) = (key_of(space, id), answer.clone());
+            let make = move |state: &State| {
+                still_waits(state, id)?;
+                let mut batch = Batch::new();
+                batch.expect(&claim_key, Some(&row));
+                batch.delete(&claim_key);
+                Ok((vec![Body::Returned { call: id.call, answer: answer.clone() }], batch))
+            };
+            let (scheduler, of) = (self.clone(), space.clone());
+            let told =
+                self.finish(async move { steer(&scheduler.shared, &of, id.job_id, Word::Entries(Box::new(make))).await.map(drop) }).await;
+            match told {
+                // Extended at this moment: the claim is still the caller's.
+                Err(e) if e.code == Code::JobStateConflict && self.own_claim(space, id, token)?.0 != seen => {}
+                told => return told,
+            }
+        }
+        Err(Error::new(Code::Contended, format!("the claim of call {id} is extended so fast that its answer cannot be taken; try again")))
     }
 
     fn own_claim(&self, space: &Space, id: CallId, token: &str) -> Result<(Vec<u8>, Claim)> {
@@ -231,12 +241,17 @@ impl Claims {
                 continue;
             }
             if since.elapsed() >= Duration::from_millis(decode(&row)?.lease_ms) && shared.looks_after(&key.job_id) {
-                let at = (key.space.clone(), key.job_id);
-                if let Err(e) = abandoned(shared, at, key, row).await
-                    && e.code != Code::JobStateConflict
-                {
-                    return Err(e);
-                }
+                // In a task of its own: a job that is under way for a moment must not keep the lease from being renewed.
+                *since = Instant::now();
+                let of = Arc::clone(shared);
+                shared.spawn(async move {
+                    let at = (key.space.clone(), key.job_id);
+                    if let Err(e) = abandoned(&of, at, key, row).await
+                        && e.code != Code::JobStateConflict
+                    {
+                        tracing::error!("a claim whose time is over could not be taken back now: {e}");
+                    }
+                });
             }
         }
         Ok(())

@@ -51,7 +51,26 @@ async fn keep(shared: Arc<Shared>, mut leases: Leases) {
             tokio::time::sleep(tick).await;
         }
     }
+    until_let_go(&shared, &mut leases, tick).await;
     leases.end().await;
+}
+
+/// Jobs that come to the end of their step are still this worker's: nobody may take it for dead, nor see it gone.
+async fn until_let_go(shared: &Shared, leases: &mut Leases, tick: Duration) {
+    loop {
+        let mut let_go = std::pin::pin!(shared.let_go.notified());
+        let_go.as_mut().enable();
+        if shared.held() == 0 {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(tick) => {}
+            () = let_go => {}
+        }
+        if let Err(e) = leases.keep_on().await {
+            tracing::error!("the lease could not be renewed: {e}");
+        }
+    }
 }
 
 /// Time until the next timer, and no longer than a tick.

@@ -39,6 +39,8 @@ pub(super) struct Leases {
     renewed: Instant,
     /// The others' rows as last seen, and since when they are so.
     seen: HashMap<u64, (Vec<u8>, Instant)>,
+    /// A worker is gone whose jobs have not been looked at yet.
+    gone: bool,
 }
 
 impl Leases {
@@ -46,7 +48,7 @@ impl Leases {
     pub(super) async fn begin(shared: &Arc<Shared>) -> Result<Leases> {
         let (worker, row) = register(shared).await?;
         shared.set_worker(worker);
-        Ok(Leases { shared: Arc::clone(shared), row, beat: 0, renewed: Instant::now(), seen: HashMap::new() })
+        Ok(Leases { shared: Arc::clone(shared), row, beat: 0, renewed: Instant::now(), seen: HashMap::new(), gone: false })
     }
 
     /// This process slept: how long the others' rows have been the same is not known any more.
@@ -57,6 +59,7 @@ impl Leases {
 
     /// Renews the own lease, and takes over from those who let theirs run out.
     pub(super) async fn round(&mut self) -> Result<()> {
+        let begun = Instant::now();
         let store = self.shared.store.clone();
         let rows = store.scan(&WorkerKey::all(), None, usize::MAX)?;
         let own = WorkerKey { worker: self.shared.worker() };
@@ -68,8 +71,12 @@ impl Leases {
         if !others.is_empty() && self.renewed.elapsed() >= self.shared.rules.lease / 3 && !self.renew().await? {
             return self.lost().await;
         }
-        let mut gone = self.seen.keys().any(|worker| !others.iter().any(|(key, _)| key.worker == *worker));
+        self.gone |= self.seen.keys().any(|worker| !others.iter().any(|(key, _)| key.worker == *worker));
         self.seen.retain(|worker, _| others.iter().any(|(key, _)| key.worker == *worker));
+        if begun.elapsed() >= self.shared.rules.lease / 3 {
+            // Stopped in the middle, perhaps with all the others: what they did meanwhile was not seen.
+            self.forget_times();
+        }
         for (key, row) in others {
             let (before, since) = self.seen.entry(key.worker).or_insert_with(|| (row.clone(), Instant::now()));
             if before != row {
@@ -79,11 +86,12 @@ impl Leases {
             let silent = since.elapsed();
             if read.opening != store.opening() || silent >= Duration::from_millis(read.lease_ms) {
                 tracing::warn!(worker = key.worker, silent_ms = silent.as_millis(), "a worker is taken for dead; its jobs go on here");
-                gone |= fence(&store, key, row).await?;
+                self.gone |= fence(&store, key, row).await?;
             }
         }
-        if gone {
+        if self.gone {
             take_over(&self.shared).await?;
+            self.gone = false;
         }
         Ok(())
     }
@@ -112,6 +120,16 @@ impl Leases {
         self.shared.set_worker(worker);
         (self.row, self.beat, self.renewed) = (row, 0, Instant::now());
         self.shared.lost.send_modify(|times| *times += 1);
+        // Whoever took this one for dead may have died before it took the jobs, or may look after its own alone.
+        self.gone = true;
+        Ok(())
+    }
+
+    /// Renews the own lease and looks at nobody else: the last jobs come to the end of their step.
+    pub(super) async fn keep_on(&mut self) -> Result<()> {
+        if self.renewed.elapsed() >= self.shared.rules.lease / 3 && !self.renew().await? {
+            return self.lost().await;
+        }
         Ok(())
     }
 

@@ -72,6 +72,8 @@ pub(super) struct Shared {
     stopping: AtomicBool,
     /// Wakes those that pause.
     pub stop: Notify,
+    /// Tells that a job was let go of.
+    pub let_go: Notify,
     /// Tells the keeper that something is due earlier than it knew.
     pub timers: Notify,
     /// Jobs that this process holds: running, waiting for a slot, or being written. The lock is held for look-ups and inserts only.
@@ -106,6 +108,7 @@ impl Shared {
             lost: watch::channel(0).0,
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
+            let_go: Notify::new(),
             timers: Notify::new(),
             held: Mutex::default(),
             manners: Mutex::default(),
@@ -206,6 +209,7 @@ pub(super) struct Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.shared.held.lock().expect("nobody panics while holding it").remove(&self.job);
+        self.shared.let_go.notify_waiters();
     }
 }
 

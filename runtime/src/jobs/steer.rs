@@ -18,7 +18,8 @@ use crate::contract::{Effect, ErrorKind, ToolError};
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
 use crate::journal::{
-    self, Answer, Body, Cancelled, Cause, Continued, Decision, Entry, Failure, Log, Mail, On, Resolved, State, Status, Wake, Woken,
+    self, Answer, Body, CancelRequested, Cancelled, Cause, Continued, Decision, Entry, Failure, Log, Mail, On, Resolved, State, Status,
+    Wake, Woken,
 };
 use crate::store::{Batch, CommitError, JobKey};
 use crate::{clock, limits};
@@ -61,12 +62,18 @@ pub(super) async fn steer(shared: &Arc<Shared>, space: &Space, job: JobId, word:
                 _ => Err(Error::new(Code::JobStateConflict, format!("job {job} is {}; nothing more can happen to it", head.status))),
             };
         }
+        if let Word::Entries(make) = &word {
+            // What makes no sense now is refused before anybody is disturbed.
+            make(&journal::fold(&shared.store, space, &job)?)?;
+        }
         let mut held_here = None;
         if is_free(shared, &head)? {
             match shared.hold(job) {
-                Some(held) => match enter(shared, space, held, head.worker, &word).await {
-                    Err(e) if e.code == Code::JobStateConflict && taken_meanwhile(shared, space, &job, head.epoch)? => {}
-                    settled => return settled,
+                Some(held) => match enter(shared, space, held, head.worker, &word).await? {
+                    Entered::Done(status) => return Ok(status),
+                    Entered::Refused(e) => return Err(e),
+                    // Whoever was faster has it now, or has let go of it: looked at again.
+                    Entered::Taken => {}
                 },
                 None => held_here = shared.release_of(&job),
             }
@@ -92,17 +99,9 @@ pub(super) async fn steer(shared: &Arc<Shared>, space: &Space, job: JobId, word:
                         format!("job {job} is {} and under way; this needs it to stand", head.status),
                     ));
                 }
-                // A job that is not waiting for anything will not stand by itself.
-                if matches!(head.status, Status::Running | Status::Ready) && tokio::time::Instant::now() >= deadline {
-                    return Err(Error::new(Code::JobStateConflict, format!("job {job} is {}", head.status)));
-                }
             }
         }
     }
-}
-
-fn taken_meanwhile(shared: &Shared, space: &Space, job: &JobId, epoch: u64) -> Result<bool> {
-    Ok(journal::head_of(&shared.store, space, job)?.is_some_and(|head| head.epoch != epoch))
 }
 
 /// Leaves mail for a job.
@@ -140,9 +139,13 @@ async fn forget_mail(shared: &Shared, space: &Space, job: JobId) -> Result<()> {
 pub(super) fn nudge(shared: &Arc<Shared>, space: Space, job: JobId) {
     let of = Arc::clone(shared);
     shared.spawn(async move {
-        if let Err(e) = steer(&of, &space, job, Word::Nothing).await
-            && !matches!(e.code, Code::JobNotFound | Code::JobStateConflict)
-        {
+        let told = match steer(&of, &space, job, Word::Nothing).await {
+            // A child that a crash kept from being made, of a parent that has ended since.
+            Err(e) if e.code == Code::JobNotFound => forget_mail(&of, &space, job).await,
+            Err(e) if e.code == Code::JobStateConflict => Ok(()),
+            told => told.map(drop),
+        };
+        if let Err(e) = told {
             tracing::error!(%job, "its mail could not be delivered now: {e}");
         }
     });
@@ -161,10 +164,28 @@ pub(super) fn after(shared: &Arc<Shared>, space: &Space, job: JobId) {
     }
 }
 
+/// What came of entering a word.
+enum Entered {
+    /// It is on disk.
+    Done(Status),
+    /// The job is not so that it makes sense.
+    Refused(Error),
+    /// Another worker has the job.
+    Taken,
+}
+
 /// Takes a job that is free, enters what there is to enter, and runs it on or lets go of it.
-async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64>, word: &Word) -> Result<Status> {
+async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64>, word: &Word) -> Result<Entered> {
     let job = held.job;
-    let (mut log, mut entries) = reopened(shared, space, job, from).await?;
+    let (mut log, mut entries) = match reopened(shared, space, job, from).await {
+        Err(e) if e.code == Code::JobStateConflict => return Ok(Entered::Taken),
+        opened => opened?,
+    };
+    if matches!(log.state().status(), Status::Ready | Status::Running) {
+        // Its worker died: this is the next one, and counts as such.
+        let attempt = log.state().attempts + 1;
+        push(&mut log, &mut entries, Body::Resumed { attempt })?;
+    }
     let before = log.state().next_seq();
     let asked = match word {
         Word::Nothing => Ok(()),
@@ -175,20 +196,30 @@ async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64
         }),
     };
     if let Err(e) = asked {
-        // Nothing that was asked for is written; what was there before is left as it was found.
         drop(log);
-        let (mut log, _) = reopened(shared, space, job, Some(shared.worker())).await?;
-        log.release().await?;
-        return Err(e);
+        return put_back(shared, space, held, e).await;
     }
-    take_mail(shared, &mut log, &mut entries).await?;
+    let left = take_mail(shared, &mut log, &mut entries).await?;
     settle(&mut log, &mut entries)?;
     let moved = log.state().next_seq() != before;
     let runs = matches!(log.state().status(), Status::Ready | Status::Running);
-    if moved {
-        log.flush().await?;
-    } else if !runs {
-        log.release().await?;
+    let written = match (moved, runs) {
+        (true, _) => log.flush().await,
+        (false, true) => Ok(()),
+        (false, false) => log.release().await,
+    };
+    match written {
+        Err(e) if e.code == Code::JobStateConflict => {
+            let epoch = log.epoch();
+            drop(log);
+            if journal::head_of(&shared.store, space, &job)?.is_none_or(|head| head.epoch != epoch) {
+                return Ok(Entered::Taken);
+            }
+            // The job is still this worker's: what was to be written beside the entries did not hold.
+            let why = Error::new(Code::JobStateConflict, format!("job {job}: what this was about has changed meanwhile"));
+            return put_back(shared, space, held, why).await;
+        }
+        written => written?,
     }
     let status = log.state().status();
     let family = family(log.state());
@@ -196,7 +227,8 @@ async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64
         run(held, space.clone(), Take::Open(Box::new(log), entries));
     } else {
         drop(held);
-        if !Mail::of_job(&shared.store, space, &job)?.is_empty() {
+        // What the job has no room for is looked at again when it moves on.
+        if Mail::of_job(&shared.store, space, &job)?.len() > left {
             nudge(shared, space.clone(), job);
         }
     }
@@ -205,7 +237,21 @@ async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64
         family.into_iter().for_each(|relative| nudge(shared, space.clone(), relative));
     }
     shared.timers.notify_one();
-    Ok(status)
+    Ok(Entered::Done(status))
+}
+
+/// Nothing that was asked for is written; what was there before is left as it was found, and runs where it can.
+async fn put_back(shared: &Arc<Shared>, space: &Space, held: Held, why: Error) -> Result<Entered> {
+    let (mut log, _) = reopened(shared, space, held.job, Some(shared.worker())).await?;
+    if matches!(log.state().status(), Status::Ready | Status::Running) {
+        run(held, space.clone(), Take::From(Some(shared.worker())));
+        return Ok(Entered::Refused(why));
+    }
+    log.release().await?;
+    let job = held.job;
+    drop(held);
+    after(shared, space, job);
+    Ok(Entered::Refused(why))
 }
 
 /// Those to whom the end of this job was told.
@@ -224,17 +270,23 @@ pub(super) fn push(log: &mut Log, entries: &mut Vec<Entry>, body: Body) -> Resul
     Ok(())
 }
 
-/// Enters all mail that lies there.
-pub(super) async fn take_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry>) -> Result<()> {
+/// Enters all mail that lies there. How many pieces are left lying, because the job keeps as many signals as it may.
+pub(super) async fn take_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry>) -> Result<usize> {
+    let mut left = 0;
     for (key, mail) in Mail::of_job(&shared.store, log.space(), &log.job_id())? {
+        // Its row is there until the next flush; it is entered once.
+        if log.has_struck(&key) {
+            continue;
+        }
         match enter_mail(shared, log, entries, mail).await {
             Ok(()) => log.strike(&key),
             // It came twice, or too late: it is struck out and leaves no entry.
             Err(e) if e.code == Code::JobStateConflict => log.strike(&key),
+            Err(e) if e.code == Code::TooBusy => left += 1,
             Err(e) => return Err(e),
         }
     }
-    Ok(())
+    Ok(left)
 }
 
 async fn enter_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry>, mail: Mail) -> Result<()> {
@@ -255,6 +307,10 @@ async fn enter_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry
             let by = cancel.by.clone();
             // Asked twice, it ends at once, whatever it was undoing.
             let insists = log.state().cancel.is_some();
+            if insists && by == CancelRequested::BY_PARENT {
+                // A parent that cancelled its child and ends then says it twice.
+                return Ok(());
+            }
             if !insists {
                 push(log, entries, Body::CancelRequested(cancel))?;
             }

@@ -78,6 +78,11 @@ pub struct CancelRequested {
     pub reason: Option<String>,
 }
 
+impl CancelRequested {
+    /// Who asks where a job asks for its child to end.
+    pub const BY_PARENT: &'static str = "parent";
+}
+
 /// The job ended by request. Nothing follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -52,6 +52,8 @@ pub struct Log {
     pending_bytes: usize,
     /// What is written with the next flush beside the journal: mail taken in, mail left for others.
     beside: Batch,
+    /// Mail whose row goes with the next flush: it is still there to be read, and must not be entered again.
+    struck: Vec<MailKey>,
     hold: Hold,
 }
 
@@ -124,7 +126,22 @@ impl Log {
         }
         let (store, space) = (store.clone(), space.clone());
         let (pending, beside) = (Vec::new(), Batch::new());
-        Ok(Log { store, space, job_id, state, tip, head, head_bytes, rows, worker, pending, pending_bytes: 0, beside, hold: Hold::Held })
+        Ok(Log {
+            store,
+            space,
+            job_id,
+            state,
+            tip,
+            head,
+            head_bytes,
+            rows,
+            worker,
+            pending,
+            pending_bytes: 0,
+            beside,
+            struck: Vec::new(),
+            hold: Hold::Held,
+        })
     }
 
     /// Takes up a job where it was left: fences off whoever held it, then reads and verifies its journal.
@@ -146,8 +163,22 @@ impl Log {
         let (store, space) = (store.clone(), space.clone());
         let rows = index::rows(&state, &space, job_id);
         let (pending, beside) = (Vec::new(), Batch::new());
-        let log =
-            Log { store, space, job_id, state, tip, head, head_bytes, rows, worker, pending, pending_bytes: 0, beside, hold: Hold::Held };
+        let log = Log {
+            store,
+            space,
+            job_id,
+            state,
+            tip,
+            head,
+            head_bytes,
+            rows,
+            worker,
+            pending,
+            pending_bytes: 0,
+            beside,
+            struck: Vec::new(),
+            hold: Hold::Held,
+        };
         Ok((log, entries))
     }
 
@@ -180,6 +211,13 @@ impl Log {
     /// A piece of mail that is entered now, or never will be: its row goes with the next flush.
     pub fn strike(&mut self, mail: &MailKey) {
         self.beside.delete(mail);
+        self.struck.push(mail.clone());
+    }
+
+    /// True for a piece of mail that was struck since the last flush, so that its row is still there.
+    #[must_use]
+    pub fn has_struck(&self, mail: &MailKey) -> bool {
+        self.struck.contains(mail)
     }
 
     /// Mail for another job of the same space: it is left with the next flush.
@@ -241,6 +279,7 @@ impl Log {
                 self.head = head;
                 self.head_bytes = head_bytes;
                 self.rows = rows;
+                self.struck.clear();
                 Ok(())
             }
             Err(CommitError::Guard) => {
@@ -263,7 +302,7 @@ impl Log {
         }
         for child in self.state.children.iter().filter(|child| child.end.is_none()) {
             let reason = format!("job {}, which had started it, is {}", self.job_id, self.state.status());
-            let request = CancelRequested { by: "parent".to_owned(), reason: Some(reason) };
+            let request = CancelRequested { by: CancelRequested::BY_PARENT.to_owned(), reason: Some(reason) };
             Mail::Cancel(request).leave(batch, &self.space, child.job_id);
         }
     }

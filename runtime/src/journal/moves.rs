@@ -7,7 +7,7 @@ use super::entry::{Answer, Body, Entry};
 use super::state::{CallState, Child, Illegal, LedgerRow, State, UncertainCall, Untaken, Wait, in_words};
 use super::status::Status;
 use super::waits::{ChildEnd, On, Waiting, Wake, Woken};
-use crate::contract::Effect;
+use crate::contract::{Effect, ErrorKind};
 use crate::store::Payload;
 
 impl State {
@@ -16,7 +16,7 @@ impl State {
     ///
     /// ```text
     /// runs, no call open          called k+1           k calls so far
-    /// runs, call k open           returned k           also while the job waits for the one who performs k
+    /// runs, call k open           returned k           also while the job waits, or is paused, for the one who performs k
     /// runs, no call open          recorded
     /// runs                        resumed n+1          n attempts so far; an open call stays open
     /// runs, call k open           uncertain k          where its effect is `once`
@@ -104,7 +104,7 @@ impl State {
     }
 
     fn waits_for_performer_of(&self, call: u64) -> bool {
-        self.status() == Status::Waiting && self.wait.as_ref().is_some_and(|wait| wait.on == On::External { call })
+        matches!(self.status(), Status::Waiting | Status::Paused) && self.wait.as_ref().is_some_and(|wait| wait.on == On::External { call })
     }
 
     fn may_wait_for(&self, waiting: &Waiting, call_open: Option<u64>) -> bool {
@@ -144,6 +144,7 @@ impl State {
                     key: key.clone(),
                     seq: entry.seq,
                     state: CallState::Intended,
+                    doubtful: false,
                 });
             }
             Body::Returned { answer, .. } => {
@@ -161,7 +162,10 @@ impl State {
                 self.uncertain = None;
                 match decision {
                     Decision::Happened(output) => self.answered(&Answer::Output(output.clone())),
-                    Decision::Fail(error) => self.answered(&Answer::Error(error.clone())),
+                    Decision::Fail(error) => {
+                        self.answered(&Answer::Error(error.clone()));
+                        self.last_call().doubtful = true;
+                    }
                     Decision::Retry => self.void_from(*call),
                 }
             }
@@ -248,7 +252,10 @@ impl State {
             }
             Answer::Error(_) => CallState::Errored,
         };
-        self.last_call().state = state;
+        let row = self.last_call();
+        row.state = state;
+        row.doubtful = row.effect == Effect::Once
+            && matches!(answer, Answer::Error(error) if matches!(error.kind, ErrorKind::Timeout | ErrorKind::Broken | ErrorKind::Cancelled));
     }
 
     /// These calls are to be made, under the same numbers and so with the same keys.

@@ -4,10 +4,11 @@
 //! change after its first entry; only its budget can be raised, by an entry that says so.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::Issue;
 use crate::ids::JobId;
-use crate::limits;
+use crate::{json, limits};
 
 /// How a job is run. Everything has a default, and what is at its default is not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -64,6 +65,30 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// As [`Options::read`].
+    ///
+    /// # Errors
+    /// As [`Options::read`].
+    pub fn read(value: &Value, at: &str) -> Result<Budget, Vec<Issue>> {
+        match Budget::deserialize(value) {
+            Ok(budget) => {
+                let issues = budget.issues(at);
+                if issues.is_empty() { Ok(budget) } else { Err(issues) }
+            }
+            Err(whole) => Err(misfits::<Budget>(value, at, &whole)),
+        }
+    }
+
+    fn issues(&self, at: &str) -> Vec<Issue> {
+        let fields = [
+            ("fuel", self.fuel, limits::JOB_FUEL_MAX),
+            ("calls", self.calls, u64::MAX),
+            ("bytes", self.bytes, u64::MAX),
+            ("wall_ms", self.wall_ms, limits::WAIT_TIME_MS_MAX),
+        ];
+        fields.into_iter().filter_map(|(name, value, most)| out_of_bounds(at, name, value, 1, most)).collect()
+    }
+
     /// This budget with what `raised` names in its place.
     #[must_use]
     pub fn raised(self, raised: Budget) -> Budget {
@@ -139,15 +164,25 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Reads what a client sent; the paths of the issues are below `at`.
+    ///
+    /// # Errors
+    /// Every place that is unknown, of the wrong type or out of its bounds.
+    pub fn read(value: &Value, at: &str) -> Result<Options, Vec<Issue>> {
+        match Options::deserialize(value) {
+            Ok(options) => {
+                let issues = options.issues(at);
+                if issues.is_empty() { Ok(options) } else { Err(issues) }
+            }
+            Err(whole) => Err(misfits::<Options>(value, at, &whole)),
+        }
+    }
+
     /// Every place that is out of its bounds; the paths are below `at`.
     #[must_use]
     pub fn issues(&self, at: &str) -> Vec<Issue> {
         let mut issues = Vec::new();
-        let mut within = |name: &str, value: Option<u64>, low: u64, high: u64| {
-            if let Some(value) = value.filter(|value| !(low..=high).contains(value)) {
-                issues.push(Issue { path: format!("{at}/{name}"), message: format!("{value} is not between {low} and {high}") });
-            }
-        };
+        let mut within = |name: &str, value, low, high| issues.extend(out_of_bounds(at, name, value, low, high));
         within("priority", Some(self.priority.into()), 0, 9);
         within("tries", Some(self.tries.into()), 1, limits::TRIES_MAX.into());
         within("first_pause_ms", Some(self.first_pause_ms), 0, limits::PAUSE_MS_MAX);
@@ -155,10 +190,7 @@ impl Options {
         within("call_timeout_ms", self.call_timeout_ms, 1, limits::WAIT_TIME_MS_MAX);
         within("step_timeout_ms", self.step_timeout_ms, 1, limits::WAIT_TIME_MS_MAX);
         within("timeout_ms", self.timeout_ms, 1, limits::WAIT_TIME_MS_MAX);
-        within("budget/fuel", self.budget.fuel, 1, limits::JOB_FUEL_MAX);
-        within("budget/calls", self.budget.calls, 1, u64::MAX);
-        within("budget/bytes", self.budget.bytes, 1, u64::MAX);
-        within("budget/wall_ms", self.budget.wall_ms, 1, limits::WAIT_TIME_MS_MAX);
+        issues.extend(self.budget.issues(&format!("{at}/budget")));
         issues
     }
 
@@ -167,6 +199,23 @@ impl Options {
     pub fn is_default(&self) -> bool {
         *self == Options::default()
     }
+}
+
+fn out_of_bounds(at: &str, name: &str, value: Option<u64>, low: u64, high: u64) -> Option<Issue> {
+    let value = value.filter(|value| !(low..=high).contains(value))?;
+    Some(Issue { path: format!("{at}/{name}"), message: format!("{value} is not between {low} and {high}") })
+}
+
+/// Which fields of `value` are no fields of a `T`; read one by one, since serde stops at the first.
+fn misfits<T: for<'de> Deserialize<'de>>(value: &Value, at: &str, whole: &serde_json::Error) -> Vec<Issue> {
+    let Some(object) = value.as_object() else { return vec![Issue { path: at.to_owned(), message: whole.to_string() }] };
+    let misfit = |(name, value): (&String, &Value)| {
+        let path = json::below(at, name);
+        let alone = T::deserialize(&Value::Object([(name.clone(), value.clone())].into_iter().collect())).err()?;
+        let within = (name == "budget" && value.is_object()).then(|| Budget::read(value, &path).err()).flatten();
+        Some(within.unwrap_or_else(|| vec![Issue { path, message: alone.to_string() }]))
+    };
+    object.iter().filter_map(misfit).flatten().collect()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]

@@ -115,6 +115,8 @@ pub struct LedgerRow {
     pub seq: u64,
     /// How far it came.
     pub state: CallState,
+    /// True where it must not be repeated unasked and its error leaves open whether it took effect.
+    pub doubtful: bool,
 }
 
 /// How far a tool call came.
@@ -331,8 +333,8 @@ impl State {
         let job = self.options.timeout_ms.map(|ms| self.created_at_ms.saturating_add(ms));
         match self.status() {
             status if status.is_final() => None,
+            // A wait that runs out while the job is stopped is told so when the job goes on; until then nothing is due.
             Status::Waiting => wait.into_iter().chain(job).min(),
-            // A wait that runs out while the job is stopped is found so when the job goes on.
             _ => job,
         }
     }
@@ -341,8 +343,19 @@ impl State {
     /// no wait and no child stands between.
     #[must_use]
     pub fn again_from(&self) -> Option<u64> {
-        let again =
-            |row: &&LedgerRow| row.state == CallState::Errored || (row.effect.touches_nothing() && row.state != CallState::Uncertain);
+        self.tail_that(|_| true)
+    }
+
+    /// As [`State::again_from`], where nobody is there who could answer for a call that may have taken effect.
+    #[must_use]
+    pub fn again_unasked(&self) -> Option<u64> {
+        self.tail_that(|row| !row.doubtful)
+    }
+
+    fn tail_that(&self, may: impl Fn(&LedgerRow) -> bool) -> Option<u64> {
+        let again = |row: &&LedgerRow| {
+            may(row) && (row.state == CallState::Errored || (row.effect.touches_nothing() && row.state != CallState::Uncertain))
+        };
         let step = self.calls.last()?.step.clone();
         let tail = self.calls[self.fixed_calls.min(self.calls.len())..].iter().rev();
         tail.take_while(again).take_while(|row| row.step == step).last().map(|row| row.call)

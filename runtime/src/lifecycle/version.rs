@@ -42,6 +42,11 @@ pub enum Origin {
     Compiled(Box<Compilation>),
     /// Uploaded as a component.
     Uploaded,
+    /// Compiled from a task graph, whose text each of its jobs has.
+    Graph {
+        /// SHA-256 of the graph's canonical JSON.
+        digest: Digest,
+    },
 }
 
 /// What was said and found when a run was compiled.
@@ -132,6 +137,7 @@ impl Version {
 fn identity(name: &str, component: &Digest, origin: &Origin) -> Value {
     match origin {
         Origin::Uploaded => json!({"name": name, "component": component}),
+        Origin::Graph { digest } => json!({"name": name, "component": component, "graph_digest": digest}),
         Origin::Compiled(c) => json!({
             "name": name, "component": component, "source_run_id": c.run_id, "matchers": c.matchers,
             "success_criteria": c.success_criteria, "risk_profile": c.risk_profile, "metadata": c.metadata,

@@ -230,13 +230,16 @@ impl PlaybookFields {
         let (node_id, uri) = view::node(space, version);
         let compilation = match &version.origin {
             Origin::Compiled(compilation) => Some(compilation),
-            Origin::Uploaded => None,
+            Origin::Uploaded | Origin::Graph { .. } => None,
+        };
+        let made = || match &version.origin {
+            Origin::Graph { digest } => format!("Compiled from the task graph {digest}"),
+            _ => "Uploaded as a component".to_owned(),
         };
         PlaybookFields {
             playbook_id: version.playbook_id.to_string(),
             name: version.name.clone(),
-            text_summary: compilation
-                .map_or("Uploaded as a component".to_owned(), |c| format!("Replay playbook compiled from run {}", c.run_id)),
+            text_summary: compilation.map_or_else(made, |c| format!("Replay playbook compiled from run {}", c.run_id)),
             version: version.version,
             status: version.status,
             matchers: view::object_of(compilation.and_then(|c| c.matchers.as_ref())),

@@ -18,7 +18,7 @@ enum Ask {
 }
 use Ask::*;
 
-fn sleep() -> On {
+fn nap() -> On {
     On::Sleep { ms: 5 }
 }
 
@@ -99,10 +99,10 @@ fn gave(n: u64) -> String {
 fn a_wait_ends_again_as_it_ended() {
     let signal = format!("signal {:?}", inline(GIVEN));
     check(vec![
-        ("nothing on record", vec![], vec![Wait(sleep()), End], words(["live", "ended"])),
-        ("slept", vec![waiting(1, sleep(), Some(1)), woken(1, Wake::Elapsed)], vec![Wait(sleep()), End], words(["elapsed", "ended"])),
-        ("still asleep", vec![waiting(1, sleep(), Some(1))], vec![Wait(sleep())], words(["standing"])),
-        ("still asleep, asked twice", vec![waiting(1, sleep(), Some(1))], vec![Wait(sleep()), Write(1)], words(["standing", "live 1"])),
+        ("nothing on record", vec![], vec![Wait(nap()), End], words(["live", "ended"])),
+        ("slept", vec![waiting(1, nap(), Some(1)), woken(1, Wake::Elapsed)], vec![Wait(nap()), End], words(["elapsed", "ended"])),
+        ("still asleep", vec![waiting(1, nap(), Some(1))], vec![Wait(nap())], words(["standing"])),
+        ("still asleep, asked twice", vec![waiting(1, nap(), Some(1))], vec![Wait(nap()), Write(1)], words(["standing", "live 1"])),
         (
             "c35 a signal that came before it was waited for",
             vec![signalled("go", None), waiting(1, on_signal("go"), None), woken(1, Wake::Signal { seq: 2 })],
@@ -147,14 +147,14 @@ fn a_wait_ends_again_as_it_ended() {
         ),
         (
             "cancelled while it waited",
-            vec![waiting(1, sleep(), Some(1)), cancel_requested(), woken(1, Wake::Cancelled)],
-            vec![Wait(sleep()), Write(1)],
+            vec![waiting(1, nap(), Some(1)), cancel_requested(), woken(1, Wake::Cancelled)],
+            vec![Wait(nap()), Write(1)],
             words(["cancelled", "live 1"]),
         ),
         (
             "what people and workers did meanwhile is invisible",
             vec![
-                waiting(1, sleep(), Some(1)),
+                waiting(1, nap(), Some(1)),
                 paused(),
                 continued(),
                 woken(1, Wake::Elapsed),
@@ -163,7 +163,7 @@ fn a_wait_ends_again_as_it_ended() {
                 drifted(1),
                 recorded(9),
             ],
-            vec![Wait(sleep()), Time, End],
+            vec![Wait(nap()), Time, End],
             words(["elapsed", "9", "ended"]),
         ),
     ]);
@@ -171,8 +171,8 @@ fn a_wait_ends_again_as_it_ended() {
 
 #[test]
 fn a_wait_for_something_else_is_a_divergence() {
-    let on_record = [sleep(), on_signal("go"), on_approval()];
-    let mut asked = vec![sleep(), On::Sleep { ms: 6 }, on_signal("go"), on_signal("stop"), on_approval(), children(&[1])];
+    let on_record = [nap(), on_signal("go"), on_approval()];
+    let mut asked = vec![nap(), On::Sleep { ms: 6 }, on_signal("go"), on_signal("stop"), on_approval(), children(&[1])];
     asked.push(On::Approval { title: "refund".to_owned(), request: inline("1"), digest: Digest::of(b"shown") });
     for on in &on_record {
         for other in &asked {
@@ -181,20 +181,20 @@ fn a_wait_for_something_else_is_a_divergence() {
             assert_eq!(became, [expected], "{on:?} on record, {other:?} asked");
         }
     }
-    let bodies = || vec![waiting(1, sleep(), Some(1)), woken(1, Wake::Elapsed), child_started(1), child_cancelled(1)];
+    let bodies = || vec![waiting(1, nap(), Some(1)), woken(1, Wake::Elapsed), child_started(1), child_cancelled(1)];
     check(vec![
         ("a call instead of a wait", bodies(), vec![Write(1)], words(["diverged at 2"])),
         ("a child instead of a wait", bodies(), vec![Branch("left", "1")], words(["diverged at 2"])),
-        ("a wait instead of a child", bodies(), vec![Wait(sleep()), Wait(sleep())], words(["elapsed", "diverged at 4"])),
+        ("a wait instead of a child", bodies(), vec![Wait(nap()), Wait(nap())], words(["elapsed", "diverged at 4"])),
         ("an end instead of a wait", bodies(), vec![End], words(["diverged at 2"])),
-        ("an end that is too early", bodies(), vec![Wait(sleep()), End], words(["elapsed", "diverged at 4"])),
+        ("an end that is too early", bodies(), vec![Wait(nap()), End], words(["elapsed", "diverged at 4"])),
     ]);
 }
 
 #[test]
 fn a_divergence_names_the_wait_or_the_child_on_both_sides() {
     for (bodies, asked, parts) in [
-        (vec![waiting(1, on_signal("go"), None)], Wait(sleep()), [r#"a wait for signal "go" at step "w""#, "a wait for 5 ms to pass"]),
+        (vec![waiting(1, on_signal("go"), None)], Wait(nap()), [r#"a wait for signal "go" at step "w""#, "a wait for 5 ms to pass"]),
         (vec![waiting(1, on_approval(), None)], Write(1), [r#"the approval of "refund""#, "a call of fs/write"]),
         (vec![child_started(1)], Playbook("other", "1"), [r#"a child that does branch "left""#, r#"a child that does playbook "other""#]),
         (vec![child_started(1), child_cancelled(1)], CancelChild(2), [r#"branch "left""#, "the wish to cancel child 2"]),
