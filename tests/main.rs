@@ -37,3 +37,7 @@ mod the_counting_server_counts;
 mod http_tools_reach_what_is_granted;
 mod http_steers_jobs;
 mod http_asks_people_and_workers;
+mod kill_in_a_call;
+mod kill_everywhere;
+mod kill_a_server;
+mod calls_end_in_time;
