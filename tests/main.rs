@@ -38,3 +38,7 @@ mod http_tools_reach_what_is_granted;
 mod cli_steers_jobs;
 mod http_steers_jobs;
 mod http_asks_people_and_workers;
+mod kill_in_a_call;
+mod kill_everywhere;
+mod kill_a_server;
+mod calls_end_in_time;

@@ -14,6 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, RunId, Space};
 use crate::json::Json;
 use crate::limits;
+use crate::store::CrashPoint;
 use crate::tools::Grant;
 
 /// Turn what an agent did once into something that runs by itself, safely, forever after.
@@ -43,6 +44,9 @@ pub(super) struct Global {
     /// Which of the tenant's scopes.
     #[arg(long, global = true, value_name = "NAME", default_value = "default", hide_default_value = true)]
     pub scope: String,
+    /// Die before or after a flush of the store; only in a scratch directory, see docs/TESTING.md.
+    #[arg(long, global = true, hide = true, value_name = "before:N|after:N", value_parser = parse_crash_point)]
+    pub die_at: Option<CrashPoint>,
 }
 
 #[derive(Subcommand)]
@@ -62,6 +66,8 @@ pub(super) enum Command {
     Graph(GraphCommand),
     /// Run a playbook, a task graph or a goal as a durable job, here, to its end.
     Run(Run),
+    /// Try a playbook on copies of the directories that it may see, and kill it at every moment if you like.
+    Test(Test),
     /// Jobs: list, show, journal, watch; signal, cancel, pause, resume, retry, resolve; evidence, replay, fork, why.
     #[command(subcommand)]
     Jobs(JobsCommand),
@@ -179,6 +185,31 @@ pub(super) struct Run {
     pub options: JobOptions,
 }
 
+#[derive(Args)]
+pub(super) struct Test {
+    /// The playbook's id, with or without @VERSION.
+    #[arg(value_name = "PLAYBOOK[@VERSION]", required_unless_present = "graph")]
+    pub playbook: Option<String>,
+    /// Test this task graph instead of a playbook.
+    #[arg(long, value_name = "FILE", conflicts_with = "playbook")]
+    pub graph: Option<PathBuf>,
+    /// What to run it with: JSON, @FILE, or @- for standard input.
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub input: String,
+    /// Let it see a copy of the directory DIR as NAME. Repeatable.
+    #[arg(long = "root", value_name = "NAME=DIR", value_parser = parse_pair)]
+    pub roots: Vec<(String, String)>,
+    /// Let it call a web server, http:ORIGIN=GET,POST: a test server, for it is really called, each time. Repeatable.
+    #[arg(long = "grant", value_name = "GRANT", value_parser = parse_grant)]
+    pub grants: Vec<Grant>,
+    /// Kill it before and after every flush of the store, take it up again each time, and compare.
+    #[arg(long)]
+    pub crash_everywhere: bool,
+    /// Also write the results as JUnit XML, a test case for each crash.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
 #[derive(Subcommand)]
 pub(super) enum GraphCommand {
     /// Show in plain words what a task graph may reach and what it does, without running it; or all that is wrong with it.
@@ -291,7 +322,7 @@ impl Global {
     }
 
     async fn opened(&self, grants: Vec<Grant>, serves: bool) -> Result<Engine> {
-        let settings = Settings { data: self.data()?, config: self.config.clone(), grants, serves };
+        let settings = Settings { data: self.data()?, config: self.config.clone(), grants, serves, die_at: self.die_at };
         crate::blocking::run(move || Engine::open(&settings)).await
     }
 
@@ -339,6 +370,10 @@ fn parse_run_id(text: &str) -> Result<RunId, String> {
 
 pub(super) fn parse_playbook_id(text: &str) -> Result<PlaybookId, String> {
     PlaybookId::parse(text).map_err(|e| e.message)
+}
+
+fn parse_crash_point(text: &str) -> Result<CrashPoint, String> {
+    CrashPoint::parse(text).map_err(|e| e.message)
 }
 
 fn parse_grant(text: &str) -> Result<Grant, String> {

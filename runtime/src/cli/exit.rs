@@ -18,7 +18,7 @@ pub(super) const INTERNAL: u8 = 70;
 pub(super) const TABLE: &str = "\
 Exit codes:
   0  done
-  1  the job ended as failed
+  1  the job ended as failed, or a test did not pass
   2  the command or what it was given is malformed
   3  not found
   4  it disagrees with what is stored: a replay that differs, an id that was used before

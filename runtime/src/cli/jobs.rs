@@ -52,9 +52,7 @@ fn unknown_status(text: &str) -> Error {
 pub(super) async fn show(global: &Global, args: JobShow, output: &Output) -> Result<u8> {
     let query: Vec<(&str, String)> = args.at.iter().map(|seq| ("at", seq.to_string())).collect();
     let job = match open(global, &args.server).await? {
-        Door::There(server) => {
-            server.get(&format!("/v1/jobs/{}", args.job.job), &query).await?
-        }
+        Door::There(server) => server.get(&format!("/v1/jobs/{}", args.job.job), &query).await?,
         Door::Here(engine) => {
             let (space, job) = (global.space()?, args.job.job);
             match args.at {

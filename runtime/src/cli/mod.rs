@@ -24,6 +24,7 @@ mod show;
 mod standing;
 mod steer;
 mod steering;
+mod test;
 mod upload;
 mod watch;
 
@@ -87,6 +88,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Inspect(args) => inspect::inspect(&global, args, output).await,
         Command::Graph(GraphCommand::Check(args)) => graph::check(args, output).await,
         Command::Run(args) => run::run(&global, args, output).await,
+        Command::Test(args) => test::test(&global, args, output).await,
         Command::Jobs(JobsCommand::List(args)) => jobs::list(&global, args, output).await,
         Command::Jobs(JobsCommand::Show(args)) => jobs::show(&global, args, output).await,
         Command::Jobs(JobsCommand::Journal(args)) => jobs::journal(&global, args, output).await,

@@ -36,7 +36,7 @@ use crate::lifecycle::Playbooks;
 use crate::limits;
 use crate::runs::Runs;
 use crate::sandbox::Sandbox;
-use crate::store::Store;
+use crate::store::{CrashPoint, Store};
 use crate::tools::{Grant, Grants, Registry};
 
 /// Everything a process needs to serve one data directory. Cheap to clone.
@@ -70,13 +70,15 @@ pub struct Settings {
     /// Whether this process looks after every job of the directory (timers, mail, jobs of workers that died), as a server
     /// does, or only after those that it is told to run.
     pub serves: bool,
+    /// Where this process is to die; only in a scratch directory ([`crate::store::SCRATCH_FILE`]).
+    pub die_at: Option<CrashPoint>,
 }
 
 impl Settings {
     /// A data directory without further grants.
     #[must_use]
     pub fn of(data: impl Into<PathBuf>) -> Self {
-        Settings { data: data.into(), config: None, grants: Vec::new(), serves: true }
+        Settings { data: data.into(), config: None, grants: Vec::new(), serves: true, die_at: None }
     }
 
     fn config(&self) -> Result<Config> {
@@ -99,7 +101,10 @@ impl Engine {
     /// `data_dir_in_use`, `data_dir_too_new`, `store_unavailable`, `invalid_configuration`.
     pub fn open(settings: &Settings) -> Result<Engine> {
         let config = settings.config()?;
-        let store = Store::open(&settings.data)?;
+        let store = match settings.die_at {
+            Some(point) => Store::open_to_die(&settings.data, point)?,
+            None => Store::open(&settings.data)?,
+        };
         keep_out(&settings.data, &config.grants)?;
         let sandbox = Sandbox::new(Some(&settings.data.join("compiled")))?;
         let tools = Registry::builtin();
