@@ -31,6 +31,7 @@ mod tidy;
 mod support;
 mod graphs_become_jobs;
 mod goals_become_jobs;
+mod named_cases;
 mod no_job_is_lost;
 mod the_sandbox_holds;
 mod the_counting_server_counts;
