@@ -237,11 +237,23 @@ impl Engine {
         }
     }
 
-    /// True where the job goes on only once somebody outside says something.
-    fn waits_for_someone(&self, space: &Space, job_id: &JobId) -> Result<bool> {
+    /// True where the job goes on only once somebody outside says something, to it or to each of the children that it waits for.
+    pub(super) fn waits_for_someone(&self, space: &Space, job_id: &JobId) -> Result<bool> {
         let state = journal::fold(&self.store, space, job_id)?;
-        let on = state.wait.as_ref().map(|wait| &wait.on);
-        Ok(matches!(on, Some(On::Signal { .. } | On::Approval { .. } | On::External { .. })))
+        match (state.status(), state.wait.as_ref().map(|wait| &wait.on)) {
+            (Status::Paused | Status::Parked | Status::Uncertain, _) => Ok(true),
+            (Status::Waiting, Some(On::Signal { .. } | On::Approval { .. } | On::External { .. })) => Ok(true),
+            (Status::Waiting, Some(On::Children { children })) => {
+                let awaited = state.children.iter().filter(|child| children.contains(&child.child) && child.end.is_none());
+                for child in awaited {
+                    if !self.waits_for_someone(space, &child.job_id)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Takes up one job where an earlier process left it.
