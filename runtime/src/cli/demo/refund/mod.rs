@@ -20,9 +20,10 @@ use super::{cannot, indented};
 use crate::blocking;
 use crate::compiler::graph::Graph;
 use crate::engine::{self, Engine, Settings, verify_evidence};
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::evidence::Signer;
 use crate::ids::{JobId, Space, random_u64};
+use crate::jobs::Manner;
 use crate::limits;
 use shop::{ORDER, Shop};
 use worker::{Worker, broken};
@@ -88,7 +89,7 @@ impl Story<'_> {
         ));
         let approval = self.approval(&worker, &approval_id).await?;
 
-        self.chapter("3. The person decides; the worker is killed while the shop pays");
+        self.chapter(if approval.yes { "3. The person approves; the worker is killed while the shop pays" } else { "3. The person rejects" });
         let killed = self.decide(worker, &approval_id, &approval).await?;
 
         self.chapter("4. Another process takes the job up");
@@ -173,6 +174,14 @@ impl Story<'_> {
         let settings = Settings { serves: false, ..Settings::of(&self.data) };
         let engine = blocking::run(move || Engine::open(&settings)).await?;
         let space = Space::default_space();
+        if !approval.yes {
+            // The server may have been ended before the job was.
+            match engine.resume_job(&space, job_id, Manner { pace: None, watched: true }).await {
+                Ok(()) => drop(engine.follow(&space, job_id, |_| Ok(())).await?),
+                Err(e) if e.code == Code::JobStateConflict => {}
+                Err(e) => return Err(e),
+            }
+        }
         let entries = engine.journal(&space, job_id, None, limits::PAGE_ROWS_MAX)?;
         let steps = told::steps(&entries, &self.shop.seen());
         let rows = steps.iter().map(|told| [told.step.clone(), told.what.clone(), told.times.clone(), told.afterwards.clone()]);
