@@ -4,5 +4,6 @@ pub mod chat;
 pub mod cli;
 pub mod counter;
 pub mod documented;
+pub mod graphs;
 pub mod page;
 pub mod server;

@@ -19,6 +19,9 @@ mod steer;
 mod trying;
 mod waiting;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,0 +1,27 @@
+//! Jobs at the door of the scheduler: real guests, a real store, tools that count.
+//!
+//! Nothing here waits by the clock: a test waits for a row to change or for a tool to be called, with a deadline that is met
+//! only where something is broken.
+
+mod rig;
+mod waits;
+
+use serde_json::{Value, json};
+
+/// A node that calls `test/<effect>` and says who it is.
+fn call(id: &str, effect: &str) -> Value {
+    json!({"id": id, "kind": "tool", "tool": format!("test/{effect}"), "input": {"me": id}})
+}
+
+/// The same with more fields.
+fn call_with(id: &str, effect: &str, more: &Value) -> Value {
+    let mut node = call(id, effect);
+    for (key, value) in more.as_object().unwrap() {
+        node[key] = value.clone();
+    }
+    node
+}
+
+fn wait(id: &str, signal: &str) -> Value {
+    json!({"id": id, "kind": "wait", "signal": signal})
+}
