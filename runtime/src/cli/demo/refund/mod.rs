@@ -14,8 +14,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::args::DemoRefund;
-use super::super::output::{Output, printable, table};
 use super::super::exit;
+use super::super::output::{Output, printable, table};
 use super::{cannot, indented};
 use crate::blocking;
 use crate::compiler::graph::Graph;
@@ -89,7 +89,11 @@ impl Story<'_> {
         ));
         let approval = self.approval(&worker, &approval_id).await?;
 
-        self.chapter(if approval.yes { "3. The person approves; the worker is killed while the shop pays" } else { "3. The person rejects" });
+        self.chapter(if approval.yes {
+            "3. The person approves; the worker is killed while the shop pays"
+        } else {
+            "3. The person rejects"
+        });
         let killed = self.decide(worker, &approval_id, &approval).await?;
 
         self.chapter("4. Another process takes the job up");
