@@ -117,7 +117,7 @@ impl Shared {
 
 fn serve(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
-    let Some((line, key, body)) = read(&stream)? else { return Ok(()) };
+    let Some(Asked { line, key, body }) = read(&stream)? else { return Ok(()) };
     let (status, answer, held) = {
         let mut state = shared.state();
         // Keys differ from one telling to the next.
@@ -162,8 +162,16 @@ fn answered(state: &mut State, line: &str, key: Option<String>, body: &[u8]) -> 
     (200, shown)
 }
 
-/// `POST /refunds`, its key and its body; none where the client closed its side before a whole request.
-fn read(stream: &TcpStream) -> std::io::Result<Option<(String, Option<String>, Vec<u8>)>> {
+/// One request.
+struct Asked {
+    /// `POST /refunds`
+    line: String,
+    key: Option<String>,
+    body: Vec<u8>,
+}
+
+/// None where the client closed its side before a whole request.
+fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
     let mut reader = BufReader::new(stream.take(REQUEST_BYTES_MAX));
     let mut first = String::new();
     reader.read_line(&mut first)?;
@@ -184,5 +192,5 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<(String, Option<String>, V
     }
     let mut body = Vec::new();
     reader.take(length).read_to_end(&mut body)?;
-    Ok(Some((format!("{method} {path}"), key, body)))
+    Ok(Some(Asked { line: format!("{method} {path}"), key, body }))
 }
