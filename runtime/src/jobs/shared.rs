@@ -83,6 +83,9 @@ pub(super) struct Shared {
     pub tasks: Mutex<JoinSet<()>>,
     /// Registers the worker and starts the keeper, once.
     pub ready: tokio::sync::OnceCell<()>,
+    /// Stands in for the guest where a test scripts it.
+    #[cfg(test)]
+    pub guest: Option<super::tests::Guest>,
 }
 
 impl Shared {
@@ -106,6 +109,8 @@ impl Shared {
             manners: Mutex::default(),
             tasks: Mutex::default(),
             ready: tokio::sync::OnceCell::new(),
+            #[cfg(test)]
+            guest: None,
         }
     }
 
