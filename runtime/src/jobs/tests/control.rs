@@ -59,7 +59,9 @@ async fn a_wait_that_ends_in_a_pause_ends_when_the_job_goes_on() {
     let job = rig.start(&worker, &json!([wait("w", "go"), call("b", "once")])).await;
     rig.until(job, Status::Waiting).await;
     worker.pause(&space(), job, "ada".to_owned(), None).await.unwrap();
+    rig.until(job, Status::Paused).await;
     worker.signal(&space(), job, "go".to_owned(), Json::from(&Value::Null), None, None).await.unwrap();
+    rig.until_state(job, "has its signal", |state| state.signals.len() == 1).await;
     assert_eq!((rig.state(job).status(), rig.world.count("b")), (Status::Paused, 0));
     worker.go_on(&space(), job, "ada".to_owned(), Budget::default()).await.unwrap();
     rig.until(job, Status::Completed).await;

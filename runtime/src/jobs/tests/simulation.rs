@@ -32,6 +32,8 @@ use crate::tools::{Info, Registry, Tool};
 /// Schedules in the usual test command; `REPRISE_SCHEDULES` asks for more, `REPRISE_SEED` for a single one.
 const SCHEDULES: u64 = 1_000;
 const NAMES: [&str; 2] = ["go", "end"];
+/// Where the store fails, a job is let go of: the schedule says when it is taken up again.
+const WATCHED: Manner = Manner { pace: None, watched: true };
 const EPOCH_MS: u64 = 1_763_632_000_000;
 
 /// Numbers that follow from a seed (SplitMix64).
@@ -213,6 +215,7 @@ impl<'a> Simulation<'a> {
         let world = Arc::new(Mutex::new(world));
         let job = JobId::from_bytes(Digest::of(&seed.to_be_bytes()).as_bytes()[..16].try_into().unwrap());
         let process = process(store, sandbox, &world, &program, 2);
+        process.set_manner(job, WATCHED);
         let told = BTreeMap::new();
         let space = Space::default_space();
         let (processes, signals, now_ms) = (2, 0, EPOCH_MS);
@@ -292,7 +295,13 @@ impl<'a> Simulation<'a> {
                 return;
             }
             while let Some(ended) = tasks.join_next().await {
-                ended.unwrap_or_else(|e| panic!("{}: {e}", self.told_by_hand()));
+                match ended {
+                    Err(e) if e.is_panic() => panic!("{}: {e}", self.told_by_hand()),
+                    _ => {}
+                }
+                if self.store.is_dead() {
+                    tasks.abort_all();
+                }
             }
         }
     }
@@ -301,6 +310,7 @@ impl<'a> Simulation<'a> {
         self.processes += 1;
         self.store.revive();
         self.process = process(self.store, self.sandbox, &self.world, &self.program, self.processes);
+        self.process.set_manner(self.job, WATCHED);
     }
 
     async fn turn(&mut self, state: &State, turns: u32) {
@@ -319,7 +329,6 @@ impl<'a> Simulation<'a> {
         match state.status() {
             Status::Ready | Status::Running => {
                 let head = journal::head_of(self.store, &self.space, &self.job).unwrap().unwrap();
-                self.process.set_manner(self.job, Manner { pace: None, watched: true });
                 assert!(is_free(&self.process, &head).unwrap(), "{}: nothing runs, and nobody may", self.told_by_hand());
                 take_up(&self.process, &self.space, self.job, head.worker);
             }
