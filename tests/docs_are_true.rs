@@ -197,7 +197,8 @@ fn every_guarantee_names_tests_that_there_are() {
     }
     let page = read("docs/GUARANTEES.md");
     let rows = page.lines().filter(|line| line.starts_with("| "));
-    let named: BTreeSet<&str> = rows.flat_map(|row| row.split('`').skip(1).step_by(2)).filter(|name| name.matches('_').count() > 2).collect();
+    let named: BTreeSet<&str> =
+        rows.flat_map(|row| row.split('`').skip(1).step_by(2)).filter(|name| name.matches('_').count() > 2).collect();
     assert!(named.len() > 60, "{}", named.len());
     let absent: Vec<&&str> = named.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
     assert!(absent.is_empty(), "docs/GUARANTEES.md names tests that are not there: {absent:#?}");

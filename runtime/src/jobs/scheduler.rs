@@ -7,10 +7,11 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::children;
 use super::drive::{Take, drive};
 use super::keeper;
 use super::shared::{Catalogue, Held, Manner, Rules, Shared, lost};
-use super::steer;
+use super::steer::{self, Heard};
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
 use crate::journal::{self, Entry, Log, Status};
@@ -228,19 +229,55 @@ async fn attempt(shared: &Arc<Shared>, space: &Space, job: JobId, take: Take) ->
             (head.priority, head.playbook_id)
         }
     };
-    let _gate = shared.playbook_gates.enter(playbook.as_str()).await;
-    let Some(_slot) = shared.slots.acquire(priority).await else { return Ok(None) };
+    let place = async {
+        let gate = shared.playbook_gates.enter(playbook.as_str()).await;
+        shared.slots.acquire(priority).await.map(|slot| (gate, slot))
+    };
+    let mut place = std::pin::pin!(place);
+    let mut take = take;
+    let mut rings = shared.release_of(&job);
+    let mut mailbox = children::mailbox(shared, space, job);
+    let _place = loop {
+        let rung = async {
+            match &mut rings {
+                Some(rings) => drop(rings.changed().await),
+                None => std::future::pending().await,
+            }
+        };
+        let is_due = tokio::select! {
+            biased;
+            got = &mut place => match got {
+                Some(place) => break place,
+                None => return Ok(None),
+            },
+            _ = mailbox.changed() => false,
+            () = rung => true,
+        };
+        // What is said to a job that waits for its place, or is due for it, needs none.
+        if is_due || !journal::Mail::of_job(&shared.store, space, &job)?.is_empty() {
+            match steer::heard(shared, space, job, take).await? {
+                Heard::Stands(status) => return Ok(Some(status)),
+                Heard::Runs(open) => take = open,
+            }
+        }
+    };
     let (log, entries) = match take {
         Take::Open(log, entries) => (*log, Some(entries).filter(|entries| !entries.is_empty())),
         Take::From(from) => {
-            let (mut log, mut entries) = reopened(shared, space, job, from).await?;
-            let attempt = log.state().attempts + 1;
-            entries.push(log.push(journal::Body::Resumed { attempt })?);
-            metrics::retried("attempt");
+            let (log, entries) = taken_up(shared, space, job, from).await?;
             (log, Some(entries))
         }
     };
     drive(shared, log, entries.unwrap_or_default(), shared.manner(&job)).await.map(Some)
+}
+
+/// A job that another attempt had, which this one goes on with.
+pub(super) async fn taken_up(shared: &Arc<Shared>, space: &Space, job: JobId, from: Option<u64>) -> Result<(Log, Vec<Entry>)> {
+    let (mut log, mut entries) = reopened(shared, space, job, from).await?;
+    let attempt = log.state().attempts + 1;
+    entries.push(log.push(journal::Body::Resumed { attempt })?);
+    metrics::retried("attempt");
+    Ok((log, entries))
 }
 
 /// True for what another attempt in this process may not meet again.

@@ -150,6 +150,13 @@ impl Shared {
         self.held.lock().expect("nobody panics while holding it").get(job).map(watch::Sender::subscribe)
     }
 
+    /// Tells whoever holds the job, and does nothing with it for now, that something is due.
+    pub(super) fn ring(&self, job: &JobId) {
+        if let Some(held) = self.held.lock().expect("nobody panics while holding it").get(job) {
+            held.send_replace(());
+        }
+    }
+
     pub(super) fn holds(&self, job: &JobId) -> bool {
         self.held.lock().expect("nobody panics while holding it").contains_key(job)
     }

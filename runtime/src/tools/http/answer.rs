@@ -81,8 +81,11 @@ fn error_kind(status: u16, effect: Effect) -> Option<ErrorKind> {
         0..400 => None,
         404 | 410 => Some(ErrorKind::NotFound),
         409 | 412 => Some(ErrorKind::Conflict),
-        408 | 425 | 429 | 503 => Some(ErrorKind::Unavailable),
-        502 | 504 if once => Some(ErrorKind::Timeout),
+        // The other side says of itself that it did not begin.
+        425 | 429 => Some(ErrorKind::Unavailable),
+        // Something in between may say these after the request was passed on.
+        408 | 502..=504 if once => Some(ErrorKind::Timeout),
+        408 => Some(ErrorKind::Unavailable),
         500.. if !once => Some(ErrorKind::Unavailable),
         _ => Some(ErrorKind::Failed),
     }
