@@ -182,6 +182,10 @@ pub const JOURNAL_PENDING_MAX: usize = 256;
 pub const JOURNAL_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Entries of a journal that are read at a time for someone who watches: at their largest (two values inline) they take two megabytes.
 pub const WATCHED_AT_ONCE: usize = 32;
+/// Time between two looks of `reprise test` for jobs that stand as uncertain: a look reads one row.
+pub const TEST_LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Flushes at which `reprise test --crash-everywhere` kills a job. At a few tenths of a second each that is an hour; nobody waits longer.
+pub const CRASH_POINTS_MAX: u64 = 10_000;
 /// Time after which someone who watches a job looks again though nobody woke them: a wake-up that is lost makes them late, not wrong.
 pub const WATCH_LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Journals that a server sends as events at the same time. Each holds a connection and up to two megabytes.

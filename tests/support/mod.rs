@@ -4,6 +4,8 @@ pub mod chat;
 pub mod cli;
 pub mod counter;
 pub mod documented;
+pub mod dying;
 pub mod graphs;
 pub mod page;
 pub mod server;
+pub mod site;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
-pub use control::{ApprovalView, approval_row, call_row};
+pub use control::{ApprovalView, approval_row, call_cursor, call_row, cursor_of};
 pub use evidence::verify_evidence;
 pub use graphs::{GraphCheck, Task, TaskRequest, check_graph_file};
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
@@ -31,12 +31,13 @@ pub use watch::{News, Watch};
 
 use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
+use crate::evidence::Signer;
 use crate::jobs::{Catalogue, Rules, Scheduler, Target};
 use crate::lifecycle::Playbooks;
 use crate::limits;
 use crate::runs::Runs;
 use crate::sandbox::Sandbox;
-use crate::store::Store;
+use crate::store::{CrashPoint, Store};
 use crate::tools::{Grant, Grants, Registry};
 
 /// Everything a process needs to serve one data directory. Cheap to clone.
@@ -49,6 +50,8 @@ pub struct Engine {
     playbooks: Playbooks,
     scheduler: Scheduler,
     inputs: jobs::ExpectedInputs,
+    /// What evidence is signed with, where the operator named a key.
+    signer: Option<Signer>,
     /// What the operator configured.
     config: Arc<Config>,
     /// Taken by whatever compiles a component, so that no crowd of uploads takes the processors from the jobs.
@@ -70,13 +73,15 @@ pub struct Settings {
     /// Whether this process looks after every job of the directory (timers, mail, jobs of workers that died), as a server
     /// does, or only after those that it is told to run.
     pub serves: bool,
+    /// Where this process is to die; only in a scratch directory ([`crate::store::SCRATCH_FILE`]).
+    pub die_at: Option<CrashPoint>,
 }
 
 impl Settings {
     /// A data directory without further grants.
     #[must_use]
     pub fn of(data: impl Into<PathBuf>) -> Self {
-        Settings { data: data.into(), config: None, grants: Vec::new(), serves: true }
+        Settings { data: data.into(), config: None, grants: Vec::new(), serves: true, die_at: None }
     }
 
     fn config(&self) -> Result<Config> {
@@ -99,7 +104,10 @@ impl Engine {
     /// `data_dir_in_use`, `data_dir_too_new`, `store_unavailable`, `invalid_configuration`.
     pub fn open(settings: &Settings) -> Result<Engine> {
         let config = settings.config()?;
-        let store = Store::open(&settings.data)?;
+        let store = match settings.die_at {
+            Some(point) => Store::open_to_die(&settings.data, point)?,
+            None => Store::open(&settings.data)?,
+        };
         keep_out(&settings.data, &config.grants)?;
         let sandbox = Sandbox::new(Some(&settings.data.join("compiled")))?;
         let tools = Registry::builtin();
@@ -117,6 +125,7 @@ impl Engine {
             inputs: jobs::ExpectedInputs::default(),
             admissions,
             planners: Arc::new(Semaphore::new(limits::PLANNERS_MAX)),
+            signer: config.signing_key.as_deref().map(Signer::read).transpose()?,
             config: Arc::new(config),
         })
     }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 use crate::limits;
+use crate::store::dying::SCRATCH_FILE;
 
 /// What this version writes. Raise it with every change of what stands on disk, a mere addition included,
 /// and keep reading the old one.
@@ -77,7 +78,7 @@ fn others_in(dir: &Path) -> Result<Option<String>> {
     for entry in fs::read_dir(dir).map_err(|e| unavailable("list", dir, &e))? {
         let name = entry.map_err(|e| unavailable("list", dir, &e))?.file_name().to_string_lossy().into_owned();
         // An ext4 volume mounted for the data has `lost+found` in its root, and an operator grants before the first start.
-        if ![LOCK_FILE, FORMAT_FILE, FORMAT_FILE_NEW, "lost+found", "reprise.toml"].contains(&name.as_str()) {
+        if ![LOCK_FILE, FORMAT_FILE, FORMAT_FILE_NEW, SCRATCH_FILE, "lost+found", "reprise.toml"].contains(&name.as_str()) {
             return Ok(Some(name));
         }
     }

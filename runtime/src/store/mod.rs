@@ -16,6 +16,7 @@ mod batch;
 mod blobs;
 mod committer;
 mod data_dir;
+mod dying;
 mod health;
 mod keys;
 mod row;
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::batch::{Batch, CommitError};
 pub use self::blobs::Blobs;
+pub use self::dying::{CrashPoint, Moment, SCRATCH_FILE};
 pub use self::keys::{
     AfterKey, ApprovalKey, ClaimKey, ContentKey, EntryKey, ExternalKey, IdempotencyKey, JobKey, Key, Kind, MailKey, PlaybookKey, Prefix,
     RunHeadKey, RunKey, StatusKey, StepKey, TimerKey, VersionKey, WorkerKey,
@@ -101,6 +103,15 @@ impl Store {
     /// where the files are damaged.
     pub fn open(dir: &Path) -> Result<Self> {
         Self::open_with(dir, |flush| flush)
+    }
+
+    /// As [`Store::open`], in a scratch directory; this process dies at the point.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; `data_dir_not_ours` where the directory holds no file [`SCRATCH_FILE`].
+    pub fn open_to_die(dir: &Path, point: CrashPoint) -> Result<Self> {
+        point.allowed_in(dir)?;
+        Self::open_with(dir, |flush| point.around(flush))
     }
 
     /// As [`Store::open`]; a test may put something around the real flush.
