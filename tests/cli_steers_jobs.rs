@@ -211,3 +211,45 @@ fn a_call_of_which_nobody_knows_is_shown_with_the_words_that_settle_it() {
     let done = place.json(0, &["jobs", "resolve", &job, &seq, "--happened", "12", "--note", "seen in the bank"]);
     assert_eq!(done["output"], 12);
 }
+
+/// A playbook of these nodes in a place of its own.
+fn place_with(nodes: &Value, output: &Value) -> Place {
+    let place = Place::new();
+    std::fs::write(place.path("it.wasm"), crate::support::graphs::component(nodes, output)).unwrap();
+    place.json(0, &["upload", place.path("it.wasm").to_str().unwrap(), "--playbook", "it"]);
+    place
+}
+
+#[test]
+fn a_job_whose_branches_wait_for_people_is_left_with_the_words_that_show_them() {
+    let branches = json!([["left"], ["right"]]);
+    let nodes = json!([
+        {"id": "both", "kind": "parallel", "branches": branches},
+        {"id": "left", "kind": "wait", "signal": "left"},
+        {"id": "right", "kind": "wait", "signal": "right"},
+    ]);
+    let place = place_with(&nodes, &json!([{"$from": "left"}, {"$from": "right"}]));
+    let ran = place.run(&["run", "it"]);
+    assert_eq!(ran.code, 7, "{ran:?}");
+    let job = place.json(0, &["jobs", "list"])["jobs"].as_array().unwrap().last().unwrap()["job_id"].as_str().unwrap().to_owned();
+    let shown = place.json(0, &["jobs", "show", &job]);
+    let child = |n: usize| shown["children"][n]["job_id"].as_str().unwrap().to_owned();
+    assert!(ran.stdout.contains(&format!("reprise jobs show {}", child(0))), "{}", ran.stdout);
+    place.json(0, &["jobs", "signal", &child(0), "left", "--payload", "1"]);
+    place.run(&["jobs", "resume", &job]);
+    place.json(0, &["jobs", "signal", &child(1), "right", "--payload", "2"]);
+    place.run(&["jobs", "resume", &job]);
+    let done = place.json(0, &["jobs", "show", &job]);
+    assert_eq!((&done["status"], &done["output"]), (&json!("completed"), &json!([1, 2])), "{done}");
+}
+
+#[test]
+fn a_sleep_that_was_interrupted_is_slept_to_its_end_by_whoever_resumes() {
+    let place = place_with(&json!([{"id": "nap", "kind": "wait", "sleep_ms": 1_500}]), &json!("rested"));
+    let mut napping = Child::start(&mut place.command(&["--json", "run", "it", "--follow"]));
+    let job = napping.hear(|entry| entry["job_id"].is_string())["job_id"].as_str().unwrap().to_owned();
+    napping.hear(|entry| entry["kind"] == "waiting");
+    napping.kill();
+    let done = place.json(0, &["jobs", "resume", &job]);
+    assert_eq!((&done["status"], &done["output"]), (&json!("completed"), &json!("rested")));
+}

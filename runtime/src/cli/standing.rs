@@ -29,7 +29,7 @@ pub(super) fn in_words(job: &Value, url: Option<&str>) -> String {
         }
         "parked" => format!("parked: {}\nlet it go on with: reprise jobs resume {id}{at}", text(&job["parked"]["message"])),
         "paused" => format!("paused by {}\nlet it go on with: reprise jobs resume {id}{at}", asked_by(&job["paused"])),
-        "waiting" => waiting(&id, &job["waiting_on"], &at),
+        "waiting" => waiting(job, &at),
         "ready" | "running" if url.is_some() => format!("under way; follow it with: reprise jobs watch {id}{at}"),
         _ => format!("not done; go on with: reprise jobs resume {id}"),
     };
@@ -38,7 +38,8 @@ pub(super) fn in_words(job: &Value, url: Option<&str>) -> String {
     format!("Job {id} of {playbook} version {}: {}, {calls}\n{more}", job["version"], text(&job["status"]))
 }
 
-fn waiting(job: &str, on: &Value, at: &str) -> String {
+fn waiting(waits: &Value, at: &str) -> String {
+    let (job, on) = (text(&waits["job_id"]), &waits["waiting_on"]);
     let until = on["until"].as_str().map(|until| format!(" until {until}")).unwrap_or_default();
     match on["kind"].as_str().unwrap_or_default() {
         "approval" => {
@@ -53,7 +54,11 @@ fn waiting(job: &str, on: &Value, at: &str) -> String {
             let tool = text(&on["tool"]);
             format!("waits{until} for a worker that performs {tool}\nclaim it with: reprise calls claim {tool}{at}")
         }
-        "children" => "waits for its child jobs; each is shown with: reprise jobs show CHILD --json".to_owned(),
+        "children" => {
+            let children = waits["children"].as_array().into_iter().flatten().filter(|child| child["ended"].is_null());
+            let children = children.map(|child| format!("\n  reprise jobs show {}{at}", text(&child["job_id"])));
+            format!("waits{until} for its child jobs; what they wait for is shown by:{}", children.collect::<String>())
+        }
         _ => format!("waits{until}, and goes on by itself where a process looks after it: reprise serve"),
     }
 }

@@ -10,7 +10,7 @@ use crate::clock::rfc3339;
 use crate::contract::{Outcome, ToolId};
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, JobId, Space};
-use crate::jobs::{ApprovalId, CallId, Claimed, Manner, Settlement, WaitingCall};
+use crate::jobs::{ApprovalId, CallId, Claimed, Manner, Settlement, WaitingCall, waits_for_someone};
 use crate::journal::{self, Budget, OpenApproval, Status};
 use crate::json::Json;
 use crate::limits;
@@ -92,14 +92,38 @@ impl Engine {
     /// # Errors
     /// `job_not_found`; `job_state_conflict` where nothing keeps it, or where it is a person's word that it waits for.
     pub async fn let_go_on(&self, space: &Space, job: JobId, by: String, budget: Budget, manner: Manner) -> Result<Status> {
+        if budget == Budget::default()
+            && let Some(status) = self.pick_up(space, job, manner).await?
+        {
+            return Ok(status);
+        }
+        self.continue_job(space, job, by, budget).await
+    }
+
+    /// Takes up a job that nobody needs to say a word to; none where somebody must.
+    async fn pick_up(&self, space: &Space, job: JobId, manner: Manner) -> Result<Option<Status>> {
         let head = journal::head_of(&self.store, space, &job)?;
         match head.map(|head| head.status) {
-            Some(status @ (Status::Ready | Status::Running)) if budget == Budget::default() => {
-                self.resume_job(space, &job, manner).await?;
-                Ok(status)
-            }
-            _ => self.continue_job(space, job, by, budget).await,
+            Some(status @ (Status::Ready | Status::Running)) => self.resume_job(space, &job, manner).await.map(|()| Some(status)),
+            Some(Status::Waiting) if !waits_for_someone(&self.store, space, &job)? => self.stay_with(space, job, manner).await.map(Some),
+            _ => Ok(None),
         }
+    }
+
+    /// The clock or its children are what it waits for: this process looks after it, and after them.
+    async fn stay_with(&self, space: &Space, job: JobId, manner: Manner) -> Result<Status> {
+        self.look_after(job, manner);
+        let status = self.scheduler.look(space, job).await?;
+        let state = journal::fold(&self.store, space, &job)?;
+        for child in state.children.iter().filter(|child| child.end.is_none()) {
+            match Box::pin(self.pick_up(space, child.job_id, manner)).await {
+                Ok(_) => {}
+                // It runs here already.
+                Err(e) if e.code == Code::JobStateConflict => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(status)
     }
 
     /// Begins a failed or parked job again from the calls that led to it.

@@ -241,7 +241,7 @@ impl Engine {
                 None => return Err(Error::new(Code::JobNotFound, format!("no job {job_id}"))),
                 // A process that stays with one job stays with it while the clock or a child is all that it waits for.
                 Some(Status::Ready | Status::Running) => {}
-                Some(Status::Waiting) if !waits_for_someone(&journal::fold(&self.store, space, job_id)?) => {}
+                Some(Status::Waiting) if !waits_for_someone(&self.store, space, job_id)? => {}
                 Some(status) => return Ok(status),
             }
             // Whoever runs it lives in this process, or nobody does and the row says so.
