@@ -3,10 +3,9 @@
 //!
 //! Several schedulers may share a store: none touches a job that a living worker holds ([`super::lease`]).
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 
 use super::drive::{Take, drive};
 use super::keeper;
@@ -25,16 +24,25 @@ use tracing::Instrument as _;
 #[derive(Clone)]
 pub struct Scheduler {
     pub(super) shared: Arc<Shared>,
-    /// All that runs; dropped with the last clone.
-    tasks: Arc<Mutex<JoinSet<()>>>,
+    _running: Arc<Running>,
+}
+
+/// The tasks hold what they share, and so would each other, for ever: they end with this.
+struct Running(Arc<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.stop();
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
 }
 
 impl Scheduler {
     /// Over `store`; runs nothing yet.
     #[must_use]
     pub fn new(store: Store, sandbox: Sandbox, tools: Registry, rules: Rules, catalogue: Catalogue) -> Self {
-        let tasks = Arc::<Mutex<JoinSet<()>>>::default();
-        Scheduler { shared: Arc::new(Shared::new(store, sandbox, tools, rules, catalogue, Arc::downgrade(&tasks))), tasks }
+        let shared = Arc::new(Shared::new(store, sandbox, tools, rules, catalogue));
+        Scheduler { _running: Arc::new(Running(Arc::clone(&shared))), shared }
     }
 
     /// What the operator granted to all jobs.
@@ -127,7 +135,7 @@ impl Scheduler {
     /// Lets every job come to the end of its step, and stops. Jobs that are not done go on at the next start.
     pub async fn shut_down(&self) {
         self.shared.stop();
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().expect("nobody panics while holding it"));
+        let mut tasks = std::mem::take(&mut *self.shared.tasks.lock().expect("nobody panics while holding it"));
         let all_done = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(limits::SHUTDOWN_TIME_MAX, all_done).await.is_err() {
             tracing::warn!(left = tasks.len(), "some jobs did not come to the end of a step in time; they go on at the next start");
