@@ -27,6 +27,11 @@ fn the_first_run_can_be_followed() {
 }
 
 #[test]
+fn the_page_about_people_and_workers_can_be_followed() {
+    assert!(follow("docs/HUMAN-IN-THE-LOOP.md") >= 20, "the commands are marked as tested");
+}
+
+#[test]
 fn the_cli_page_can_be_followed() {
     assert!(follow("docs/CLI.md") >= 8, "the commands are marked as tested");
 }

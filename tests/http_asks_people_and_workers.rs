@@ -158,3 +158,18 @@ fn calls_are_listed_by_tool_page_by_page_and_unknown_ones_are_not_found() {
         server.post(&format!("/v1/calls/{id}/result"), &json!({"token": "t", "output": 1})).refused(404, "call_not_found");
     }
 }
+
+#[test]
+fn a_worker_that_fell_silent_has_lost_its_claim_and_its_once_call_is_uncertain() {
+    let server = Server::start();
+    let job = GraphJob::start(&server, &json!([agent("edit")]), &from("edit"), &json!({}));
+    let call = server.post("/v1/calls/claim", &json!({"tools": ["agent/edit"], "lease_ms": 1})).ok()["call"].clone();
+    job.until("uncertain");
+    let uncertain = job.stood()["uncertain"].clone();
+    assert_eq!((&uncertain["tool"], &uncertain["key"]), (&json!("agent/edit"), &call["key"]));
+    let id = call["call_id"].as_str().unwrap();
+    let late = json!({"token": call["token"], "output": 1});
+    server.post(&format!("/v1/calls/{id}/result"), &late).refused(409, "claim_lost");
+    server.post(&format!("/v1/calls/{id}/extend"), &json!({"token": call["token"]})).refused(409, "claim_lost");
+    assert_eq!(server.get("/v1/calls").ok()["calls"], json!([]), "it is not handed out again unasked");
+}

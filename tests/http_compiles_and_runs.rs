@@ -207,8 +207,8 @@ fn bindings_and_roots_say_which_tool_and_which_directory_is_meant() {
     let job = run(&server, json!({"playbook_id": "bound"}));
     assert_eq!((&job["status"], &job["output"]["text"]), (&json!("completed"), &json!("acme 1.0.0\n")), "{job}");
 
-    let outside = server.post("/v1/jobs", &json!({"playbook_id": unbound["playbook_id"], "wait_ms": 50_000})).json();
-    assert_eq!((&outside["status"], &outside["waiting_on"]["kind"]), (&json!("waiting"), &json!("external_call")), "{outside}");
+    let outside = server.post("/v1/jobs", &json!({"playbook_id": unbound["playbook_id"], "wait_ms": 50_000}));
+    assert_eq!((outside.status, &outside.json()["waiting_on"]["tool"]), (202, &json!("agent/slurp")), "{}", outside.json());
 
     compile(&server, &json!({"run_id": "r", "bindings": {"slurp": "no/such-tool"}})).refused(400, "invalid_configuration");
     let wrong = compile(&server, &json!({"run_id": "r", "bindings": {"slurp": 4, "a/b": {}}, "roots": {"/x": 1}, "version": 0}));

@@ -155,7 +155,11 @@ fn every_example_works_as_printed() {
     for Example { method, path, headers, body, answer } in examples(&page()) {
         let path = known.real(&path);
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let body = body.map(|body| if body == "@component" { component.clone() } else { known.real(&body).into_bytes() });
+        let body = body.map(|body| match body.strip_prefix('@') {
+            Some("component") => component.clone(),
+            Some(file) => std::fs::read(crate::support::page::repository().join(file)).unwrap(),
+            None => known.real(&body).into_bytes(),
+        });
         let real = server.send(&method, &path, &headers, body);
         let shown = String::from_utf8_lossy(&real.bytes);
         match answer {

@@ -196,7 +196,7 @@ fn verify(store: &Store, acknowledged: &Acknowledged, new_from: &mut [usize; JOB
 }
 
 #[test]
-fn all_that_was_acknowledged_is_there_after_fifty_kills_and_nothing_is_torn() {
+fn c18_all_that_was_acknowledged_is_there_after_fifty_kills_and_nothing_is_torn() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("data");
     let (mut acknowledged, mut verified) = (Acknowledged::new(), [0; JOBS as usize]);

@@ -1,14 +1,19 @@
 //! The arguments. Help texts are written for someone who sees this for the first time.
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use super::exit;
+use super::options::JobOptions;
+use super::steering::{ApprovalsCommand, CallsCommand, JobsCommand};
 use crate::engine::{Engine, Settings};
 use crate::error::{Code, Error, Result};
-use crate::ids::{JobId, PlaybookId, RunId, Space};
+use crate::ids::{PlaybookId, RunId, Space};
+use crate::json::Json;
+use crate::limits;
 use crate::store::CrashPoint;
 use crate::tools::Grant;
 
@@ -63,9 +68,15 @@ pub(super) enum Command {
     Run(Run),
     /// Try a playbook on copies of the directories that it may see, and kill it at every moment if you like.
     Test(Test),
-    /// Jobs: list, show, journal, watch, resume, evidence, replay, fork, why.
+    /// Jobs: list, show, journal, watch; signal, cancel, pause, resume, retry, resolve; evidence, replay, fork, why.
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// What waits for a person: list, show, approve, reject.
+    #[command(subcommand)]
+    Approvals(ApprovalsCommand),
+    /// Tool calls that a worker outside performs: list, claim, complete, fail, extend.
+    #[command(subcommand)]
+    Calls(CallsCommand),
     /// Check an evidence bundle: needs no data directory and no network.
     Verify(Verify),
     /// Recorded runs: list, show.
@@ -170,6 +181,8 @@ pub(super) struct Run {
     /// Wait this long before each tool call, to watch or to interrupt.
     #[arg(long, value_name = "MILLISECONDS")]
     pub pace: Option<u64>,
+    #[command(flatten)]
+    pub options: JobOptions,
 }
 
 #[derive(Args)]
@@ -210,70 +223,6 @@ pub(super) struct GraphCheck {
     pub file: PathBuf,
 }
 
-#[derive(Subcommand)]
-pub(super) enum JobsCommand {
-    /// Jobs, newest first.
-    List(JobsList),
-    /// What became of a job.
-    Show(JobShow),
-    /// Every entry of a job's journal.
-    Journal(JobJournal),
-    /// A job's journal as it grows, until the job has ended.
-    Watch(JobWatch),
-    /// Take up a job where an earlier process left it, and run it to its end here.
-    Resume(JobResume),
-    /// A job's past as one file that anyone can check with `reprise verify`.
-    Evidence(JobEvidence),
-    /// Run the guest once more, answered from its journal alone, and say where it differs. Calls no tool.
-    Replay(JobArg),
-    /// What if: replay with one answer exchanged, and say what would have come of it. Does nothing.
-    Fork(JobFork),
-    /// Who had an entry done, at which step, on which input, with whose approval.
-    Why(JobWhy),
-}
-
-#[derive(Args)]
-pub(super) struct JobShow {
-    #[command(flatten)]
-    pub job: JobArg,
-    /// As it was once this entry was written.
-    #[arg(long, value_name = "SEQ")]
-    pub at: Option<u64>,
-}
-
-#[derive(Args)]
-pub(super) struct JobEvidence {
-    #[command(flatten)]
-    pub job: JobArg,
-    /// Where to write it [default: standard output].
-    #[arg(long, value_name = "FILE.json")]
-    pub out: Option<PathBuf>,
-    /// Sign it with the Ed25519 key in this file: 64 hex digits.
-    #[arg(long, value_name = "FILE")]
-    pub signing_key: Option<PathBuf>,
-}
-
-#[derive(Args)]
-pub(super) struct JobFork {
-    #[command(flatten)]
-    pub job: JobArg,
-    /// The entry whose answer is exchanged: returned, recorded or woken.
-    #[arg(long, value_name = "SEQ")]
-    pub at: u64,
-    /// What it says instead: {"output": VALUE}, {"error": {...}}, a number, {"approved": VALUE}, "expired", ...
-    #[arg(long, value_name = "JSON")]
-    pub answer: String,
-}
-
-#[derive(Args)]
-pub(super) struct JobWhy {
-    #[command(flatten)]
-    pub job: JobArg,
-    /// The entry's number, as `reprise jobs journal` shows it.
-    #[arg(value_name = "SEQ")]
-    pub seq: u64,
-}
-
 #[derive(Args)]
 pub(super) struct Verify {
     /// The bundle, as `reprise jobs evidence` wrote it.
@@ -282,55 +231,6 @@ pub(super) struct Verify {
     /// It must be signed by this Ed25519 key: 64 hex digits.
     #[arg(long, value_name = "HEX")]
     pub public_key: Option<String>,
-}
-
-#[derive(Args)]
-pub(super) struct JobsList {
-    /// Only those that stand so: ready, running, uncertain, completed, failed, ...
-    #[arg(long, value_name = "STATUS")]
-    pub status: Option<String>,
-    /// Only those of this playbook.
-    #[arg(long, value_name = "ID", value_parser = parse_playbook_id)]
-    pub playbook: Option<PlaybookId>,
-    #[command(flatten)]
-    pub page: Page,
-}
-
-#[derive(Args)]
-pub(super) struct JobArg {
-    /// The job's id.
-    #[arg(value_name = "JOB", value_parser = parse_job_id)]
-    pub job: JobId,
-}
-
-#[derive(Args)]
-pub(super) struct JobJournal {
-    #[command(flatten)]
-    pub job: JobArg,
-    /// Only entries behind this one.
-    #[arg(long, value_name = "SEQ")]
-    pub after: Option<u64>,
-}
-
-#[derive(Args)]
-pub(super) struct JobWatch {
-    #[command(flatten)]
-    pub job: JobArg,
-    /// The running server that has the job, such as http://127.0.0.1:7480.
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
-    /// Only entries behind this one.
-    #[arg(long, value_name = "SEQ")]
-    pub after: Option<u64>,
-}
-
-#[derive(Args)]
-pub(super) struct JobResume {
-    #[command(flatten)]
-    pub job: JobArg,
-    /// Show every journal entry on stderr once it is on disk.
-    #[arg(long)]
-    pub follow: bool,
 }
 
 #[derive(Subcommand)]
@@ -375,7 +275,7 @@ pub(super) enum ToolsCommand {
 #[derive(Args)]
 pub(super) struct Page {
     /// How many rows at the most.
-    #[arg(long, value_name = "N", default_value_t = crate::limits::PAGE_ROWS_DEFAULT, value_parser = parse_limit)]
+    #[arg(long, value_name = "N", default_value_t = limits::PAGE_ROWS_DEFAULT, value_parser = parse_limit)]
     pub limit: usize,
     /// Where the page before ended.
     #[arg(long, value_name = "ID")]
@@ -441,6 +341,21 @@ impl Global {
     }
 }
 
+/// JSON, `@FILE`, or `@-` for standard input; `flag` is where it stood.
+pub(super) fn json_of(flag: &str, text: &str) -> Result<Json> {
+    let unreadable = |e| Error::new(Code::FileNotFound, format!("{flag} {text}: {e}"));
+    let bytes = match text.strip_prefix('@') {
+        None => text.as_bytes().to_vec(),
+        Some("-") => {
+            let mut bytes = Vec::new();
+            std::io::stdin().lock().take(limits::JSON_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+            bytes
+        }
+        Some(path) => std::fs::read(path).map_err(unreadable)?,
+    };
+    Json::parse(&bytes).map_err(|e| e.at(flag))
+}
+
 /// `release@2` is version 2 of playbook `release`; an id may hold an `@` of its own where no number follows.
 pub(super) fn playbook_and_version(text: &str) -> Result<(PlaybookId, Option<u32>)> {
     match text.rsplit_once('@').and_then(|(id, version)| Some((id, version.parse().ok()?))) {
@@ -453,12 +368,8 @@ fn parse_run_id(text: &str) -> Result<RunId, String> {
     RunId::parse(text).map_err(|e| e.message)
 }
 
-fn parse_playbook_id(text: &str) -> Result<PlaybookId, String> {
+pub(super) fn parse_playbook_id(text: &str) -> Result<PlaybookId, String> {
     PlaybookId::parse(text).map_err(|e| e.message)
-}
-
-fn parse_job_id(text: &str) -> Result<JobId, String> {
-    JobId::parse(text).map_err(|e| e.message)
 }
 
 fn parse_crash_point(text: &str) -> Result<CrashPoint, String> {
@@ -471,8 +382,8 @@ fn parse_grant(text: &str) -> Result<Grant, String> {
 
 fn parse_limit(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(n) if (1..=crate::limits::PAGE_ROWS_MAX).contains(&n) => Ok(n),
-        _ => Err(format!("not a number from 1 to {}", crate::limits::PAGE_ROWS_MAX)),
+        Ok(n) if (1..=limits::PAGE_ROWS_MAX).contains(&n) => Ok(n),
+        _ => Err(format!("not a number from 1 to {}", limits::PAGE_ROWS_MAX)),
     }
 }
 

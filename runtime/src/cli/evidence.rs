@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::args::{Global, JobArg, JobEvidence, JobFork, JobWhy, Verify};
+use super::args::{Global, Verify};
 use super::exit;
 use super::output::{Output, printable};
+use super::steering::{JobArg, JobEvidence, JobFork, JobWhy};
 use crate::engine::verify_evidence;
 use crate::error::{Code, Error, Result};
 use crate::evidence::{Fork, ForkEnding, PublicKey, Replay, Signer, Verdict, Verified, Why, Would};

@@ -10,7 +10,7 @@ pub(super) const NOT_FOUND: u8 = 3;
 pub(super) const CONFLICT: u8 = 4;
 pub(super) const UNPROCESSABLE: u8 = 5;
 pub(super) const UNAVAILABLE: u8 = 6;
-/// The job is not done: interrupted, or it stands as uncertain.
+/// The job is not done: interrupted, or it waits for somebody's word.
 pub(super) const JOB_NOT_DONE: u8 = 7;
 pub(super) const UNSUPPORTED: u8 = 8;
 pub(super) const INTERNAL: u8 = 70;
@@ -24,7 +24,7 @@ Exit codes:
   4  it disagrees with what is stored: a replay that differs, an id that was used before
   5  well-formed, but it cannot be done: a component with unknown imports, an input that does not fit, evidence that was altered
   6  the data directory, the disk or the address cannot be used now
-  7  the job is not done: interrupted, or uncertain
+  7  the job is not done: interrupted, or it waits for somebody's word
   8  not in this version
  70  a mistake of ours
 

@@ -1,15 +1,16 @@
-//! `reprise jobs list|show|journal|resume`.
+//! `reprise jobs list|show|journal`.
 
 use serde_json::json;
 
-use super::args::{Global, JobJournal, JobResume, JobShow, JobsList};
-use super::interrupt::Interrupt;
+use super::args::Global;
+use super::exit;
 use super::output::{Output, table};
-use super::{exit, run};
+use super::standing::in_words;
+use super::steer::{Door, open};
+use super::steering::{JobJournal, JobShow, JobsList};
 use crate::clock::rfc3339;
 use crate::error::{Error, Result};
 use crate::ids::JobId;
-use crate::jobs::Manner;
 use crate::journal::{Entry, Filter, Status, view};
 use crate::limits;
 
@@ -49,12 +50,18 @@ fn unknown_status(text: &str) -> Error {
 }
 
 pub(super) async fn show(global: &Global, args: JobShow, output: &Output) -> Result<u8> {
-    let (engine, space, job) = (global.existing().await?, global.space()?, args.job.job);
-    let job = match args.at {
-        None => engine.job(&space, &job).await?,
-        Some(seq) => engine.state_at(&space, &job, seq).await?,
+    let query: Vec<(&str, String)> = args.at.iter().map(|seq| ("at", seq.to_string())).collect();
+    let job = match open(global, &args.server).await? {
+        Door::There(server) => server.get(&format!("/v1/jobs/{}", args.job.job), &query).await?,
+        Door::Here(engine) => {
+            let (space, job) = (global.space()?, args.job.job);
+            match args.at {
+                None => engine.job(&space, &job).await?.to_json(),
+                Some(seq) => engine.state_at(&space, &job, seq).await?.to_json(),
+            }
+        }
     };
-    output.show(|| job.to_json(), || run::in_words(&job));
+    output.show(|| job.clone(), || in_words(&job, args.server.url.as_deref()));
     Ok(exit::OK)
 }
 
@@ -90,13 +97,4 @@ fn one_row(text: &str) -> String {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     }
-}
-
-pub(super) async fn resume(global: &Global, args: JobResume, output: &Output) -> Result<u8> {
-    let engine = global.existing().await?;
-    let space = global.space()?;
-    let job = args.job.job;
-    let interrupt = Interrupt::listen()?;
-    engine.resume_job(&space, &job, Manner { pace: None, watched: true }).await?;
-    run::to_its_end(&engine, &space, job, args.follow, interrupt, output).await
 }

@@ -3,6 +3,7 @@
 //! It is the only module that names clap. It decides nothing that the engine decides.
 
 mod args;
+mod asks;
 mod compile;
 mod demo;
 mod evidence;
@@ -13,11 +14,16 @@ mod interrupt;
 mod jobs;
 mod lists;
 mod logging;
+mod options;
 mod output;
 mod record;
+mod remote;
 mod run;
 mod serve;
 mod show;
+mod standing;
+mod steer;
+mod steering;
 mod test;
 mod upload;
 mod watch;
@@ -27,8 +33,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Arguments, Command, GraphCommand, JobsCommand, PlaybooksCommand, RunsCommand, ToolsCommand};
+use args::{Arguments, Command, GraphCommand, PlaybooksCommand, RunsCommand, ToolsCommand};
 use output::Output;
+use steering::{ApprovalsCommand, CallsCommand, JobsCommand};
 
 use crate::error::{Code, Error, Result};
 
@@ -53,6 +60,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let serves = matches!(arguments.command, Command::Serve(_));
     let logging = logging::start(if serves { "reprise=info,guest=info" } else { "reprise=error,guest=info" });
     crate::metrics::begin();
+    // A client for TLS needs to be told, once for the process, who does the arithmetic; a second time changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let output = Output::new(arguments.global.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -84,12 +93,26 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Jobs(JobsCommand::Show(args)) => jobs::show(&global, args, output).await,
         Command::Jobs(JobsCommand::Journal(args)) => jobs::journal(&global, args, output).await,
         Command::Jobs(JobsCommand::Watch(args)) => watch::watch(&global, args, output).await,
-        Command::Jobs(JobsCommand::Resume(args)) => jobs::resume(&global, args, output).await,
         Command::Jobs(JobsCommand::Evidence(args)) => evidence::export(&global, args, output).await,
         Command::Jobs(JobsCommand::Replay(args)) => evidence::replay(&global, args, output).await,
         Command::Jobs(JobsCommand::Fork(args)) => evidence::fork(&global, args, output).await,
         Command::Jobs(JobsCommand::Why(args)) => evidence::why(&global, args, output).await,
         Command::Verify(args) => evidence::verify(args, output).await,
+        Command::Jobs(JobsCommand::Signal(args)) => steer::signal(&global, args, output).await,
+        Command::Jobs(JobsCommand::Cancel(args)) => steer::cancel(&global, args, output).await,
+        Command::Jobs(JobsCommand::Pause(args)) => steer::pause(&global, args, output).await,
+        Command::Jobs(JobsCommand::Resume(args)) => steer::resume(&global, args, output).await,
+        Command::Jobs(JobsCommand::Retry(args)) => steer::retry(&global, args, output).await,
+        Command::Jobs(JobsCommand::Resolve(args)) => steer::resolve(&global, args, output).await,
+        Command::Approvals(ApprovalsCommand::List(args)) => asks::approvals(&global, args, output).await,
+        Command::Approvals(ApprovalsCommand::Show(args)) => asks::approval(&global, args, output).await,
+        Command::Approvals(ApprovalsCommand::Approve(args)) => asks::decide(&global, args, true, output).await,
+        Command::Approvals(ApprovalsCommand::Reject(args)) => asks::decide(&global, args, false, output).await,
+        Command::Calls(CallsCommand::List(args)) => asks::calls(&global, args, output).await,
+        Command::Calls(CallsCommand::Claim(args)) => asks::claim(&global, args, output).await,
+        Command::Calls(CallsCommand::Complete(args)) => asks::complete(&global, args, output).await,
+        Command::Calls(CallsCommand::Fail(args)) => asks::fail(&global, args, output).await,
+        Command::Calls(CallsCommand::Extend(args)) => asks::extend(&global, args.own, output).await,
         Command::Runs(RunsCommand::List(args)) => lists::runs(&global, args, output).await,
         Command::Runs(RunsCommand::Show(args)) => lists::run(&global, args, output).await,
         Command::Playbooks(PlaybooksCommand::List(args)) => lists::playbooks(&global, args, output).await,

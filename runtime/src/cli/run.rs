@@ -1,21 +1,20 @@
 //! `reprise run PLAYBOOK|--graph FILE|--goal TEXT --input JSON --grant fs:...`.
 
-use std::io::Read as _;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::args::{Global, Run, playbook_and_version};
+use super::args::{Global, Run, json_of, playbook_and_version};
 use super::interrupt::Interrupt;
 use super::output::{Output, printable};
+use super::standing::in_words;
 use super::{exit, graph};
-use crate::engine::{Engine, JobRequest, JobView, Task, TaskRequest};
-use crate::error::{Code, Error, Result};
+use crate::engine::{Engine, JobRequest, Task, TaskRequest};
+use crate::error::{Error, Result};
 use crate::ids::{JobId, Space};
 use crate::jobs::Manner;
-use crate::journal::{Entry, Options, Status, view};
+use crate::journal::{Entry, Status, view};
 use crate::json::Json;
-use crate::limits;
 use crate::tools::Grant;
 
 pub(super) async fn run(global: &Global, args: Run, output: &Output) -> Result<u8> {
@@ -39,8 +38,8 @@ pub(super) async fn run(global: &Global, args: Run, output: &Output) -> Result<u
 
 /// Starts the job: of a playbook, which must be there, or of a task.
 async fn started(global: &Global, space: &Space, args: &Run, manner: Manner) -> Result<(Engine, JobId)> {
-    let input = input("--input", &args.input)?;
-    let (idempotency_key, grants, options) = (args.idempotency_key.clone(), args.grants.clone(), Options::default());
+    let input = json_of("--input", &args.input)?;
+    let (idempotency_key, grants, options) = (args.idempotency_key.clone(), args.grants.clone(), args.options.read()?);
     let task = match (&args.playbook, &args.graph, &args.goal) {
         (Some(playbook), ..) => {
             let (playbook_id, version) = playbook_and_version(playbook)?;
@@ -51,7 +50,7 @@ async fn started(global: &Global, space: &Space, args: &Run, manner: Manner) -> 
         }
         (None, Some(file), _) => Task::Graph(Box::new(graph::read(file).await?)),
         (None, None, goal) => {
-            let context = args.context.as_deref().map(|text| self::input("--context", text)).transpose()?;
+            let context = args.context.as_deref().map(|text| json_of("--context", text)).transpose()?;
             let context = context.unwrap_or_else(|| Json::from(&json!({})));
             Task::Goal { goal: goal.clone().unwrap_or_default(), context, within: None }
         }
@@ -68,21 +67,6 @@ async fn missing_grants(engine: &Engine, space: &Space, job: &JobId, own: &[Gran
     let needed = engine.inspect(engine.component(component).await?).await?.grants_needed;
     let has = |name: &str| engine.grants().iter().chain(own).any(|grant| grant.name().as_str() == name);
     Ok(needed.into_keys().filter(|name| !has(name)).collect())
-}
-
-/// JSON, `@FILE`, or `@-`.
-pub(super) fn input(flag: &str, text: &str) -> Result<Json> {
-    let unreadable = |e| Error::new(Code::FileNotFound, format!("{flag} {text}: {e}"));
-    let bytes = match text.strip_prefix('@') {
-        None => text.as_bytes().to_vec(),
-        Some("-") => {
-            let mut bytes = Vec::new();
-            std::io::stdin().lock().take(limits::JSON_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-            bytes
-        }
-        Some(path) => std::fs::read(path).map_err(unreadable)?,
-    };
-    Json::parse(&bytes).map_err(|e| e.at(flag))
 }
 
 /// Stays with a job until it has ended or stands, or the user interrupts; reports what became of it.
@@ -106,7 +90,7 @@ pub(super) async fn to_its_end(
         () = interrupt.asked() => engine.shut_down().await,
     }
     let job = engine.job(space, &job).await.map_err(|e| out_of_sight(&job, e))?;
-    output.show(|| job.to_json(), || in_words(&job));
+    output.show(|| job.to_json(), || in_words(&job.to_json(), None));
     Ok(match job.state.status() {
         Status::Completed => exit::OK,
         Status::Failed | Status::Cancelled => exit::JOB_FAILED,
@@ -118,27 +102,4 @@ pub(super) async fn to_its_end(
 fn out_of_sight(job: &JobId, e: Error) -> Error {
     let then = format!("job {job} is not done; once this is mended, go on with: reprise jobs resume {job}");
     Error { message: format!("{}; {then}", e.message), ..e }.with_details(json!({"job_id": job}))
-}
-
-/// A job in a few lines.
-pub(super) fn in_words(job: &JobView) -> String {
-    let (id, state) = (job.job_id, &job.state);
-    let more = match state.status() {
-        Status::Completed => {
-            let value = job.output.as_ref().map(Json::as_str).unwrap_or_default();
-            format!("output: {}", printable(value))
-        }
-        Status::Failed => {
-            let failure = state.failure.as_ref();
-            let at = failure.and_then(|f| f.step.as_ref()).map(|step| format!(" at step {step}")).unwrap_or_default();
-            format!("failed{at}: {}", failure.map(|f| printable(&f.message)).unwrap_or_default())
-        }
-        Status::Uncertain => {
-            let reason = state.uncertain.as_ref().map(|u| u.reason.clone()).unwrap_or_default();
-            format!("uncertain: {reason}\nLook whether it happened. Settling an uncertain call is not part of this version.")
-        }
-        _ => format!("not done; go on with: reprise jobs resume {id}"),
-    };
-    let calls = super::output::count(state.calls.len(), "tool call");
-    format!("Job {id} of {} version {}: {}, {calls}\n{more}", state.playbook_id, state.version, state.status().as_str())
 }

@@ -79,7 +79,7 @@ pub struct Config {
     pub scheduler: SchedulerSettings,
     /// Who turns a goal into a graph.
     pub planner: Option<PlannerSettings>,
-    /// The file with the Ed25519 seed that evidence is signed with: hex, or PKCS #8 as PEM. Not read here.
+    /// The file with the Ed25519 key that evidence is signed with: 64 hex digits. Not read here.
     pub signing_key: Option<PathBuf>,
 }
 

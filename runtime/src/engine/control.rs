@@ -41,6 +41,11 @@ impl Engine {
     /// Who did it, where nobody says who they are.
     pub const SOMEONE: &str = "operator";
 
+    /// From now on this process moves the job whenever it can go on, also where it looks after no others.
+    pub fn look_after(&self, job: JobId, manner: Manner) {
+        self.scheduler.look_after(job, manner);
+    }
+
     /// Stores a signal for a job; where the job waits for it, it goes on. A second one with the same `signal_id` is the same signal.
     ///
     /// # Errors
@@ -86,15 +91,39 @@ impl Engine {
     ///
     /// # Errors
     /// `job_not_found`; `job_state_conflict` where nothing keeps it, or where it is a person's word that it waits for.
-    pub async fn let_go_on(&self, space: &Space, job: JobId, by: String, budget: Budget) -> Result<Status> {
+    pub async fn let_go_on(&self, space: &Space, job: JobId, by: String, budget: Budget, manner: Manner) -> Result<Status> {
+        if budget == Budget::default()
+            && let Some(status) = self.pick_up(space, job, manner).await?
+        {
+            return Ok(status);
+        }
+        self.continue_job(space, job, by, budget).await
+    }
+
+    /// Takes up a job that nobody needs to say a word to; none where somebody must.
+    async fn pick_up(&self, space: &Space, job: JobId, manner: Manner) -> Result<Option<Status>> {
         let head = journal::head_of(&self.store, space, &job)?;
         match head.map(|head| head.status) {
-            Some(status @ (Status::Ready | Status::Running)) if budget == Budget::default() => {
-                self.resume_job(space, &job, Manner::default()).await?;
-                Ok(status)
-            }
-            _ => self.continue_job(space, job, by, budget).await,
+            Some(status @ (Status::Ready | Status::Running)) => self.resume_job(space, &job, manner).await.map(|()| Some(status)),
+            Some(Status::Waiting) if !self.waits_for_someone(space, &job)? => self.stay_with(space, job, manner).await.map(Some),
+            _ => Ok(None),
         }
+    }
+
+    /// The clock or its children are what it waits for: this process looks after it, and after them.
+    async fn stay_with(&self, space: &Space, job: JobId, manner: Manner) -> Result<Status> {
+        self.look_after(job, manner);
+        let status = self.scheduler.look(space, job).await?;
+        let state = journal::fold(&self.store, space, &job)?;
+        for child in state.children.iter().filter(|child| child.end.is_none()) {
+            match Box::pin(self.pick_up(space, child.job_id, manner)).await {
+                Ok(_) => {}
+                // It runs here already.
+                Err(e) if e.code == Code::JobStateConflict => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(status)
     }
 
     /// Begins a failed or parked job again from the calls that led to it.
@@ -200,6 +229,20 @@ pub fn approval_row(id: ApprovalId, row: &OpenApproval) -> Value {
         "approval_id": id.to_string(), "job_id": id.job_id, "title": row.title, "step": row.step, "digest": row.digest,
         "since": rfc3339(row.since_ms), "until": row.until_ms.map(rfc3339),
     })
+}
+
+/// Where a list of calls goes on behind this one: what [`call_cursor`] reads.
+#[must_use]
+pub fn cursor_of(call: &WaitingCall) -> String {
+    format!("{}.{}", call.tool, call.id)
+}
+
+/// From its text; none where it is no cursor of a list of calls, or not of one of this tool's alone.
+#[must_use]
+pub fn call_cursor(space: &Space, of: Option<&ToolId>, text: &str) -> Option<ExternalKey> {
+    let (tool, id) = text.split_once('.')?;
+    let id = CallId::parse(id).ok().filter(|_| of.is_none_or(|of| of.to_string() == tool))?;
+    Some(ExternalKey { space: space.clone(), tool: tool.to_owned(), job_id: id.job_id, call: id.call })
 }
 
 /// A call that waits for someone outside, as HTTP and `--json` show it.

@@ -11,12 +11,14 @@ use crate::json::Json;
 use crate::sandbox::Playbook;
 
 impl Engine {
-    /// The evidence of a job as it stands: one file that anyone can check without this data directory.
+    /// The evidence of a job as it stands: one file that anyone can check without this data directory. Signed with `signer`, or
+    /// with the key that the operator configured.
     ///
     /// # Errors
     /// `job_not_found`; `data_corrupt` that names what is not as it was written.
     pub async fn evidence(&self, space: &Space, job_id: &JobId, signer: Option<&Signer>) -> Result<Bundle> {
-        let (store, space, job_id, signer) = (self.store.clone(), space.clone(), *job_id, signer.cloned());
+        let signer = signer.or(self.signer.as_ref()).cloned();
+        let (store, space, job_id) = (self.store.clone(), space.clone(), *job_id);
         blocking::run(move || evidence::export(&store, &space, &job_id, signer.as_ref())).await
     }
 

@@ -241,7 +241,7 @@ impl Engine {
                 None => return Err(Error::new(Code::JobNotFound, format!("no job {job_id}"))),
                 // A process that stays with one job stays with it while the clock or a child is all that it waits for.
                 Some(Status::Ready | Status::Running) => {}
-                Some(Status::Waiting) if !waits_for_someone(&journal::fold(&self.store, space, job_id)?) => {}
+                Some(Status::Waiting) if !waits_for_someone(&self.store, space, job_id)? => {}
                 Some(status) => return Ok(status),
             }
             // Whoever runs it lives in this process, or nobody does and the row says so.
@@ -294,7 +294,7 @@ impl JobView {
             fields.insert("options".to_owned(), serde_json::to_value(&state.options).expect("options print"));
         }
         if let Some(wait) = &state.wait {
-            fields.insert("waiting_on".to_owned(), waiting_on(&self.job_id, wait));
+            fields.insert("waiting_on".to_owned(), waiting_on(&self.job_id, wait, state));
         }
         if let Some(parked) = &state.parked {
             fields.insert("parked".to_owned(), json!({"reason": parked.reason.as_str(), "message": parked.message}));
@@ -327,7 +327,7 @@ impl JobView {
 }
 
 /// What a job waits for, as clients see it; the id is the one to answer with.
-fn waiting_on(job: &JobId, wait: &journal::Wait) -> Value {
+fn waiting_on(job: &JobId, wait: &journal::Wait, state: &State) -> Value {
     let mut shown = match &wait.on {
         On::Sleep { ms } => json!({"kind": "sleep", "milliseconds": ms}),
         On::Signal { name } => json!({"kind": "signal", "name": name}),
@@ -335,7 +335,10 @@ fn waiting_on(job: &JobId, wait: &journal::Wait) -> Value {
             let id = ApprovalId { job_id: *job, wait: wait.wait };
             json!({"kind": "approval", "approval_id": id.to_string(), "title": title, "digest": digest})
         }
-        On::External { call } => json!({"kind": "external_call", "call_id": CallId { job_id: *job, call: *call }.to_string()}),
+        On::External { call } => {
+            let tool = state.calls.iter().find(|row| row.call == *call).map(|row| row.tool.to_string());
+            json!({"kind": "external_call", "call_id": CallId { job_id: *job, call: *call }.to_string(), "tool": tool})
+        }
         On::Children { children } => json!({"kind": "children", "children": children}),
         On::Pause { call } => json!({"kind": "retry", "call": call}),
     };

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
-pub use control::{ApprovalView, approval_row, call_row};
+pub use control::{ApprovalView, approval_row, call_cursor, call_row, cursor_of};
 pub use evidence::verify_evidence;
 pub use graphs::{GraphCheck, Task, TaskRequest, check_graph_file};
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
@@ -31,6 +31,7 @@ pub use watch::{News, Watch};
 
 use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
+use crate::evidence::Signer;
 use crate::jobs::{Catalogue, Rules, Scheduler, Target};
 use crate::lifecycle::Playbooks;
 use crate::limits;
@@ -49,6 +50,8 @@ pub struct Engine {
     playbooks: Playbooks,
     scheduler: Scheduler,
     inputs: jobs::ExpectedInputs,
+    /// What evidence is signed with, where the operator named a key.
+    signer: Option<Signer>,
     /// What the operator configured.
     config: Arc<Config>,
     /// Taken by whatever compiles a component, so that no crowd of uploads takes the processors from the jobs.
@@ -122,6 +125,7 @@ impl Engine {
             inputs: jobs::ExpectedInputs::default(),
             admissions,
             planners: Arc::new(Semaphore::new(limits::PLANNERS_MAX)),
+            signer: config.signing_key.as_deref().map(Signer::read).transpose()?,
             config: Arc::new(config),
         })
     }

@@ -19,12 +19,11 @@ use super::route::{Gives, Route, Takes};
 use super::view;
 use crate::blocking;
 use crate::contract::{Effect, ToolId};
-use crate::engine::{Engine, call_row};
+use crate::engine::{Engine, call_cursor, call_row, cursor_of};
 use crate::error::{Code, Result};
 use crate::ids::Space;
 use crate::jobs::{CallId, Claimed};
 use crate::limits;
-use crate::store::ExternalKey;
 
 pub(super) fn routes() -> Vec<Route> {
     const OF_CLAIM: &[Code] = &[Code::InvalidRequest, Code::CallNotFound, Code::ClaimLost];
@@ -71,17 +70,13 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn list(State(engine): State<Engine>, Asked { space, mut query }: Asked) -> Result<Json<Value>> {
     let tool = query.parsed("tool", "a tool, agent/<name>", |text| ToolId::parse(text).ok());
-    let of = tool.clone().map(|tool| tool.to_string());
-    let after = query.parsed("cursor", "a cursor that a page of this list gave as `next`", |text| {
-        let (tool, id) = text.split_once('.')?;
-        let id = CallId::parse(id).ok().filter(|_| of.as_ref().is_none_or(|of| of == tool))?;
-        Some(ExternalKey { space: space.clone(), tool: tool.to_owned(), job_id: id.job_id, call: id.call })
-    });
+    let right = "a cursor that a page of this list gave as `next`";
+    let after = query.parsed("cursor", right, |text| call_cursor(&space, tool.as_ref(), text));
     let limit = query.limit();
     query.done()?;
     let of = space.clone();
     let calls = blocking::run(move || engine.external_calls(&of, tool.as_ref(), after.as_ref(), limit)).await?;
-    let next = calls.last().filter(|_| calls.len() == limit).map(|last| format!("{}.{}", last.tool, last.id));
+    let next = calls.last().filter(|_| calls.len() == limit).map(cursor_of);
     let calls: Vec<Value> = calls.iter().map(call_row).collect();
     Ok(Json(view::in_space(&space, json!({"calls": calls, "next": next}))))
 }

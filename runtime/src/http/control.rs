@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::error::{Code, Result};
 use crate::fields::Fields;
 use crate::ids::{JobId, Space};
-use crate::jobs::Settlement;
+use crate::jobs::{Manner, Settlement};
 use crate::journal::{Budget, Status};
 use crate::limits;
 
@@ -125,7 +125,7 @@ async fn resume(State(engine): State<Engine>, OfJob(job): OfJob, posted: Posted)
     });
     fields.refuse_unknown("this request");
     let budget = fields.build(Some(budget))?;
-    let status = engine.let_go_on(&posted.space, job, posted.by(), budget).await?;
+    let status = engine.let_go_on(&posted.space, job, posted.by(), budget, Manner::default()).await?;
     Ok(stands(&posted.space, job, status))
 }
 

@@ -228,7 +228,7 @@ fn waiting_on() -> Value {
         "milliseconds": {"type": "integer", "description": "Of `sleep`: how long."}, "name": text("Of `signal`: its name."),
         "approval_id": text("Of `approval`: to decide it with."), "title": text("Of `approval`."),
         "digest": text("Of `approval`: digest of what it shows; a decision names it."),
-        "call_id": text("Of `external_call`: to answer it with."),
+        "call_id": text("Of `external_call`: to answer it with."), "tool": text("Of `external_call`: which tool."),
         "call": {"type": "integer", "description": "Of `retry`: the call that is tried again."},
         "children": {"type": "array", "items": {"type": "integer"}, "description": "Of `children`: any of these."},
     }})

@@ -117,6 +117,14 @@ impl Scheduler {
         self.say(space, job, Word::entries(make)).await
     }
 
+    /// Looks whether what the job waits for is there by now; then it goes on.
+    ///
+    /// # Errors
+    /// `job_not_found`.
+    pub async fn look(&self, space: &Space, job: JobId) -> Result<Status> {
+        self.say(space, job, Word::Nothing).await
+    }
+
     /// Begins a failed or parked job again from the calls that led to it; what was done before is not repeated.
     ///
     /// # Errors

@@ -34,9 +34,9 @@ pub use shared::{Catalogue, Manner, Rules};
 
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, JobId, PlaybookId, Space};
-use crate::journal::{self, Body, CreateError, Head, Log, On, Options, State, Status};
+use crate::journal::{self, Body, CreateError, Head, Log, On, Options, Status};
 use crate::json::Json;
-use crate::store::{IdempotencyKey, JobKey};
+use crate::store::{IdempotencyKey, JobKey, Store};
 use crate::tools::Grant;
 use crate::{limits, metrics, sandbox};
 
@@ -159,7 +159,7 @@ impl Scheduler {
             let head = journal::head_of(&self.shared.store, space, job)?.ok_or_else(|| no_such_job(job))?;
             let moves_by_itself = match head.status {
                 Status::Ready | Status::Running => true,
-                Status::Waiting => !waits_for_someone(&journal::fold(&self.shared.store, space, job)?),
+                Status::Waiting => !waits_for_someone(&self.shared.store, space, job)?,
                 _ => false,
             };
             if !moves_by_itself {
@@ -172,11 +172,29 @@ impl Scheduler {
     }
 }
 
-/// True where a job goes on only once somebody outside says something; otherwise time or another job will.
-#[must_use]
-pub fn waits_for_someone(state: &State) -> bool {
-    let on = state.wait.as_ref().map(|wait| &wait.on);
-    matches!(on, Some(On::Signal { .. } | On::Approval { .. } | On::External { .. }))
+/// True where the job goes on only once somebody outside says something, to it or to each of the children that it waits for;
+/// otherwise time or another job will move it, or it has ended.
+///
+/// # Errors
+/// `job_not_found`, and what the store says.
+pub fn waits_for_someone(store: &Store, space: &Space, job: &JobId) -> Result<bool> {
+    let state = journal::fold(store, space, job)?;
+    match (state.status(), state.wait.as_ref().map(|wait| &wait.on)) {
+        (Status::Paused | Status::Parked | Status::Uncertain, _) => Ok(true),
+        (Status::Waiting, Some(On::Signal { .. } | On::Approval { .. } | On::External { .. })) => Ok(true),
+        (Status::Waiting, Some(On::Children { children })) => {
+            let awaited = state.children.iter().filter(|child| children.contains(&child.child) && child.end.is_none());
+            for child in awaited {
+                // One that a crash kept from being made will be, and then moves.
+                let made = journal::head_of(store, space, &child.job_id)?.is_some();
+                if !made || !waits_for_someone(store, space, &child.job_id)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// Whether a component can undo what it did, and so is to be told of a request to cancel.

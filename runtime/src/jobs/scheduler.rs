@@ -113,6 +113,11 @@ impl Scheduler {
         keeper::resume_all(&self.shared).await
     }
 
+    /// From now on this process moves the job whenever it can go on, also where it looks after no others.
+    pub fn look_after(&self, job: JobId, manner: Manner) {
+        self.shared.set_manner(job, manner);
+    }
+
     /// True while this process holds the job.
     #[must_use]
     pub fn holds(&self, job: &JobId) -> bool {

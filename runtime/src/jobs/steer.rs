@@ -81,6 +81,13 @@ pub(super) async fn steer(shared: &Arc<Shared>, space: &Space, job: JobId, word:
         match &word {
             Word::Nothing => return Ok(head.status),
             Word::Mail(mail) => {
+                // One that stands is let go of in a moment: then what it makes of the word is known when it is answered.
+                if let (Some(held), false) = (&mut held_here, matches!(head.status, Status::Ready | Status::Running)) {
+                    let released = async { while held.changed().await.is_ok() {} };
+                    if tokio::time::timeout_at(deadline, released).await.is_ok() {
+                        continue;
+                    }
+                }
                 leave(shared, space, job, mail.clone()).await?;
                 // Whoever held the job may have let go just before the mail was there.
                 nudge(shared, space.clone(), job);

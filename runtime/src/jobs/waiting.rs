@@ -3,7 +3,6 @@
 
 use super::durable::{Durable, loaded, save, stop_of};
 use crate::error::Result;
-use crate::ids::Digest;
 use crate::journal::{Body, Ended, NextWait, On, Waiting, Wake, Woken};
 use crate::json::Json;
 use crate::sandbox::{Interruption, Stop, Waited};
@@ -56,7 +55,7 @@ impl Durable {
 
     /// What a person is shown, and the digest by which they say that they saw it.
     pub(super) async fn approval(&mut self, title: String, request: Json) -> Result<On, Stop> {
-        let digest = Digest::of_parts(&[b"reprise:approval", title.as_bytes(), request.as_str().as_bytes()]);
+        let digest = shown(&title, &request);
         let request = save(&self.shared.store, request).await.map_err(Stop::Host)?;
         Ok(On::Approval { title, request, digest })
     }

@@ -41,7 +41,7 @@ impl Subject {
 pub(super) async fn test(global: &Global, args: Test, output: &Output) -> Result<u8> {
     let roots = args.roots.iter().map(root).collect::<Result<Vec<_>>>()?;
     let mut web = args.grants.into_iter().map(web_only).collect::<Result<Vec<_>>>()?;
-    let input = super::run::input("--input", &args.input)?;
+    let input = super::args::json_of("--input", &args.input)?;
     let playbooks = match (&args.playbook, &args.graph) {
         (Some(playbook), _) => stored(global, playbook, &mut web).await?,
         (None, Some(file)) => from_graph(global, file.clone(), &mut web).await?,

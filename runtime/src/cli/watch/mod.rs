@@ -11,10 +11,11 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::args::{Global, JobWatch};
+use super::args::Global;
 use super::exit;
 use super::interrupt::Interrupt;
 use super::output::{Output, count, printable, shell};
+use super::steering::JobWatch;
 use crate::error::{Code, Error, Result};
 use crate::ids::JobId;
 use crate::journal::{Status, view};

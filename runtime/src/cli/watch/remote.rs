@@ -7,6 +7,7 @@ use reqwest::header::ACCEPT;
 use reqwest::{Client, Response, Url};
 use serde_json::Value;
 
+use crate::cli::remote::{self, because};
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
 use crate::journal::Status;
@@ -40,12 +41,7 @@ impl Remote {
     /// # Errors
     /// `invalid_request` where `url` is not that of a server.
     pub(super) fn new(url: &str, space: &Space, job: &JobId, after: Option<u64>) -> Result<Remote> {
-        let right = "a server's address, such as http://127.0.0.1:7480";
-        let wrong = |why: String| Error::invalid("--url", format!("{url:?} is not {right}: {why}"));
-        let mut address = Url::parse(url).map_err(|e| wrong(e.to_string()))?;
-        if !matches!(address.scheme(), "http" | "https") {
-            return Err(wrong("it begins with neither http:// nor https://".to_owned()));
-        }
+        let mut address = remote::address(url)?;
         address.set_path(&format!("{}/v1/jobs/{job}/journal", address.path().trim_end_matches('/')));
         address.query_pairs_mut().clear().append_pair("tenant_id", space.tenant()).append_pair("scope", space.scope());
         // The server says something every 15 s; one that is silent for four times as long is gone.
@@ -134,21 +130,8 @@ impl Remote {
     }
 
     fn unreachable(&self, why: &str) -> Error {
-        let server = self.url.origin().ascii_serialization();
-        Error::new(
-            Code::ServerUnreachable,
-            format!("the server {server} does not answer: {why}; is it running? `reprise serve` starts one"),
-        )
+        remote::unreachable(&self.url, why)
     }
-}
-
-/// reqwest's own message names the URL and hides the reason below it.
-fn because(e: &reqwest::Error) -> String {
-    let mut reason: &dyn std::error::Error = e;
-    while let Some(below) = reason.source() {
-        reason = below;
-    }
-    reason.to_string()
 }
 
 /// Bytes to events.

@@ -1,0 +1,129 @@
+//! A server, as the commands speak to it: the same requests as anybody's over HTTP.
+//!
+//! A data directory that a server has open cannot be opened here, so that what is to be said to its jobs is said to the server.
+//! It does not know what the requests mean.
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, RequestBuilder, Url};
+use serde_json::{Map, Value};
+
+use super::output::shell;
+use crate::error::{Code, Error, Issue, Result};
+use crate::ids::Space;
+use crate::limits;
+
+/// A running server.
+pub(super) struct Server {
+    client: Client,
+    base: Url,
+    space: Space,
+}
+
+impl Server {
+    /// # Errors
+    /// `invalid_request` where `url` is not that of a server.
+    pub(super) fn at(url: &str, space: Space) -> Result<Server> {
+        let base = address(url)?;
+        let client = Client::builder().no_proxy().timeout(limits::HTTP_REQUEST_TIME_MAX).build();
+        let client = client.map_err(|e| Error::new(Code::InternalError, format!("the HTTP client: {e}")))?;
+        Ok(Server { client, base, space })
+    }
+
+    /// # Errors
+    /// `server_unreachable`, what the server answers with.
+    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value> {
+        let mut url = self.url(path);
+        url.query_pairs_mut().append_pair("tenant_id", self.space.tenant()).append_pair("scope", self.space.scope()).extend_pairs(query);
+        self.answer(self.client.get(url)).await
+    }
+
+    /// Posts these fields, without those that are null, for the space and in the name of `by`.
+    ///
+    /// # Errors
+    /// `server_unreachable`, what the server answers with.
+    pub(super) async fn post(&self, path: &str, by: Option<&str>, body: Value) -> Result<Value> {
+        let fields = body.as_object().cloned().unwrap_or_default();
+        let mut fields: Map<String, Value> =
+            fields.into_iter().filter(|(name, value)| !value.is_null() || KEPT.contains(&name.as_str())).collect();
+        fields.insert("tenant_id".to_owned(), self.space.tenant().into());
+        fields.insert("scope".to_owned(), self.space.scope().into());
+        if let Some(by) = by {
+            fields.insert("actor".to_owned(), by.into());
+        }
+        let body = Value::Object(fields).to_string();
+        self.answer(self.client.post(self.url(path)).header(CONTENT_TYPE, "application/json").body(body)).await
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        url.set_query(None);
+        url
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Value> {
+        let response = request.send().await.map_err(|e| self.unreachable(&because(&e)))?;
+        let status = response.status();
+        let bytes = response.bytes().await.map_err(|e| self.unreachable(&because(&e)))?;
+        let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if status.is_success() && body.is_object() {
+            return Ok(body);
+        }
+        Err(refusal(&body).unwrap_or_else(|| self.unreachable(&format!("it answers with status {status}, and not as Reprise does"))))
+    }
+
+    fn unreachable(&self, why: &str) -> Error {
+        unreachable(&self.base, why)
+    }
+}
+
+/// Null is a value of its own here, and not the same as being left out.
+const KEPT: [&str; 3] = ["payload", "output", "answer"];
+
+/// # Errors
+/// `invalid_request` where `url` is not that of a server.
+pub(super) fn address(url: &str) -> Result<Url> {
+    let right = "a server's address, such as http://127.0.0.1:7480";
+    let wrong = |why: String| Error::invalid("--url", format!("{url:?} is not {right}: {why}"));
+    let address = Url::parse(url).map_err(|e| wrong(e.to_string()))?;
+    if !matches!(address.scheme(), "http" | "https") {
+        return Err(wrong("it begins with neither http:// nor https://".to_owned()));
+    }
+    Ok(address)
+}
+
+/// A server's refusal, with each place that is wrong; none where the body is not one.
+pub(super) fn refusal(body: &Value) -> Option<Error> {
+    let code = Code::ALL.iter().copied().find(|code| body["error"] == code.as_str())?;
+    let issue = |issue: &Value| Issue {
+        path: issue["path"].as_str().unwrap_or_default().to_owned(),
+        message: issue["message"].as_str().unwrap_or_default().to_owned(),
+    };
+    let issues = body["issues"].as_array().into_iter().flatten().map(issue).collect();
+    let error = Error::new(code, body["message"].as_str().unwrap_or_default()).with_issues(issues);
+    Some(if body["details"].is_object() { error.with_details(body["details"].clone()) } else { error })
+}
+
+pub(super) fn unreachable(url: &Url, why: &str) -> Error {
+    let server = url.origin().ascii_serialization();
+    Error::new(Code::ServerUnreachable, format!("the server {server} does not answer: {why}; is it running? `reprise serve` starts one"))
+}
+
+/// reqwest's own message names the URL and hides the reason below it.
+pub(super) fn because(e: &reqwest::Error) -> String {
+    let mut reason: &dyn std::error::Error = e;
+    while let Some(below) = reason.source() {
+        reason = below;
+    }
+    reason.to_string()
+}
+
+/// A directory in use is most often a server's, whose note says where it listens: ask there.
+pub(super) fn served(e: Error) -> Error {
+    if e.code != Code::DataDirInUse {
+        return e;
+    }
+    let note = e.details.as_ref().and_then(|details| details["note"].as_str()).unwrap_or_default();
+    let url = note.split([' ', ',']).find(|word| word.starts_with("http://")).map_or_else(|| "http://127.0.0.1:7480".to_owned(), shell);
+    Error { message: format!("{}; where a server has it, add: --url {url}", e.message), ..e }
+}
