@@ -1,5 +1,10 @@
 //! `reprise demo` is the first thing that a newcomer runs: it must work on an empty machine, and show everything.
 
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
 use super::support::cli::Place;
 
 #[test]
@@ -66,4 +71,65 @@ fn with_keep_everything_it_made_can_be_looked_at() {
     assert_eq!(jobs["jobs"][0]["status"], "completed");
     let notes = kept.join("zephyr-clocks/releases/1.0.0.txt");
     assert!(std::fs::read_to_string(notes).unwrap().starts_with("zephyr-clocks 1.0.0"));
+}
+
+#[test]
+fn the_refund_is_paid_once_though_its_worker_was_killed_while_it_was_paid() {
+    let place = Place::new();
+    let report = place.json(0, &["demo", "refund"]);
+    assert_eq!((&report["refunds_issued"], &report["job"]["status"]), (&json!(1), &json!("completed")), "{report:#}");
+    assert!(report["killed_process"].as_u64().unwrap() > 1);
+    let requests = json!({"GET /orders/A-1001": 1, "GET /refunds/by-key/…": 1, "POST /refunds": 1});
+    assert_eq!(report["requests"], requests, "sent once, and asked after once");
+    let shown = &report["approval"]["request"];
+    assert_eq!((&shown["tool"], &shown["input"]["body"]), (&json!("http/post"), &json!({"order": "A-1001", "amount": 49.9})));
+    let steps: Vec<&str> = report["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["query", "ask", "refund"]);
+    assert!(report["steps"][2]["after_the_kill"].as_str().unwrap().contains("it had happened"), "{report:#}");
+    assert_eq!(report["job"]["origin"]["planner"]["template"], "refund order {order}");
+    let evidence = &report["evidence"];
+    assert_eq!((&evidence["verified"], &evidence["replay_agrees"]), (&json!(true), &json!(true)), "{evidence}");
+    assert!(evidence["changed_bundle"].as_str().unwrap().contains("entry"), "{evidence}");
+    assert!(place.tree("").is_empty(), "nothing is left but what was asked for: {:?}", place.tree(""));
+}
+
+#[test]
+fn a_person_who_is_asked_and_says_no_keeps_the_money() {
+    for (said, refunds, status) in [("n\n", 0, "failed"), ("", 0, "failed"), ("y\n", 1, "completed")] {
+        let place = Place::new();
+        let mut child = place.command(&["--json", "demo", "refund", "--ask"]);
+        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(said.as_bytes()).unwrap();
+        let out = child.wait_with_output().unwrap();
+        let asked = String::from_utf8_lossy(&out.stderr);
+        assert!(asked.contains("Pay the money back?") && asked.contains("49.9"), "what will be done is shown before: {asked}");
+        let report: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {asked}"));
+        assert_eq!((&report["refunds_issued"], &report["job"]["status"]), (&json!(refunds), &json!(status)), "{said:?}: {report:#}");
+    }
+}
+
+#[test]
+fn in_words_the_refund_is_told_in_its_order() {
+    let text = Place::new().ok(&["demo", "refund"]);
+    let mut rest = text.as_str();
+    for part in [
+        "1. A goal becomes a task graph",
+        "decide if query/body/days is less than 31",
+        "reaches tool:http/get, tool:http/post and nothing else",
+        "2. The job looks, decides, and stops for a person",
+        "This call will be made, and no other",
+        "sha256",
+        "Approved by demo",
+        "SIGKILL to process",
+        "4. Another process takes the job up",
+        "not sent again",
+        "refunds issued: 1",
+        "5. The evidence",
+        "Verified",
+        "approved by \"demo\"",
+        "it comes to the same",
+    ] {
+        let at = rest.find(part).unwrap_or_else(|| panic!("{part:?} is missing, or not in its place:\n{text}"));
+        rest = &rest[at + part.len()..];
+    }
 }

@@ -244,13 +244,14 @@ async fn go(engine: &Engine, job: &JobId) -> Status {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_goes_on_in_another_process_does_not_ask_the_planner() {
+async fn neither_going_on_nor_a_replay_asks_the_planner() {
     let home = Home::new();
     let job = home.parked().await;
     let engine = home.open().await;
     assert_eq!(go(&engine, &job).await, Status::Completed);
     let view = engine.job(&space(), &job).await.unwrap();
     assert_eq!(view.output.unwrap().value(), json!({"id": "r-1"}));
+    assert!(engine.replay(&space(), &job).await.unwrap().agrees());
     assert_eq!((home.counter.count("POST", "/posts"), home.chat.seen().len()), (1, 1));
 }
 

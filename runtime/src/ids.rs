@@ -303,9 +303,20 @@ pub fn derived_uuid(kind: &str, parts: &[&[u8]]) -> uuid::Uuid {
 #[expect(clippy::disallowed_methods, reason = "this is the module that other code is sent to")]
 #[must_use]
 pub fn random_u64() -> u64 {
+    #[cfg(test)]
+    if let Some(seed) = SCRIPTED_RANDOM.get() {
+        SCRIPTED_RANDOM.set(Some(seed.wrapping_add(1)));
+        return u64::from_be_bytes(Digest::of(&seed.to_be_bytes()).0[..8].try_into().expect("8 of 32 bytes"));
+    }
     // A UUID version 4 holds 122 random bits; the digest spreads them over the 6 fixed ones.
     let digest = Digest::of(uuid::Uuid::new_v4().as_bytes());
     u64::from_be_bytes(digest.0[..8].try_into().expect("8 of 32 bytes"))
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The seed of this thread's next random number, where a test scripts it.
+    pub(crate) static SCRIPTED_RANDOM: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
 }
 
 #[cfg(test)]

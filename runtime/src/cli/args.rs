@@ -93,7 +93,26 @@ pub(super) enum Command {
 }
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Demo {
+    /// Keep the directory with everything that the demo made.
+    #[arg(long)]
+    pub keep: bool,
+    #[command(subcommand)]
+    pub other: Option<DemoCommand>,
+}
+
+#[derive(Subcommand)]
+pub(super) enum DemoCommand {
+    /// A person in the loop: a refund is planned, approved, killed in the middle, taken up, and paid once.
+    Refund(DemoRefund),
+}
+
+#[derive(Args)]
+pub(super) struct DemoRefund {
+    /// Have you decide whether the refund is approved.
+    #[arg(long)]
+    pub ask: bool,
     /// Keep the directory with everything that the demo made.
     #[arg(long)]
     pub keep: bool,

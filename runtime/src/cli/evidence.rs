@@ -57,7 +57,7 @@ pub(super) async fn verify(args: Verify, output: &Output) -> Result<u8> {
     Ok(exit::OK)
 }
 
-fn verified_in_words(verified: &Verified) -> String {
+pub(super) fn verified_in_words(verified: &Verified) -> String {
     let manifest = &verified.manifest;
     let mut text = format!(
         "Verified: job {} is {}, {} entries, last hash {}\n",

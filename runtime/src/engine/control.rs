@@ -10,7 +10,7 @@ use crate::clock::rfc3339;
 use crate::contract::{Outcome, ToolId};
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, JobId, Space};
-use crate::jobs::{ApprovalId, CallId, Claimed, Manner, Settlement, WaitingCall};
+use crate::jobs::{ApprovalId, CallId, Claimed, Manner, Settlement, WaitingCall, waits_for_someone};
 use crate::journal::{self, Budget, OpenApproval, Status};
 use crate::json::Json;
 use crate::limits;
@@ -105,7 +105,7 @@ impl Engine {
         let head = journal::head_of(&self.store, space, &job)?;
         match head.map(|head| head.status) {
             Some(status @ (Status::Ready | Status::Running)) => self.resume_job(space, &job, manner).await.map(|()| Some(status)),
-            Some(Status::Waiting) if !self.waits_for_someone(space, &job)? => self.stay_with(space, job, manner).await.map(Some),
+            Some(Status::Waiting) if !waits_for_someone(&self.store, space, &job)? => self.stay_with(space, job, manner).await.map(Some),
             _ => Ok(None),
         }
     }

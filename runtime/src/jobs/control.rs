@@ -139,6 +139,10 @@ impl Scheduler {
                 return Err(conflict(format!("job {job} is another job's child, which was told of its failure; try that one again")));
             }
             let Some(from_call) = state.again_from() else {
+                if status == Status::Parked {
+                    // The calls that led to it are to be made again as it is.
+                    return Ok(vec![Body::Continued(Continued { by: by.clone(), budget: Budget::default() })]);
+                }
                 return Err(conflict(format!(
                     "job {job} failed after calls that took effect, and not in one of them: trying it again would come to the same"
                 )));
@@ -232,7 +236,16 @@ impl Scheduler {
             let by = if yes { Wake::Approved(verdict.clone()) } else { Wake::Rejected(verdict.clone()) };
             Ok(vec![Body::Woken(Woken { wait: id.wait, by })])
         };
-        let status = self.say(space, job, Word::entries(make)).await?;
+        let status = match self.say(space, job, Word::entries(make)).await {
+            // Somebody else said so at this moment.
+            Err(e) if e.code == Code::ApprovalNotFound => match self.decided(space, id)? {
+                Some(Wake::Approved(_)) if yes => return Ok(journal::fold(&self.shared.store, space, &job)?.status()),
+                Some(Wake::Rejected(_)) if !yes => return Ok(journal::fold(&self.shared.store, space, &job)?.status()),
+                Some(decided) => return Err(conflict(format!("approval {id} is decided: {}", in_words(&decided)))),
+                None => return Err(e),
+            },
+            said => said?,
+        };
         metrics::approval_decided(if yes { "approved" } else { "rejected" });
         Ok(status)
     }

@@ -84,6 +84,9 @@ pub(super) struct Shared {
     tasks: Weak<Mutex<JoinSet<()>>>,
     /// Registers the worker and starts the keeper, once.
     pub ready: tokio::sync::OnceCell<()>,
+    /// Stands in for the guest where a test scripts it.
+    #[cfg(test)]
+    pub guest: Option<super::tests::Guest>,
 }
 
 impl Shared {
@@ -114,6 +117,8 @@ impl Shared {
             manners: Mutex::default(),
             tasks,
             ready: tokio::sync::OnceCell::new(),
+            #[cfg(test)]
+            guest: None,
         }
     }
 

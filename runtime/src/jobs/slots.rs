@@ -55,6 +55,12 @@ impl Slots {
         inner.waiting.clear();
     }
 
+    /// How many wait for a place.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).waiting.len()
+    }
+
     fn give_back(&self) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((_, grant)) = inner.waiting.pop_first() {

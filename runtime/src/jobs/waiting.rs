@@ -3,7 +3,7 @@
 
 use super::durable::{Durable, loaded, save, stop_of};
 use crate::error::Result;
-use crate::journal::{Body, Ended, NextWait, On, Waiting, Wake, Woken};
+use crate::journal::{Body, Ended, NextWait, On, Waiting, Wake, Woken, shown};
 use crate::json::Json;
 use crate::sandbox::{Interruption, Stop, Waited};
 use crate::{clock, limits};

@@ -24,6 +24,8 @@ mod tree;
 mod watch;
 
 #[cfg(test)]
+pub(crate) mod faults;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;
@@ -65,6 +67,9 @@ struct Open {
     health: Arc<Health>,
     dir: Arc<DataDir>,
     watchers: Arc<Watchers>,
+    /// What becomes of the next commits, where a test says so.
+    #[cfg(test)]
+    fates: faults::Fates,
     /// Made anew at each opening: a row that names another was left by a process that has ended, since the lock is ours.
     opening: uuid::Uuid,
 }
@@ -125,7 +130,17 @@ impl Store {
         let watchers = Arc::<Watchers>::default();
         let committer = Committer::start(tree.clone(), around(tree.flusher()?), health.clone(), watchers.clone())?;
         let opening = uuid::Uuid::now_v7();
-        Ok(Store(Arc::new(Open { committer: Some(committer), tree: Some(tree), blobs, health, dir, watchers, opening })))
+        Ok(Store(Arc::new(Open {
+            committer: Some(committer),
+            tree: Some(tree),
+            blobs,
+            health,
+            dir,
+            watchers,
+            opening,
+            #[cfg(test)]
+            fates: faults::Fates::default(),
+        })))
     }
 
     /// The value of `key`, if it is there.
@@ -186,7 +201,14 @@ impl Store {
     /// # Errors
     /// [`CommitError::Guard`] if a guard did not hold. Otherwise `store_poisoned` after a failed flush, `too_large`,
     /// `store_unavailable`.
-    pub async fn commit(&self, mut batch: Batch) -> Result<(), CommitError> {
+    pub async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        #[cfg(test)]
+        return self.0.fates.meet(self.write(batch)).await;
+        #[cfg(not(test))]
+        self.write(batch).await
+    }
+
+    async fn write(&self, mut batch: Batch) -> Result<(), CommitError> {
         batch.check()?;
         if batch.has_large_rows() {
             let blobs = self.0.blobs.clone();

@@ -2,13 +2,14 @@
 
 mod agent;
 mod interrupted;
+mod refund;
 mod tree;
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::args::Demo;
+use super::args::{Demo, DemoCommand};
 use super::output::Output;
 use super::{exit, jobs, show};
 use crate::compiler::Options;
@@ -20,6 +21,9 @@ use crate::limits;
 
 /// Tells the story.
 pub(super) async fn demo(args: Demo, output: &Output) -> Result<u8> {
+    if let Some(DemoCommand::Refund(args)) = args.other {
+        return refund::demo(args, output).await;
+    }
     let home = tempfile::Builder::new().prefix("reprise-demo-").tempdir().map_err(|e| cannot("make a temporary directory", &e))?;
     let told = Story { home: home.path(), output, space: Space::default_space() }.tell().await;
     if args.keep || told.is_err() {

@@ -3,10 +3,24 @@
 //! Nothing here waits by the clock: a test waits for a row to change or for a tool to be called, with a deadline that is met
 //! only where something is broken.
 
+mod children;
+mod control;
+mod external;
+mod leases;
 mod rig;
+mod simulation;
+mod steps;
 mod waits;
 
+use std::pin::Pin;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+
+use crate::sandbox::{Effects, Finished};
+
+/// What stands in for a guest.
+pub(super) type Guest = Arc<dyn Fn(Box<dyn Effects>) -> Pin<Box<dyn Future<Output = Finished> + Send>> + Send + Sync>;
 
 /// A node that calls `test/<effect>` and says who it is.
 fn call(id: &str, effect: &str) -> Value {

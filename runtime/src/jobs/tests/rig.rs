@@ -17,7 +17,7 @@ use crate::jobs::{Catalogue, Manner, Order, Rules, Scheduler, Target};
 use crate::journal::{self, Body, Entry, Options, State, Status};
 use crate::json::Json;
 use crate::limits;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{self, Sandbox};
 use crate::store::{JobKey, Store};
 use crate::tools::{Info, Registry, Tool};
 
@@ -223,7 +223,8 @@ impl Rig {
             let none = || Error::new(Code::ReplayPlaybookNotFound, format!("no playbook {id}"));
             Ok((Target { playbook_id: id.clone(), version: 1 }, component.ok_or_else(none)?))
         });
-        Scheduler::new(self.store.clone(), SANDBOX.clone(), self.tools.clone(), rules, catalogue)
+        // Tools of its own, as in a process of its own: what is under way in one is not known to the other.
+        Scheduler::new(self.store.clone(), SANDBOX.clone(), registry(&self.world), rules, catalogue)
     }
 
     /// Compiles a graph of these nodes under this name.
@@ -254,6 +255,27 @@ impl Rig {
 
     pub(super) async fn start_with(&self, worker: &Scheduler, nodes: &Value, options: Options) -> JobId {
         worker.start(&space(), self.order(nodes, options), Manner::default()).await.unwrap()
+    }
+
+    /// A job of these nodes whose worker died before it began; it had the number 1.
+    pub(super) async fn left(&self, nodes: &Value) -> JobId {
+        let order = self.order(nodes, Options::default());
+        let created = Body::Created {
+            playbook_id: order.target.playbook_id,
+            version: order.target.version,
+            component: order.component,
+            input_digest: order.input.digest(),
+            input: self.store.save(&order.input).unwrap(),
+            grants: Vec::new(),
+            engine: sandbox::ENGINE_VERSION.to_owned(),
+            fuel: limits::JOB_FUEL,
+            options: Box::default(),
+            parent: None,
+            origin: None,
+        };
+        let job = JobId::fresh();
+        drop(journal::Log::create(&self.store, &space(), job, created, None, 1).await.unwrap());
+        job
     }
 
     /// Waits until the job is so; its state then.
