@@ -36,6 +36,11 @@ fn the_cli_page_can_be_followed() {
     assert!(follow("docs/CLI.md") >= 8, "the commands are marked as tested");
 }
 
+#[test]
+fn the_testing_page_can_be_followed() {
+    assert!(follow("docs/TESTING.md") >= 10, "the commands are marked as tested");
+}
+
 /// `.ci/run` takes the first line that begins with `cargo test` for the command that a change must pass.
 #[test]
 fn the_readme_names_the_test_command_once() {

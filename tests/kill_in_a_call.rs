@@ -55,7 +55,7 @@ fn c03_killed_after_the_answer_came_and_before_it_was_on_disk_it_is_caught_up_wi
     let journal = site.journal(&job);
     assert!(kinds(&journal).ends_with(&["uncertain", "resolved", "called", "returned", "completed"]), "{:?}", kinds(&journal));
     let resolved = journal.iter().find(|entry| entry["kind"] == "resolved").unwrap();
-    assert_eq!((&resolved["decision"], &resolved["by"]), (&json!("happened"), &json!("reconcile")), "{resolved:#}");
+    assert_eq!((&resolved["decision"]["happened"]["status"], &resolved["by"]), (&json!(200), &json!("reconcile")), "{resolved:#}");
     assert_eq!(site.count("asked", &format!("{run}/2")), 1);
 }
 
@@ -82,7 +82,7 @@ fn c04_an_answer_that_was_lost_leaves_the_job_uncertain_until_someone_says_what_
         assert_eq!(site.count("plain", &path), 1, "it is not called again");
         let journal = site.journal(&job);
         let resolved = journal.iter().find(|entry| entry["kind"] == "resolved").unwrap();
-        assert_eq!(resolved["decision"], "happened", "{resolved:#}");
+        assert_eq!(resolved["decision"], json!({"happened": output}), "{resolved:#}");
         assert_eq!(site.say(&job, "resolve", &json!({"seq": seq, "decision": "retry"})).0, 409, "it is settled");
     }
     {

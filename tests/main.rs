@@ -43,3 +43,4 @@ mod kill_in_a_call;
 mod kill_everywhere;
 mod kill_a_server;
 mod calls_end_in_time;
+mod playbooks_are_tested;

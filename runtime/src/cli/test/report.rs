@@ -86,12 +86,13 @@ impl Report {
         case(&mut xml, &suite, "undisturbed", self.time, why.as_deref(), None);
         for outcome in outcomes {
             let found = outcome.found.as_deref().unwrap_or("nothing yet");
-            let name = format!("killed {}, behind {found}", point(outcome.point));
+            let name = format!("killed {}", point(outcome.point));
+            let said = format!("Behind {found}: {}.", outcome.verdict.words());
             let failure = match &outcome.verdict {
                 Verdict::Different(differences) => Some(differences.join("\n")),
                 _ => None,
             };
-            case(&mut xml, &suite, &name, outcome.time, failure.as_deref(), Some(outcome.verdict.words()));
+            case(&mut xml, &suite, &name, outcome.time, failure.as_deref(), Some(&said));
         }
         xml.push_str("</testsuite>\n");
         xml
