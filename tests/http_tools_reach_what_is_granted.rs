@@ -112,7 +112,7 @@ fn each_status_is_an_error_of_one_kind_and_a_once_call_is_not_told_that_nothing_
         (500, "unavailable", "failed"),
         (501, "unavailable", "failed"),
         (502, "unavailable", "timeout"),
-        (503, "unavailable", "unavailable"),
+        (503, "unavailable", "timeout"),
         (504, "unavailable", "timeout"),
     ] {
         let path = format!("/{status}");
