@@ -161,6 +161,12 @@ impl Shared {
         self.held.lock().expect("nobody panics while holding it").contains_key(job)
     }
 
+    /// One of the jobs that this process holds.
+    #[cfg(test)]
+    pub(super) fn any_held(&self) -> Option<JobId> {
+        self.held.lock().expect("nobody panics while holding it").keys().next().copied()
+    }
+
     pub(super) fn held(&self) -> usize {
         self.held.lock().expect("nobody panics while holding it").len()
     }
