@@ -7,7 +7,6 @@
 //! | 409, 412 | `conflict` |
 //! | 425, 429 | `unavailable`: the other side says that it did not begin |
 //! | 408, 502, 503, 504 | `unavailable`; of a once call `timeout`, since something in between may have spoken |
-//! | 502, 504 | `unavailable`; for a once call `timeout`: a gateway spoke, and what the server behind it did is not known |
 //! | other 5xx | `unavailable`; for a once call `failed`: the server itself says that it failed |
 //! | other 4xx | `failed` |
 //!
