@@ -19,7 +19,7 @@ impl State {
     /// runs, call k open           returned k           also while the job waits, or is paused, for the one who performs k
     /// runs, no call open          recorded
     /// runs                        resumed n+1          n attempts so far; an open call stays open
-    /// runs, call k open           uncertain k          where its effect is `once`
+    /// runs, call k open           uncertain k          where it may have changed something
     /// uncertain about k           resolved k           happened, fail: k has its answer; retry: k is to be made
     /// runs, call k open           retrying k           k is to be made
     /// runs, parked, failed        reattempted k        k and all after it failed or only looked: they are to be made
