@@ -211,7 +211,7 @@ async fn attempts(shared: &Arc<Shared>, space: &Space, job: JobId, mut take: Tak
     }
 }
 
-/// One attempt, once there is a place for it; none where this process is stopping.
+/// One attempt, once there is a place for it; none where this process is stopping, or the job is another's or at its end by then.
 async fn attempt(shared: &Arc<Shared>, space: &Space, job: JobId, take: Take) -> Result<Option<Status>> {
     let (priority, playbook) = match &take {
         Take::Open(log, _) => (log.state().options.priority, log.state().playbook_id.clone()),
@@ -225,7 +225,15 @@ async fn attempt(shared: &Arc<Shared>, space: &Space, job: JobId, take: Take) ->
     let (log, entries) = match take {
         Take::Open(log, entries) => (*log, Some(entries).filter(|entries| !entries.is_empty())),
         Take::From(from) => {
-            let (mut log, mut entries) = reopened(shared, space, job, from).await?;
+            let (mut log, mut entries) = match reopened(shared, space, job, from).await {
+                Ok(opened) => opened,
+                // Whoever had it by the time that it was this one's turn has seen to it.
+                Err(e) if e.code == Code::JobStateConflict => {
+                    tracing::debug!(%job, "not taken up: {e}");
+                    return Ok(None);
+                }
+                Err(e) => return Err(e),
+            };
             let attempt = log.state().attempts + 1;
             entries.push(log.push(journal::Body::Resumed { attempt })?);
             metrics::retried("attempt");
