@@ -26,7 +26,7 @@ fn prepared() -> Place {
 fn tested(place: &Place, code: i32, arguments: &[&str]) -> Value {
     let arguments = [&["--json", "test"], arguments].concat();
     let ran = crate::support::cli::finished(place.command(&arguments).env("TMPDIR", place.path("tmp")));
-    assert_eq!(ran.code, code, "{ran:#?}");
+    assert_eq!((ran.code, ran.stderr.as_str()), (code, ""), "{ran:#?}");
     assert_eq!(std::fs::read_dir(place.path("tmp")).unwrap().count(), 0, "nothing is left");
     serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:#?}"))
 }

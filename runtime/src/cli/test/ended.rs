@@ -18,7 +18,7 @@ use crate::store::Payload;
 use crate::{blocking, clock, limits};
 
 /// The client's name for the job of a world: who asks again after a crash means the same job.
-pub(super) const KEY: &str = "reprise-test";
+const KEY: &str = "reprise-test";
 
 /// A call as all worlds know it: step, tool, digest of its input.
 type Call = (Option<String>, String, Digest);
@@ -98,9 +98,18 @@ async fn close(engine: Engine) {
     blocking::run(move || drop(engine)).await;
 }
 
-async fn go_on(engine: &Engine, world: &World, subject: &Subject) -> Result<Ended> {
+/// Runs the job of a world, in a process that is to die meanwhile.
+///
+/// # Errors
+/// As [`run_on`].
+pub(super) async fn run_to_die(world: &World, subject: &Subject) -> Result<()> {
+    let engine = open(world).await?;
+    run_job(&engine, subject).await.map(drop)
+}
+
+/// Runs the job of a world until it has ended or stands.
+async fn run_job(engine: &Engine, subject: &Subject) -> Result<JobId> {
     let space = Space::default_space();
-    let found = last_entry(engine, &space)?;
     engine.resume_all().await?;
     let request = JobRequest {
         playbook_id: subject.playbook_id().clone(),
@@ -112,6 +121,13 @@ async fn go_on(engine: &Engine, world: &World, subject: &Subject) -> Result<Ende
     };
     let job = engine.start_job(&space, request, Manner { pace: None, watched: true }).await?;
     stay_with(engine, &space, &job).await?;
+    Ok(job)
+}
+
+async fn go_on(engine: &Engine, world: &World, subject: &Subject) -> Result<Ended> {
+    let space = Space::default_space();
+    let found = last_entry(engine, &space)?;
+    let job = run_job(engine, subject).await?;
     let view = engine.job(&space, &job).await?;
     let failure = view.state.failure.as_ref().map(|failure| failure.message.clone());
     let standing = || {
