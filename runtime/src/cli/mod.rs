@@ -88,7 +88,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Inspect(args) => inspect::inspect(&global, args, output).await,
         Command::Graph(GraphCommand::Check(args)) => graph::check(args, output).await,
         Command::Run(args) => run::run(&global, args, output).await,
-        Command::Test(args) => test::test(&global, args, output).await,
+        Command::Test(args) => Box::pin(test::test(&global, args, output)).await,
         Command::TestedJob(args) => test::tested_job(&global, args).await,
         Command::Jobs(JobsCommand::List(args)) => jobs::list(&global, args, output).await,
         Command::Jobs(JobsCommand::Show(args)) => jobs::show(&global, args, output).await,
