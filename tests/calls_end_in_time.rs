@@ -1,7 +1,5 @@
 //! Calls that take too long, fail, are tried again, and are broken off: over a real connection to a server that counts.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::{Duration, Instant};
 
 use serde_json::json;

@@ -200,7 +200,7 @@ fn c93_parked_jobs_cost_no_time_and_little_memory_and_all_that_are_signalled_at_
     let grown = resident(site.server().child.pid()).saturating_sub(before);
     let slow = latency(&site, "crowded");
     println!("{parked} parked: {grown} KiB more, latency {fast:?} before and {slow:?} after");
-    assert!(slow < fast * 4, "{slow:?} with {parked} parked jobs, {fast:?} before");
+    assert!(slow < fast * 4 + Duration::from_millis(50), "{slow:?} with {parked} parked jobs, {fast:?} before");
     // What sled caches of what was written counts too.
     assert!(grown < 64 * 1024, "{grown} KiB more for {parked} parked jobs");
 

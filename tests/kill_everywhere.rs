@@ -1,7 +1,5 @@
 //! A job is killed at every place there is, often, and far inside: nothing is lost and nothing is done twice.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};

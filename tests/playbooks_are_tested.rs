@@ -26,7 +26,7 @@ fn prepared() -> Place {
 fn tested(place: &Place, code: i32, arguments: &[&str]) -> Value {
     let arguments = [&["--json", "test"], arguments].concat();
     let ran = crate::support::cli::finished(place.command(&arguments).env("TMPDIR", place.path("tmp")));
-    assert_eq!(ran.code, code, "{ran:#?}");
+    assert_eq!((ran.code, ran.stderr.as_str()), (code, ""), "{ran:#?}");
     assert_eq!(std::fs::read_dir(place.path("tmp")).unwrap().count(), 0, "nothing is left");
     serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:#?}"))
 }
@@ -77,8 +77,9 @@ fn branches_that_run_side_by_side_and_playbooks_that_start_others_are_killed_too
     let done = place.json(0, &["run", "--graph", "graph.json", "--grant", "fs:project=tree"]);
     std::fs::remove_file(place.path("tree/child.md")).unwrap();
     let nodes = json!([
-        {"id": "both", "kind": "parallel", "branches": [["left"], ["right"]]},
+        {"id": "both", "kind": "parallel", "branches": [["left"], ["late"]]},
         {"id": "left", "kind": "playbook", "playbook": done["playbook_id"]},
+        {"id": "late", "kind": "wait", "signal": "never", "timeout_ms": 150, "on_expire": ["right"]},
         {"id": "right", "kind": "tool", "tool": "fs/replace", "input": {"path": "project/once.md", "old": "first\n", "new": "first\nsecond\n"}},
     ]);
     graph(&place, &nodes, &json!({"$from": "left"}));
@@ -87,6 +88,8 @@ fn branches_that_run_side_by_side_and_playbooks_that_start_others_are_killed_too
     assert!(report["crashes"].as_array().unwrap().len() > 20, "{report:#}");
     assert!(!verdicts(&report).contains_key("different"), "{report:#}");
     assert!(!place.path("tree/child.md").exists());
+    let report = tested(&place, 0, &["--graph", "graph.json", "--root", "project=tree"]);
+    assert_eq!(report["files"].as_array().unwrap().len(), 2, "nobody sent the signal, and it went on: {report:#}");
 
     let stored = tested(&place, 0, &[done["playbook_id"].as_str().unwrap(), "--root", "project=tree"]);
     assert_eq!((&stored["output"], &stored["files"][0]["change"]), (&json!("from the child"), &json!("added")));

@@ -184,6 +184,8 @@ pub const JOURNAL_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const WATCHED_AT_ONCE: usize = 32;
 /// Time between two looks of `reprise test` for jobs that stand as uncertain: a look reads one row.
 pub const TEST_LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Milliseconds that `reprise test` waits for somebody who does not come, where the playbook goes on without them then. It waits so in each of dozens of runs.
+pub const TEST_WAIT_MS_MAX: u64 = 60_000;
 /// Flushes at which `reprise test --crash-everywhere` kills a job. At a few tenths of a second each that is an hour; nobody waits longer.
 pub const CRASH_POINTS_MAX: u64 = 10_000;
 /// Time after which someone who watches a job looks again though nobody woke them: a wake-up that is lost makes them late, not wrong.

@@ -108,7 +108,7 @@ impl Site {
     pub fn job(&self, nodes: &[Value], more: &Value) -> Job {
         let last = nodes.iter().rev().find(|node| node["kind"] == "tool").map_or(Value::Null, |node| json!({"$from": node["id"]}));
         let graph = json!({"graph_version": 1, "goal": "try it", "nodes": nodes, "output": last});
-        let mut request = json!({"graph": graph, "idempotency_key": uuid::Uuid::new_v4().to_string()});
+        let mut request = json!({"graph": graph, "idempotency_key": format!("{:x}", reprise::ids::random_u64())});
         for (name, value) in more.as_object().unwrap() {
             request[name] = value.clone();
         }

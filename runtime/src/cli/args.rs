@@ -68,6 +68,9 @@ pub(super) enum Command {
     Run(Run),
     /// Try a playbook on copies of the directories that it may see, and kill it at every moment if you like.
     Test(Test),
+    /// The process that `reprise test` kills: runs the job of a scratch world.
+    #[command(hide = true)]
+    TestedJob(TestedJob),
     /// Jobs: list, show, journal, watch; signal, cancel, pause, resume, retry, resolve; evidence, replay, fork, why.
     #[command(subcommand)]
     Jobs(JobsCommand),
@@ -202,6 +205,16 @@ pub(super) struct Run {
     pub pace: Option<u64>,
     #[command(flatten)]
     pub options: JobOptions,
+}
+
+#[derive(Args)]
+pub(super) struct TestedJob {
+    /// The world, as `reprise test` laid it out.
+    #[arg(value_name = "DIR")]
+    pub world: PathBuf,
+    /// The playbook's id; its input comes from standard input.
+    #[arg(value_name = "PLAYBOOK", value_parser = parse_playbook_id)]
+    pub playbook: PlaybookId,
 }
 
 #[derive(Args)]

@@ -220,7 +220,7 @@ async fn attempts(shared: &Arc<Shared>, space: &Space, job: JobId, mut take: Tak
     }
 }
 
-/// One attempt, once there is a place for it; none where this process is stopping.
+/// One attempt, once there is a place for it; none where this process is stopping, or the job is another's or at its end by then.
 async fn attempt(shared: &Arc<Shared>, space: &Space, job: JobId, take: Take) -> Result<Option<Status>> {
     let (priority, playbook) = match &take {
         Take::Open(log, _) => (log.state().options.priority, log.state().playbook_id.clone()),
@@ -254,7 +254,8 @@ async fn attempt(shared: &Arc<Shared>, space: &Space, job: JobId, take: Take) ->
             () = rung => true,
         };
         // What is said to a job that waits for its place, or is due for it, needs none.
-        if is_due || !journal::Mail::of_job(&shared.store, space, &job)?.is_empty() {
+        let is_cancelled = matches!(&take, Take::Open(log, _) if log.state().cancel.is_some());
+        if is_due || is_cancelled || !journal::Mail::of_job(&shared.store, space, &job)?.is_empty() {
             match steer::heard(shared, space, job, take).await? {
                 Heard::Stands(status) => return Ok(Some(status)),
                 Heard::Runs(open) => take = open,
@@ -264,7 +265,15 @@ async fn attempt(shared: &Arc<Shared>, space: &Space, job: JobId, take: Take) ->
     let (log, entries) = match take {
         Take::Open(log, entries) => (*log, Some(entries).filter(|entries| !entries.is_empty())),
         Take::From(from) => {
-            let (log, entries) = taken_up(shared, space, job, from).await?;
+            let (log, entries) = match taken_up(shared, space, job, from).await {
+                Ok(opened) => opened,
+                // Whoever had it by the time that it was this one's turn has seen to it.
+                Err(e) if e.code == Code::JobStateConflict => {
+                    tracing::debug!(%job, "not taken up: {e}");
+                    return Ok(None);
+                }
+                Err(e) => return Err(e),
+            };
             (log, Some(entries))
         }
     };

@@ -284,6 +284,13 @@ pub(super) async fn heard(shared: &Arc<Shared>, space: &Space, job: JobId, take:
     };
     take_mail(shared, &mut log, &mut entries).await?;
     settle(&mut log, &mut entries)?;
+    if log.state().cancel.is_some() && !log.state().status().is_final() {
+        // There is no guest to be told. Where nothing can be undone, or nothing was done, none is needed.
+        let did_nothing = log.state().calls.is_empty() && log.state().children.is_empty();
+        if did_nothing || !compensates(shared, &log.state().component).await? {
+            push(&mut log, &mut entries, Body::Cancelled(Cancelled { failure: None, fuel_used: 0 }))?;
+        }
+    }
     let status = log.state().status();
     if matches!(status, Status::Ready | Status::Running) {
         return Ok(Heard::Runs(Take::Open(Box::new(log), entries)));

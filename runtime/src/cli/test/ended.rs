@@ -15,10 +15,10 @@ use crate::jobs::{Manner, Settlement};
 use crate::journal::{Answer, Body, Decision, Entry, Filter, Options, Status, view};
 use crate::json::Json;
 use crate::store::Payload;
-use crate::{blocking, limits};
+use crate::{blocking, clock, limits};
 
 /// The client's name for the job of a world: who asks again after a crash means the same job.
-pub(super) const KEY: &str = "reprise-test";
+const KEY: &str = "reprise-test";
 
 /// A call as all worlds know it: step, tool, digest of its input.
 type Call = (Option<String>, String, Digest);
@@ -98,9 +98,18 @@ async fn close(engine: Engine) {
     blocking::run(move || drop(engine)).await;
 }
 
-async fn go_on(engine: &Engine, world: &World, subject: &Subject) -> Result<Ended> {
+/// Runs the job of a world, in a process that is to die meanwhile.
+///
+/// # Errors
+/// As [`run_on`].
+pub(super) async fn run_to_die(world: &World, subject: &Subject) -> Result<()> {
+    let engine = open(world).await?;
+    run_job(&engine, subject).await.map(drop)
+}
+
+/// Runs the job of a world until it has ended or stands.
+async fn run_job(engine: &Engine, subject: &Subject) -> Result<JobId> {
     let space = Space::default_space();
-    let found = last_entry(engine, &space)?;
     engine.resume_all().await?;
     let request = JobRequest {
         playbook_id: subject.playbook_id().clone(),
@@ -111,11 +120,14 @@ async fn go_on(engine: &Engine, world: &World, subject: &Subject) -> Result<Ende
         options: Options::default(),
     };
     let job = engine.start_job(&space, request, Manner { pace: None, watched: true }).await?;
-    tokio::select! {
-        status = engine.follow(&space, &job, |_| Ok(())) => drop(status?),
-        // A parent is not told that its child stands so.
-        looked = until_one_is_uncertain(engine, &space) => looked?,
-    }
+    stay_with(engine, &space, &job).await?;
+    Ok(job)
+}
+
+async fn go_on(engine: &Engine, world: &World, subject: &Subject) -> Result<Ended> {
+    let space = Space::default_space();
+    let found = last_entry(engine, &space)?;
+    let job = run_job(engine, subject).await?;
     let view = engine.job(&space, &job).await?;
     let failure = view.state.failure.as_ref().map(|failure| failure.message.clone());
     let standing = || {
@@ -140,6 +152,33 @@ async fn go_on(engine: &Engine, world: &World, subject: &Subject) -> Result<Ende
         ended.take_in(engine, job, &entries(engine, &space, &job)?).await?;
     }
     Ok(ended)
+}
+
+/// Until the job has ended, or stands and no time limit will change that soon.
+async fn stay_with(engine: &Engine, space: &Space, job: &JobId) -> Result<()> {
+    loop {
+        tokio::select! {
+            status = engine.follow(space, job, |_| Ok(())) => {
+                if status? != Status::Waiting || !something_is_due_soon(engine, space).await? {
+                    return Ok(());
+                }
+            }
+            // A parent is not told that its child stands so.
+            looked = until_one_is_uncertain(engine, space) => return looked,
+        }
+        tokio::time::sleep(limits::TEST_LOOK_AGAIN).await;
+    }
+}
+
+/// True where a wait for somebody, of whichever job of this world, ends by itself before long.
+async fn something_is_due_soon(engine: &Engine, space: &Space) -> Result<bool> {
+    let soon = clock::now_ms().saturating_add(limits::TEST_WAIT_MS_MAX);
+    for job in jobs(engine, space)? {
+        if engine.job(space, &job).await?.state.due_ms().is_some_and(|due| due <= soon) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn until_one_is_uncertain(engine: &Engine, space: &Space) -> Result<()> {

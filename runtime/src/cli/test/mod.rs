@@ -11,7 +11,7 @@ mod world;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::args::{Global, Test, playbook_and_version};
+use super::args::{Global, Test, TestedJob, playbook_and_version};
 use super::exit;
 use super::output::Output;
 use crate::blocking;
@@ -73,6 +73,14 @@ pub(super) async fn test(global: &Global, args: Test, output: &Output) -> Result
         false if report.undisturbed.status.is_final() => exit::JOB_FAILED,
         false => exit::JOB_NOT_DONE,
     })
+}
+
+/// The process that is killed: as the others, but for the point at which it dies.
+pub(super) async fn tested_job(global: &Global, args: TestedJob) -> Result<u8> {
+    let input = super::args::json_of("standard input", "@-")?;
+    let subject = Subject { playbooks: vec![(args.playbook, Vec::new())], input };
+    ended::run_to_die(&World::at(args.world, global.die_at), &subject).await?;
+    Ok(exit::OK)
 }
 
 fn root((name, directory): &(String, String)) -> Result<(GrantName, PathBuf)> {

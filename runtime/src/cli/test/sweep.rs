@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::Subject;
-use super::ended::{self, Ended, KEY, Said};
+use super::ended::{self, Ended, Said};
 use super::world::World;
 use crate::error::{Code, Error, Result};
 use crate::store::{CrashPoint, Moment};
@@ -117,8 +117,7 @@ async fn is_killed(world: &World, subject: &Subject, point: CrashPoint) -> Resul
     let cannot = |e: std::io::Error| Error::new(Code::InternalError, format!("cannot run a child process: {e}"));
     let program = std::env::current_exe().map_err(cannot)?;
     let mut child = tokio::process::Command::new(program);
-    child.arg("--data").arg(world.data()).args(["--json", "--die-at", &point.to_string()]);
-    child.args(["run", subject.playbook_id().as_str(), "--idempotency-key", KEY, "--input", "@-"]);
+    child.args(["--json", "--die-at", &point.to_string(), "tested-job"]).arg(world.dir()).arg(subject.playbook_id().as_str());
     child.env_remove("REPRISE_LOG").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = child.spawn().map_err(cannot)?;
     let mut input = child.stdin.take().expect("it was piped");
@@ -129,7 +128,7 @@ async fn is_killed(world: &World, subject: &Subject, point: CrashPoint) -> Resul
     match ended.status.code() {
         // Ended by a signal.
         None => Ok(true),
-        Some(0 | 1) => Ok(false),
+        Some(0) => Ok(false),
         Some(code) => {
             let said = String::from_utf8_lossy(&ended.stderr).into_owned();
             Err(Error::new(Code::InternalError, format!("the child process that was to die at {point} ended with {code}: {said}")))

@@ -19,13 +19,15 @@ use crate::config;
 use crate::engine::Settings;
 use crate::error::{Code, Error, Result};
 use crate::ids::Digest;
-use crate::store::SCRATCH_FILE;
+use crate::store::{CrashPoint, SCRATCH_FILE};
 use crate::tools::{Grant, GrantName, HttpGrant};
 
 /// One scratch world.
 #[derive(Clone)]
 pub(super) struct World {
     dir: PathBuf,
+    /// Where a process dies that opens it.
+    die_at: Option<CrashPoint>,
 }
 
 /// A file, a directory or a link, so that two of them are equal if nobody can tell them apart.
@@ -37,12 +39,17 @@ pub(super) enum Found {
 }
 
 impl World {
+    /// One that is there.
+    pub(super) fn at(dir: PathBuf, die_at: Option<CrashPoint>) -> World {
+        World { dir, die_at }
+    }
+
     /// With a copy of each of these directories. Blocks.
     ///
     /// # Errors
     /// `file_not_found` that names what cannot be read, `store_unavailable` what cannot be written.
     pub(super) fn make(dir: &Path, roots: &[(GrantName, PathBuf)], web: &[HttpGrant]) -> Result<World> {
-        let world = World { dir: dir.to_owned() };
+        let world = World::at(dir.to_owned(), None);
         let data = world.data();
         let made = fs::create_dir_all(&data).and_then(|()| fs::write(data.join(SCRATCH_FILE), "Made by `reprise test`.\n"));
         made.map_err(|e| cannot("write", &data, &e))?;
@@ -65,10 +72,14 @@ impl World {
     /// `store_unavailable`.
     pub(super) fn copy_to(&self, dir: &Path) -> Result<World> {
         copy(&self.dir, dir)?;
-        Ok(World { dir: dir.to_owned() })
+        Ok(World::at(dir.to_owned(), None))
     }
 
-    pub(super) fn data(&self) -> PathBuf {
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn data(&self) -> PathBuf {
         self.dir.join("data")
     }
 
@@ -77,7 +88,7 @@ impl World {
     }
 
     pub(super) fn settings(&self) -> Settings {
-        Settings::of(self.data())
+        Settings { die_at: self.die_at, ..Settings::of(self.data()) }
     }
 
     /// Everything below the directories that the job may see, by path as the job names it. Blocks.
