@@ -129,7 +129,14 @@ impl fmt::Display for JobId {
 /// Sixteen bytes that sort by the time of their making, each later than the one before in this process.
 #[must_use]
 pub fn fresh_order() -> [u8; 16] {
-    *uuid::Uuid::now_v7().as_bytes()
+    *fresh_uuid().as_bytes()
+}
+
+/// A text that nobody guesses.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the module that other code is sent to")]
+pub fn secret() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
 /// Whose it is: a tenant and a scope within it. Part of every key, so that nothing leaks across.
@@ -286,7 +293,7 @@ impl<'de> Deserialize<'de> for Digest {
 
 /// A new UUID version 7.
 #[expect(clippy::disallowed_methods, reason = "this is the module that other code is sent to")]
-fn fresh_uuid() -> uuid::Uuid {
+pub(crate) fn fresh_uuid() -> uuid::Uuid {
     uuid::Uuid::now_v7()
 }
 

@@ -272,7 +272,7 @@ impl Scheduler {
     /// Enters a word in a task of its own: a client that hangs up leaves nothing half done.
     async fn say(&self, space: &Space, job: JobId, word: Word) -> Result<Status> {
         let (scheduler, space) = (self.clone(), space.clone());
-        self.finish(async move { steer(&scheduler.shared, &space, job, word).await }).await
+        self.finish(Box::pin(async move { steer(&scheduler.shared, &space, job, word).await })).await
     }
 }
 

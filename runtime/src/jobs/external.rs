@@ -18,7 +18,7 @@ use super::shared::Shared;
 use super::steer::{Word, steer};
 use crate::contract::{Effect, Outcome, ToolId};
 use crate::error::{Code, Error, Result};
-use crate::ids::{JobId, Space};
+use crate::ids::{self, JobId, Space};
 use crate::journal::{self, Answer, Body, OpenCall, State, Wake, Woken};
 use crate::json::Json;
 use crate::store::{Batch, ClaimKey, CommitError, ExternalKey, Store};
@@ -135,7 +135,7 @@ impl Scheduler {
     async fn claim_one(&self, space: &Space, call: WaitingCall, by: &str, lease: Duration) -> Result<Option<Claimed>> {
         let store = &self.shared.store;
         let external = ExternalKey { space: space.clone(), tool: call.tool.clone(), job_id: call.id.job_id, call: call.id.call };
-        let token = uuid::Uuid::new_v4().simple().to_string();
+        let token = ids::secret();
         let lease_ms = u64::try_from(lease.as_millis()).expect("bounded above");
         let claim = Claim { v: 1, token: token.clone(), by: by.to_owned(), lease_ms, beat: 0 };
         let mut batch = Batch::new();
@@ -196,7 +196,7 @@ impl Scheduler {
             };
             let (scheduler, of) = (self.clone(), space.clone());
             let told =
-                self.finish(async move { steer(&scheduler.shared, &of, id.job_id, Word::Entries(Box::new(make))).await.map(drop) }).await;
+                self.finish(Box::pin(async move { steer(&scheduler.shared, &of, id.job_id, Word::Entries(Box::new(make))).await.map(drop) })).await;
             match told {
                 // Extended at this moment: the claim is still the caller's.
                 Err(e) if e.code == Code::JobStateConflict && self.own_claim(space, id, token)?.0 != seen => {}

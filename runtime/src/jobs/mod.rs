@@ -88,7 +88,7 @@ impl Scheduler {
     pub async fn start(&self, space: &Space, order: Order, manner: Manner) -> Result<JobId> {
         self.room()?;
         let (scheduler, space) = (self.clone(), space.clone());
-        self.finish(async move { scheduler.create(&space, order, manner).await }).await
+        self.finish(Box::pin(async move { scheduler.create(&space, order, manner).await })).await
     }
 
     async fn create(&self, space: &Space, order: Order, manner: Manner) -> Result<JobId> {

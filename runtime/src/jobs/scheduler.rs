@@ -57,7 +57,7 @@ impl Scheduler {
     /// # Errors
     /// What the store says.
     pub async fn ready(&self) -> Result<()> {
-        self.shared.ready.get_or_try_init(|| keeper::start(&self.shared)).await.map(|()| ())
+        self.shared.ready.get_or_try_init(|| keeper::start(&self.shared)).await.copied()
     }
 
     /// Runs a job that was just created.

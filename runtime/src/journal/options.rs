@@ -218,7 +218,6 @@ fn misfits<T: for<'de> Deserialize<'de>>(value: &Value, at: &str, whole: &serde_
     object.iter().filter_map(misfit).flatten().collect()
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

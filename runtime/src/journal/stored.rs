@@ -225,7 +225,7 @@ enum StoredRecorded {
     Random(u64),
 }
 
-fn is_default_options(options: &Cow<'_, Options>) -> bool {
+fn is_default_options(options: &Options) -> bool {
     options.is_default()
 }
 

@@ -129,7 +129,7 @@ impl Store {
         health::watch_sleds_threads(&health);
         let watchers = Arc::<Watchers>::default();
         let committer = Committer::start(tree.clone(), around(tree.flusher()?), health.clone(), watchers.clone())?;
-        let opening = uuid::Uuid::now_v7();
+        let opening = crate::ids::fresh_uuid();
         Ok(Store(Arc::new(Open {
             committer: Some(committer),
             tree: Some(tree),
