@@ -102,7 +102,7 @@ fn each_status_is_an_error_of_one_kind_and_a_once_call_is_not_told_that_nothing_
         (401, "failed", "failed"),
         (403, "failed", "failed"),
         (404, "not-found", "not-found"),
-        (408, "unavailable", "unavailable"),
+        (408, "unavailable", "timeout"),
         (409, "conflict", "conflict"),
         (410, "not-found", "not-found"),
         (412, "conflict", "conflict"),
@@ -112,7 +112,7 @@ fn each_status_is_an_error_of_one_kind_and_a_once_call_is_not_told_that_nothing_
         (500, "unavailable", "failed"),
         (501, "unavailable", "failed"),
         (502, "unavailable", "timeout"),
-        (503, "unavailable", "unavailable"),
+        (503, "unavailable", "timeout"),
         (504, "unavailable", "timeout"),
     ] {
         let path = format!("/{status}");

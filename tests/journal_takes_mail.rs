@@ -161,18 +161,20 @@ async fn c35_a_signal_is_on_disk_before_it_is_acknowledged_and_entered_exactly_o
     let mut log = new_job(&place).await;
     let job_id = log.job_id();
     leave(&place, job_id, Mail::Signal(signal(Some("order-7"), "1"))).await;
-    leave(&place, job_id, Mail::Signal(signal(Some("order-7"), "1"))).await;
+    leave(&place, job_id, Mail::Signal(signal(Some("order-7"), "\"other\""))).await;
     leave(&place, job_id, Mail::Signal(signal(None, "2"))).await;
     let left = mail(&place, job_id);
-    assert_eq!(left.len(), 2, "the same signal twice has one row: {left:?}");
+    assert_eq!(left.len(), 3, "nothing that was acknowledged is written over: {left:?}");
 
-    // Entered and struck out in one batch: before the flush both are as they were.
+    // Entered and struck out in one batch: before the flush all are as they were. The same signal twice is entered once.
     for (key, mail) in left {
         let Mail::Signal(signal) = mail else { panic!("{mail:?}") };
-        log.push(Body::Signalled(signal)).unwrap();
+        if log.takes(&Body::Signalled(signal.clone())) {
+            log.push(Body::Signalled(signal)).unwrap();
+        }
         log.strike(&key);
     }
-    assert_eq!((mail(&place, job_id).len(), head(&place, job_id).next_seq), (2, 2));
+    assert_eq!((mail(&place, job_id).len(), head(&place, job_id).next_seq), (3, 2));
     log.flush().await.unwrap();
     assert_eq!((mail(&place, job_id).len(), head(&place, job_id).next_seq), (0, 4));
 

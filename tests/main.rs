@@ -9,6 +9,7 @@ mod journal_is_read_by_anyone;
 mod journal_v1_reads_forever;
 mod journal_v2_reads_forever;
 mod journal_takes_mail;
+mod words_at_bad_moments;
 mod worker;
 mod http_compiles_and_runs;
 mod http_page_is_true;

@@ -100,7 +100,8 @@ fn c57_a_job_whose_journal_was_damaged_is_not_run_from_an_empty_state() {
     use reprise::store::{Batch, EntryKey, Store};
     let site = Site::new();
     let held = site.counter.hold("/read/slow", When::Before);
-    let job = site.job(&[site.node("first", "plain", "damaged"), site.node("look", "read", "slow")], &json!({}));
+    let first = [site.node("first", "plain", "damaged"), site.node("second", "plain", "whole"), site.node("look", "read", "slow")];
+    let job = site.job(&first, &json!({}));
     held.wait_until_held(1);
     site.kill();
     held.release();

@@ -213,6 +213,8 @@ pub const PAUSE_MS_MAX: u64 = 3_600_000;
 pub const WAIT_TIME_MS_MAX: u64 = 10 * 365 * 24 * 3_600_000;
 /// Signals that a job keeps which no wait has taken yet; a sender in a loop does not fill its journal.
 pub const SIGNALS_UNTAKEN_MAX: usize = 1_000;
+/// Pieces of one job's mail that are read at a time: all that steers it, a word of each child, and the signals that it may keep.
+pub const MAIL_READ_MAX: usize = SIGNALS_UNTAKEN_MAX + CHILDREN_MAX + 100;
 /// Jobs above one another: a playbook that starts itself does not go on for ever.
 pub const CHILD_DEPTH_MAX: u32 = 8;
 

@@ -23,7 +23,7 @@ pub(super) async fn with_caller(data: &Path) -> (Engine, PlaybookId) {
     (engine, uploaded.version.playbook_id)
 }
 
-fn request(playbook_id: &PlaybookId, calls: usize) -> JobRequest {
+pub(super) fn request(playbook_id: &PlaybookId, calls: usize) -> JobRequest {
     let input = Json::parse(guest::calls(calls).as_bytes()).expect("it is JSON");
     JobRequest {
         playbook_id: playbook_id.clone(),

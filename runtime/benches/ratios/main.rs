@@ -7,6 +7,7 @@ mod guest;
 mod machine;
 mod over_http;
 mod report;
+mod waits;
 
 use report::Report;
 
@@ -35,6 +36,12 @@ fn main() {
         }
         if wants("replay") {
             durable::replay(home.path(), &mut report).await;
+        }
+        if wants("signals") {
+            waits::signalled(home.path(), &mut report).await;
+        }
+        if wants("parked") {
+            waits::ten_thousand(home.path(), &mut report).await;
         }
         if wants("recording") {
             over_http::recording(home.path(), &mut report).await;

@@ -81,7 +81,10 @@ impl Durable {
 
     /// An earlier attempt began it, and its journal ends there.
     async fn under_way(&mut self, call: &Call<'_>) -> Result<Tried, Stop> {
-        match call.effect {
+        // A grant that promised more when the call was made may have been taken back since.
+        let now = if call.tool.is_external() { call.effect } else { self.shared.tools.effect_of(call.tool, call.input, &self.grants) };
+        let effect = if call.effect.touches_nothing() || now != Effect::Once { call.effect } else { Effect::Once };
+        match effect {
             _ if call.tool.is_external() => self.hand_out(call.call).await,
             Effect::Once => {
                 let reason = format!(
@@ -179,8 +182,9 @@ impl Durable {
 
     /// Someone outside performs it: the job waits until they say what came of it.
     async fn hand_out(&mut self, call: u64) -> Result<Tried, Stop> {
-        let timeout = self.step_options.call_timeout_ms.or(self.log.state().options.call_timeout_ms);
-        let until_ms = timeout.map(|ms| clock::now_ms().saturating_add(ms));
+        let own = self.step_options.call_timeout_ms.or(self.log.state().options.call_timeout_ms).map(Duration::from_millis);
+        let most = own.into_iter().chain(self.time_left()).min();
+        let until_ms = most.map(|most| clock::now_ms().saturating_add(u64::try_from(most.as_millis()).unwrap_or(u64::MAX)));
         let wait = self.log.state().waits + 1;
         self.push(Body::Waiting(Waiting { wait, step: self.step.clone(), on: On::External { call }, until_ms }))?;
         Err(self.stand().await)
@@ -386,6 +390,7 @@ impl Durable {
         let Confirmation::Changed(what) = self.shared.tools.confirm(tool, input, output, &self.grants).await else { return Ok(()) };
         match confirm {
             Confirm::Off => Ok(()),
+            Confirm::Warn if self.log.state().drifted.contains(&call) => Ok(()),
             Confirm::Warn => {
                 tracing::warn!(job = %self.log.job_id(), call, "the world is no longer as the recorded answer says: {what}");
                 self.push(Body::Drifted(Drifted { call, what }))

@@ -13,10 +13,10 @@ use super::scheduler::begin;
 use super::shared::Shared;
 use super::steer;
 use crate::error::{Code, Error, Result};
-use crate::ids::{JobId, PlaybookId};
+use crate::ids::{JobId, PlaybookId, Space};
 use crate::journal::{
-    self, AskedChild, Body, CancelRequested, Child, ChildCancelled, ChildEnd, ChildStarted, CreateError, Ended, Entry, Log, Mail,
-    NextChild, On, Options, Parent, State,
+    self, AskedChild, Body, CancelRequested, Child, ChildCancelled, ChildEnd, ChildEnded, ChildStarted, CreateError, Ended, Entry, Log,
+    Mail, NextChild, On, Options, Parent, State,
 };
 use crate::json::Json;
 use crate::limits;
@@ -24,21 +24,27 @@ use crate::sandbox::{self, ChildKind, ChildOutcome, GuestFailure, Stop};
 use crate::store::MailKey;
 
 /// Changes when mail is left for the job.
-pub(super) fn mailbox(shared: &Shared, log: &Log) -> watch::Receiver<u64> {
-    let mut mailbox = shared.store.watch(&MailKey { space: log.space().clone(), job_id: log.job_id(), id: [0; 16] });
+pub(super) fn mailbox(shared: &Shared, space: &Space, job_id: JobId) -> watch::Receiver<u64> {
+    let mut mailbox = shared.store.watch(&MailKey { space: space.clone(), job_id, id: [0; 16] });
     // Something may lie there already; the first step looks.
     mailbox.mark_changed();
     mailbox
 }
 
-/// Makes the children that the journal says were started and that a crash kept from being made.
-pub(super) async fn make_missing(shared: &Arc<Shared>, log: &Log, entries: &[Entry]) -> Result<()> {
+/// Makes the children that the journal says were started and that a crash kept from being made, and hears from those whose
+/// last word came while this job had ended.
+pub(super) async fn make_missing(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry>) -> Result<()> {
     if entries.is_empty() {
         return Ok(());
     }
-    for child in log.state().children.iter().filter(|child| child.end.is_none()) {
-        if journal::head_of(&shared.store, log.space(), &child.job_id)?.is_none() {
-            make(shared, log, child).await?;
+    for child in log.state().children.clone().into_iter().filter(|child| child.end.is_none()) {
+        match journal::head_of(&shared.store, log.space(), &child.job_id)? {
+            None => make(shared, log, &child).await?,
+            Some(head) if head.status.is_final() => {
+                let ended = journal::fold(&shared.store, log.space(), &child.job_id)?;
+                steer::push(log, entries, Body::ChildEnded(ChildEnded { child: child.child, end: ended.end_as_child() }))?;
+            }
+            Some(_) => {}
         }
     }
     Ok(())
@@ -59,7 +65,7 @@ async fn make(shared: &Arc<Shared>, log: &Log, child: &Child) -> Result<()> {
         parent: Some(Parent { job_id: log.job_id(), child: child.child, depth: depth(of) + 1, branch: child.branch.clone() }),
         origin: None,
     };
-    match Log::create(&shared.store, log.space(), child.job_id, created, None, shared.worker()).await {
+    match log.create_child(child.job_id, created, shared.worker()).await {
         Ok(made) => {
             begin(shared, made, shared.manner(&log.job_id()));
             Ok(())
@@ -117,6 +123,11 @@ impl Durable {
         let input = save(&self.shared.store, input).await.map_err(Stop::Host)?;
         let (step, job_id) = (self.step.clone(), JobId::fresh());
         self.push(Body::ChildStarted(ChildStarted { child: number, step, job_id, branch, playbook_id, version, component, input }))?;
+        if self.is_cancelled() {
+            // It is told before it is there, and looks for mail before it does anything.
+            let reason = Some(format!("job {}, which had started it, is to be cancelled", self.log.job_id()));
+            self.log.send(job_id, Mail::Cancel(CancelRequested { by: CancelRequested::BY_PARENT.to_owned(), reason }));
+        }
         self.flushed().await?;
         let child = self.log.state().child(number).expect("it was just entered").clone();
         make(&self.shared, &self.log, &child).await.map_err(Stop::Host)?;

@@ -15,7 +15,7 @@ use crate::journal::{
 };
 use crate::json::Json;
 use crate::store::ApprovalKey;
-use crate::{limits, metrics};
+use crate::{clock, limits, metrics};
 
 /// Names one approval: `<job>.<wait>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -230,6 +230,9 @@ impl Scheduler {
             let Some(On::Approval { digest: shown, .. }) = wait.map(|wait| &wait.on) else {
                 return Err(no_such_approval(&id.to_string()));
             };
+            if wait.and_then(|wait| wait.until_ms).is_some_and(|until| until <= clock::now_ms()) {
+                return Err(conflict(format!("approval {id} has expired")));
+            }
             if *shown != digest {
                 return Err(conflict(format!("approval {id} shows what has the digest {shown}, not {digest}: look at it again")));
             }

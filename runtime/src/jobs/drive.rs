@@ -33,25 +33,28 @@ pub(super) enum Take {
 /// doing: it stays as it was, and another attempt takes it up from there.
 pub(super) async fn drive(shared: &Arc<Shared>, mut log: Log, mut entries: Vec<Entry>, manner: Manner) -> Result<Status> {
     // Before the mail is looked for: what comes in between is heard of.
-    let mailbox = children::mailbox(shared, &log);
+    let mailbox = children::mailbox(shared, log.space(), log.job_id());
     if !entries.is_empty() {
         take_mail(shared, &mut log, &mut entries).await?;
-        if log.state().fruitless > 0 {
-            // On disk before the guest runs: a guest that ends its worker must show.
-            poisoned(&mut log)?;
-            log.flush().await?;
-        }
         if !matches!(log.state().status(), Status::Ready | Status::Running) {
             log.flush().await?;
             return Ok(stands(shared, &log));
         }
     }
-    children::make_missing(shared, &log, &entries).await?;
+    children::make_missing(shared, &mut log, &mut entries).await?;
     let state = log.state();
     let (fuel, component, input) = (state.fuel, state.component, state.input.clone());
     let store = shared.store.clone();
     let input = blocking::run(move || store.load(&input)).await?;
     let grants = effective_grants(shared, &log).await.map_err(|e| e.at("a grant of the job cannot be used now"))?;
+    if log.state().fruitless > 0 {
+        // On disk before the guest runs, and after all that the host could fail at: a guest that ends its worker must show.
+        poisoned(&mut log)?;
+        log.flush().await?;
+        if !matches!(log.state().status(), Status::Ready | Status::Running) {
+            return Ok(stands(shared, &log));
+        }
+    }
     let mut durable = Durable::new(log, Cursor::new(entries), Arc::clone(shared), grants, manner.pace, mailbox);
     #[cfg(test)]
     if let Some(guest) = &shared.guest {

@@ -82,14 +82,29 @@ fn until_next(shared: &Shared, tick: Duration) -> Duration {
     next.map_or(tick, |due| tick.min(Duration::from_millis(due.saturating_sub(now).max(1))))
 }
 
+/// What is due, and nothing of what is not.
+fn due(shared: &Shared, now: u64) -> Result<Vec<TimerKey>> {
+    const AT_ONCE: usize = 64;
+    let mut due: Vec<TimerKey> = Vec::new();
+    while due.len() < limits::DUE_AT_ONCE {
+        let rows = shared.store.scan(&TimerKey::all(), due.last(), AT_ONCE)?;
+        let (found, before) = (rows.len(), due.len());
+        due.extend(rows.into_iter().map(|(key, _)| key).take_while(|key| key.due_ms <= now));
+        if due.len() - before < found || found < AT_ONCE {
+            break;
+        }
+    }
+    Ok(due)
+}
+
 async fn round(shared: &Arc<Shared>, leases: &mut Leases, claims: &mut Claims) -> Result<()> {
     leases.round().await?;
     let now = clock::now_ms();
-    for (key, _) in shared.store.scan(&TimerKey::all(), None, limits::DUE_AT_ONCE)? {
-        if key.due_ms > now {
-            break;
-        }
-        if shared.looks_after(&key.job_id) && !shared.holds(&key.job_id) {
+    for key in due(shared, now)? {
+        if shared.holds(&key.job_id) {
+            // One that runs looks at the clock by itself; one that waits for a place is told.
+            shared.ring(&key.job_id);
+        } else if shared.looks_after(&key.job_id) {
             metrics::timer_fired();
             nudge(shared, key.space, key.job_id);
         }

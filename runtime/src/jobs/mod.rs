@@ -197,10 +197,17 @@ pub fn waits_for_someone(store: &Store, space: &Space, job: &JobId) -> Result<bo
     }
 }
 
-/// Whether a component can undo what it did, and so is to be told of a request to cancel.
-async fn compensates(shared: &Arc<shared::Shared>, component: &Digest) -> bool {
-    let loaded = drive::load(shared, *component).await;
-    loaded.is_ok_and(|playbook| playbook.imports().flow.iter().any(|function| function == "compensate"))
+/// Whether a component can undo what it did, and so is to be told of a request to cancel. One that cannot be loaded any more
+/// can do nothing.
+///
+/// # Errors
+/// Where it cannot be loaded just now: that says nothing about the component.
+async fn compensates(shared: &Arc<shared::Shared>, component: &Digest) -> Result<bool> {
+    match drive::load(shared, *component).await {
+        Ok(playbook) => Ok(playbook.imports().flow.iter().any(|function| function == "compensate")),
+        Err(e) if matches!(e.code, Code::StoreUnavailable | Code::StorePoisoned | Code::TooBusy) => Err(e),
+        Err(_) => Ok(false),
+    }
 }
 
 /// The grants that a journal holds.

@@ -3,15 +3,15 @@
 //!
 //! Several schedulers may share a store: none touches a job that a living worker holds ([`super::lease`]).
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 
+use super::children;
 use super::drive::{Take, drive};
 use super::keeper;
 use super::shared::{Catalogue, Held, Manner, Rules, Shared, lost};
-use super::steer;
+use super::steer::{self, Heard};
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
 use crate::journal::{self, Entry, Log, Status};
@@ -25,16 +25,25 @@ use tracing::Instrument as _;
 #[derive(Clone)]
 pub struct Scheduler {
     pub(super) shared: Arc<Shared>,
-    /// All that runs; dropped with the last clone.
-    tasks: Arc<Mutex<JoinSet<()>>>,
+    _running: Arc<Running>,
+}
+
+/// The tasks hold what they share, and so would each other, for ever: they end with this.
+struct Running(Arc<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.stop();
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
 }
 
 impl Scheduler {
     /// Over `store`; runs nothing yet.
     #[must_use]
     pub fn new(store: Store, sandbox: Sandbox, tools: Registry, rules: Rules, catalogue: Catalogue) -> Self {
-        let tasks = Arc::<Mutex<JoinSet<()>>>::default();
-        Scheduler { shared: Arc::new(Shared::new(store, sandbox, tools, rules, catalogue, Arc::downgrade(&tasks))), tasks }
+        let shared = Arc::new(Shared::new(store, sandbox, tools, rules, catalogue));
+        Scheduler { _running: Arc::new(Running(Arc::clone(&shared))), shared }
     }
 
     /// What the operator granted to all jobs.
@@ -127,7 +136,7 @@ impl Scheduler {
     /// Lets every job come to the end of its step, and stops. Jobs that are not done go on at the next start.
     pub async fn shut_down(&self) {
         self.shared.stop();
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().expect("nobody panics while holding it"));
+        let mut tasks = std::mem::take(&mut *self.shared.tasks.lock().expect("nobody panics while holding it"));
         let all_done = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(limits::SHUTDOWN_TIME_MAX, all_done).await.is_err() {
             tracing::warn!(left = tasks.len(), "some jobs did not come to the end of a step in time; they go on at the next start");
@@ -220,27 +229,62 @@ async fn attempt(shared: &Arc<Shared>, space: &Space, job: JobId, take: Take) ->
             (head.priority, head.playbook_id)
         }
     };
-    let _gate = shared.playbook_gates.enter(playbook.as_str()).await;
-    let Some(_slot) = shared.slots.acquire(priority).await else { return Ok(None) };
+    let place = async {
+        let gate = shared.playbook_gates.enter(playbook.as_str()).await;
+        shared.slots.acquire(priority).await.map(|slot| (gate, slot))
+    };
+    let mut place = std::pin::pin!(place);
+    let mut take = take;
+    let mut rings = shared.release_of(&job);
+    let mut mailbox = children::mailbox(shared, space, job);
+    let _place = loop {
+        let rung = async {
+            match &mut rings {
+                Some(rings) => drop(rings.changed().await),
+                None => std::future::pending().await,
+            }
+        };
+        let is_due = tokio::select! {
+            biased;
+            got = &mut place => match got {
+                Some(place) => break place,
+                None => return Ok(None),
+            },
+            _ = mailbox.changed() => false,
+            () = rung => true,
+        };
+        // What is said to a job that waits for its place, or is due for it, needs none.
+        if is_due || !journal::Mail::of_job(&shared.store, space, &job)?.is_empty() {
+            match steer::heard(shared, space, job, take).await? {
+                Heard::Stands(status) => return Ok(Some(status)),
+                Heard::Runs(open) => take = open,
+            }
+        }
+    };
     let (log, entries) = match take {
         Take::Open(log, entries) => (*log, Some(entries).filter(|entries| !entries.is_empty())),
         Take::From(from) => {
-            let (mut log, mut entries) = match reopened(shared, space, job, from).await {
-                Ok(opened) => opened,
+            match taken_up(shared, space, job, from).await {
+                Ok((log, entries)) => (log, Some(entries)),
                 // Whoever had it by the time that it was this one's turn has seen to it.
                 Err(e) if e.code == Code::JobStateConflict => {
                     tracing::debug!(%job, "not taken up: {e}");
                     return Ok(None);
                 }
                 Err(e) => return Err(e),
-            };
-            let attempt = log.state().attempts + 1;
-            entries.push(log.push(journal::Body::Resumed { attempt })?);
-            metrics::retried("attempt");
-            (log, Some(entries))
+            }
         }
     };
     drive(shared, log, entries.unwrap_or_default(), shared.manner(&job)).await.map(Some)
+}
+
+/// A job that another attempt had, which this one goes on with.
+pub(super) async fn taken_up(shared: &Arc<Shared>, space: &Space, job: JobId, from: Option<u64>) -> Result<(Log, Vec<Entry>)> {
+    let (mut log, mut entries) = reopened(shared, space, job, from).await?;
+    let attempt = log.state().attempts + 1;
+    entries.push(log.push(journal::Body::Resumed { attempt })?);
+    metrics::retried("attempt");
+    Ok((log, entries))
 }
 
 /// True for what another attempt in this process may not meet again.

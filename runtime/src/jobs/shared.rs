@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -80,8 +80,8 @@ pub(super) struct Shared {
     held: Mutex<HashMap<JobId, watch::Sender<()>>>,
     /// How jobs that were begun here are to be run, whenever they go on.
     manners: Mutex<HashMap<JobId, Manner>>,
-    /// What runs for the scheduler; its own, so that dropping it ends them.
-    tasks: Weak<Mutex<JoinSet<()>>>,
+    /// What runs for the scheduler.
+    pub tasks: Mutex<JoinSet<()>>,
     /// Registers the worker and starts the keeper, once.
     pub ready: tokio::sync::OnceCell<()>,
     /// Stands in for the guest where a test scripts it.
@@ -90,14 +90,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        store: Store,
-        sandbox: Sandbox,
-        tools: Registry,
-        rules: Rules,
-        catalogue: Catalogue,
-        tasks: Weak<Mutex<JoinSet<()>>>,
-    ) -> Self {
+    pub(super) fn new(store: Store, sandbox: Sandbox, tools: Registry, rules: Rules, catalogue: Catalogue) -> Self {
         Shared {
             slots: Slots::new(rules.running_max.clamp(1, limits::JOBS_RUNNING_MAX)),
             tool_gates: Gates::new(rules.tools.iter().map(|(tool, most)| (tool.to_string(), *most))),
@@ -115,7 +108,7 @@ impl Shared {
             timers: Notify::new(),
             held: Mutex::default(),
             manners: Mutex::default(),
-            tasks,
+            tasks: Mutex::default(),
             ready: tokio::sync::OnceCell::new(),
             #[cfg(test)]
             guest: None,
@@ -157,8 +150,21 @@ impl Shared {
         self.held.lock().expect("nobody panics while holding it").get(job).map(watch::Sender::subscribe)
     }
 
+    /// Tells whoever holds the job, and does nothing with it for now, that something is due.
+    pub(super) fn ring(&self, job: &JobId) {
+        if let Some(held) = self.held.lock().expect("nobody panics while holding it").get(job) {
+            held.send_replace(());
+        }
+    }
+
     pub(super) fn holds(&self, job: &JobId) -> bool {
         self.held.lock().expect("nobody panics while holding it").contains_key(job)
+    }
+
+    /// One of the jobs that this process holds.
+    #[cfg(test)]
+    pub(super) fn any_held(&self) -> Option<JobId> {
+        self.held.lock().expect("nobody panics while holding it").keys().next().copied()
     }
 
     pub(super) fn held(&self) -> usize {
@@ -167,9 +173,7 @@ impl Shared {
 
     /// Runs `work` in a task that ends with the scheduler.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        // Without a scheduler nothing begins any more.
-        let Some(tasks) = self.tasks.upgrade() else { return };
-        let mut tasks = tasks.lock().expect("nobody panics while holding it");
+        let mut tasks = self.tasks.lock().expect("nobody panics while holding it");
         while let Some(ended) = tasks.try_join_next() {
             if let Err(e) = ended
                 && e.is_panic()

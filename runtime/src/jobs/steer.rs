@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::compensates;
 use super::drive::Take;
 use super::lease::is_free;
-use super::scheduler::{reopened, run};
+use super::scheduler::{reopened, run, taken_up};
 use super::shared::{Held, Shared};
 use crate::contract::{Effect, ErrorKind, ToolError};
 use crate::error::{Code, Error, Result};
@@ -21,7 +21,7 @@ use crate::journal::{
     self, Answer, Body, CancelRequested, Cancelled, Cause, Continued, Decision, Entry, Failure, Log, Mail, On, Resolved, State, Status,
     Wake, Woken,
 };
-use crate::store::{Batch, CommitError, JobKey};
+use crate::store::{Batch, CommitError, JobKey, MailKey};
 use crate::{clock, limits};
 
 /// What someone wants entered.
@@ -116,11 +116,11 @@ pub(super) async fn steer(shared: &Arc<Shared>, space: &Space, job: JobId, word:
 /// # Errors
 /// `too_busy` where more lies there than one job may have.
 async fn leave(shared: &Shared, space: &Space, job: JobId, mail: Mail) -> Result<()> {
-    if Mail::of_job(&shared.store, space, &job)?.len() >= limits::SIGNALS_UNTAKEN_MAX {
-        return Err(Error::new(
-            Code::TooBusy,
-            format!("job {job} has {} pieces of mail that it has not taken in", limits::SIGNALS_UNTAKEN_MAX),
-        ));
+    let signals = |mail: &(MailKey, Mail)| matches!(mail.1, Mail::Signal(_));
+    if matches!(mail, Mail::Signal(_))
+        && Mail::of_job(&shared.store, space, &job)?.iter().filter(|mail| signals(mail)).count() >= limits::SIGNALS_UNTAKEN_MAX
+    {
+        return Err(Error::new(Code::TooBusy, format!("job {job} has {} signals that it has not taken in", limits::SIGNALS_UNTAKEN_MAX)));
     }
     let mut batch = Batch::new();
     mail.leave(&mut batch, space, job);
@@ -129,15 +129,21 @@ async fn leave(shared: &Shared, space: &Space, job: JobId, mail: Mail) -> Result
 
 /// A job that has ended takes nothing in any more.
 async fn forget_mail(shared: &Shared, space: &Space, job: JobId) -> Result<()> {
+    let key = JobKey { space: space.clone(), job_id: job };
+    let row = shared.store.get(&key)?;
+    if row.as_ref().is_some_and(|row| !journal::Head::decode(row).is_ok_and(|head| head.status.is_final())) {
+        return Ok(());
+    }
     let left = Mail::of_job(&shared.store, space, &job)?;
     if left.is_empty() {
         return Ok(());
     }
     let mut batch = Batch::new();
+    // A failed job that is begun again meanwhile keeps what was left for it.
+    batch.expect(&key, row.as_deref());
     left.iter().for_each(|(key, _)| batch.delete(key));
     match shared.store.commit(batch).await {
-        Ok(()) => Ok(()),
-        Err(CommitError::Guard) => unreachable!("the batch has no guard"),
+        Ok(()) | Err(CommitError::Guard) => Ok(()),
         Err(CommitError::Store(e)) => Err(e),
     }
 }
@@ -163,7 +169,6 @@ pub(super) fn after(shared: &Arc<Shared>, space: &Space, job: JobId) {
     if shared.is_stopping() {
         return;
     }
-    shared.timers.notify_one();
     match Mail::of_job(&shared.store, space, &job) {
         Ok(left) if left.is_empty() => {}
         Ok(_) => nudge(shared, space.clone(), job),
@@ -206,8 +211,18 @@ async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64
         drop(log);
         return put_back(shared, space, held, e).await;
     }
-    let left = take_mail(shared, &mut log, &mut entries).await?;
-    settle(&mut log, &mut entries)?;
+    let taken = match take_mail(shared, &mut log, &mut entries).await {
+        Ok(left) => settle(&mut log, &mut entries).map(|()| left),
+        Err(e) => Err(e),
+    };
+    let left = match taken {
+        Ok(left) => left,
+        // Whatever it was, the job is not left with a worker's number and nobody who runs it.
+        Err(e) => {
+            drop(log);
+            return put_back(shared, space, held, e).await;
+        }
+    };
     let moved = log.state().next_seq() != before;
     let runs = matches!(log.state().status(), Status::Ready | Status::Running);
     let written = match (moved, runs) {
@@ -230,6 +245,8 @@ async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64
     }
     let status = log.state().status();
     let family = family(log.state());
+    let due = log.state().due_ms().is_some();
+    let told = log.state().cancel.is_some() || status.is_final();
     if runs {
         run(held, space.clone(), Take::Open(Box::new(log), entries));
     } else {
@@ -241,10 +258,40 @@ async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64
     }
     if status.is_final() {
         shared.forget_manner(&job);
+    }
+    if told {
         family.into_iter().for_each(|relative| nudge(shared, space.clone(), relative));
     }
-    shared.timers.notify_one();
+    if due {
+        shared.timers.notify_one();
+    }
     Ok(Entered::Done(status))
+}
+
+/// What came of listening.
+pub(super) enum Heard {
+    /// It may run, and is to be taken so.
+    Runs(Take),
+    /// It does not run now: it stands, or has ended.
+    Stands(Status),
+}
+
+/// Enters what was left for a job that waits for its place, and what is due for it.
+pub(super) async fn heard(shared: &Arc<Shared>, space: &Space, job: JobId, take: Take) -> Result<Heard> {
+    let (mut log, mut entries) = match take {
+        Take::Open(log, entries) => (*log, entries),
+        Take::From(from) => taken_up(shared, space, job, from).await?,
+    };
+    take_mail(shared, &mut log, &mut entries).await?;
+    settle(&mut log, &mut entries)?;
+    let status = log.state().status();
+    if matches!(status, Status::Ready | Status::Running) {
+        return Ok(Heard::Runs(Take::Open(Box::new(log), entries)));
+    }
+    let family = family(log.state());
+    log.flush().await?;
+    family.into_iter().for_each(|relative| nudge(shared, space.clone(), relative));
+    Ok(Heard::Stands(status))
 }
 
 /// Nothing that was asked for is written; what was there before is left as it was found, and runs where it can.
@@ -285,11 +332,15 @@ pub(super) async fn take_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut
         if log.has_struck(&key) {
             continue;
         }
+        // A job that was in a call for long may find more than may wait for one flush.
+        if log.should_flush() {
+            log.flush().await?;
+        }
         match enter_mail(shared, log, entries, mail).await {
             Ok(()) => log.strike(&key),
             // It came twice, or too late: it is struck out and leaves no entry.
             Err(e) if e.code == Code::JobStateConflict => log.strike(&key),
-            Err(e) if e.code == Code::TooBusy => left += 1,
+            Err(e) if matches!(e.code, Code::TooBusy | Code::TooLarge) => left += 1,
             Err(e) => return Err(e),
         }
     }
@@ -320,13 +371,19 @@ async fn enter_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry
             }
             if !insists {
                 push(log, entries, Body::CancelRequested(cancel))?;
+                // A wait for them ends when they have: what a child did is known then, and can be undone.
+                for child in log.state().children.iter().filter(|child| child.end.is_none()).map(|child| child.job_id).collect::<Vec<_>>() {
+                    let reason = Some(format!("job {}, which had started it, is to be cancelled", log.job_id()));
+                    log.send(child, Mail::Cancel(CancelRequested { by: CancelRequested::BY_PARENT.to_owned(), reason }));
+                }
             }
             let status = log.state().status();
             if matches!(status, Status::Ready | Status::Running) && !insists {
                 // Its worker answers the guest so, at the next chance.
                 return Ok(());
             }
-            if insists || !compensates(shared, &log.state().component).await {
+            let undoes = !insists && compensates(shared, &log.state().component).await?;
+            if !undoes {
                 return push(log, entries, Body::Cancelled(Cancelled { failure: None, fuel_used: 0 }));
             }
             // The playbook undoes what it did: it is let go on, and told.
@@ -368,6 +425,8 @@ fn settle(log: &mut Log, entries: &mut Vec<Entry>) -> Result<()> {
             push(log, entries, woken(if cancelled { Wake::Cancelled } else { Wake::Expired }))?;
             unanswered(log, entries, *call, cancelled)
         }
+        // Its children were told, and say so when they have ended.
+        On::Children { .. } => Ok(()),
         _ if cancelled => push(log, entries, woken(Wake::Cancelled)),
         On::Sleep { .. } | On::Pause { .. } if is_over => push(log, entries, woken(Wake::Elapsed)),
         On::Signal { .. } | On::Approval { .. } if is_over => push(log, entries, woken(Wake::Expired)),

@@ -39,15 +39,15 @@ impl Durable {
     fn over_at_once(&self, on: &On) -> Option<(Wake, Ended)> {
         let state = self.log.state();
         match on {
+            On::Children { children } => {
+                let child = state.first_ended(children)?;
+                Some((Wake::Child { child }, Ended::Child(child)))
+            }
             _ if self.is_cancelled() => Some((Wake::Cancelled, Ended::Cancelled)),
             On::Sleep { ms: 0 } => Some((Wake::Elapsed, Ended::Elapsed)),
             On::Signal { name } => {
                 let untaken = state.untaken(name)?;
                 Some((Wake::Signal { seq: untaken.seq }, Ended::Signal(untaken.signal.payload.clone())))
-            }
-            On::Children { children } => {
-                let child = state.first_ended(children)?;
-                Some((Wake::Child { child }, Ended::Child(child)))
             }
             _ => None,
         }

@@ -286,6 +286,10 @@ impl Body {
             self,
             Body::Returned { .. }
                 | Body::Uncertain { .. }
+                | Body::Resumed { .. }
+                | Body::Reattempted(_)
+                | Body::Paused(_)
+                | Body::Continued(_)
                 | Body::Resolved(_)
                 | Body::Woken(_)
                 | Body::ChildEnded(_)

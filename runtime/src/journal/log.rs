@@ -18,14 +18,14 @@ use std::mem;
 
 use super::chain::Tip;
 use super::control::CancelRequested;
-use super::entry::{Body, Cause, Entry, Failure};
+use super::entry::{Body, Entry};
 use super::head::Head;
 use super::index::{self, Row};
 use super::mail::Mail;
 use super::room::Filled;
 use super::state::State;
 use super::status::Status;
-use super::waits::{ChildEnd, ChildEnded};
+use super::waits::ChildEnded;
 use super::{read, stored};
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
@@ -94,6 +94,28 @@ impl Log {
         idempotency: Option<(IdempotencyKey, Vec<u8>)>,
         worker: u64,
     ) -> Result<Log, CreateError> {
+        Self::create_where(store, space, job_id, created, idempotency, worker, Batch::new()).await
+    }
+
+    /// Writes the first entry of a child of this job, as [`Log::create`] does; only while this worker holds this job.
+    ///
+    /// # Errors
+    /// As [`Log::create`]; `job_state_conflict` also where this job is another worker's by now.
+    pub async fn create_child(&self, job_id: JobId, created: Body, worker: u64) -> Result<Log, CreateError> {
+        let mut batch = Batch::new();
+        batch.expect(&JobKey { space: self.space.clone(), job_id: self.job_id }, Some(&self.head_bytes));
+        Self::create_where(&self.store, &self.space, job_id, created, None, worker, batch).await
+    }
+
+    async fn create_where(
+        store: &Store,
+        space: &Space,
+        job_id: JobId,
+        created: Body,
+        idempotency: Option<(IdempotencyKey, Vec<u8>)>,
+        worker: u64,
+        mut batch: Batch,
+    ) -> Result<Log, CreateError> {
         let first = Tip::first(&job_id);
         let (entry, bytes) = stored::seal(first.next_seq, clock::now_ms(), first.hash, created);
         let state = State::begin(&entry).map_err(|e| internal(&e))?;
@@ -101,7 +123,6 @@ impl Log {
         let head = Head::of(&state, &tip, bytes.len() as u64, 1, Some(worker));
         let head_bytes = head.encode();
 
-        let mut batch = Batch::new();
         let job_key = JobKey { space: space.clone(), job_id };
         batch.expect(&job_key, None);
         batch.put(&job_key, head_bytes.clone());
@@ -293,11 +314,7 @@ impl Log {
     /// A job that has ended says so to the one that started it, and leaves no child behind.
     fn tell_family(&self, batch: &mut Batch) {
         if let Some(parent) = &self.state.parent {
-            let end = match self.state.status() {
-                Status::Completed => ChildEnd::Completed(self.state.output.clone().expect("what completed has an output")),
-                Status::Cancelled => ChildEnd::Cancelled,
-                _ => ChildEnd::Failed(self.state.failure.clone().unwrap_or_else(no_reason)),
-            };
+            let end = self.state.end_as_child();
             Mail::ChildEnded(ChildEnded { child: parent.child, end }).leave(batch, &self.space, parent.job_id);
         }
         for child in self.state.children.iter().filter(|child| child.end.is_none()) {
@@ -400,10 +417,6 @@ async fn take(store: &Store, space: &Space, job_id: JobId, worker: u64, from: Op
         }
     }
     Err(Error::new(Code::Contended, format!("job {job_id} is being written so fast that it cannot be taken up; try again")))
-}
-
-fn no_reason() -> Failure {
-    Failure { step: None, message: "it stopped short".to_owned(), detail: None, cause: Cause::Internal }
 }
 
 fn taken(job_id: &JobId) -> Error {

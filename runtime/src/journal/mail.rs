@@ -34,14 +34,14 @@ struct Row {
 }
 
 impl Mail {
-    /// Makes `batch` leave this for a job. A signal with a name of its own has one row, however often it is sent.
+    /// Makes `batch` leave this for a job. What steers the job comes before what its children say, and that before signals, of
+    /// which there may be many.
     pub fn leave(self, batch: &mut Batch, space: &Space, job_id: JobId) {
-        let id = match &self {
-            Mail::Signal(Signalled { signal_id: Some(id), .. }) => {
-                let digest = crate::ids::Digest::of(id.as_bytes());
-                digest.as_bytes()[..16].try_into().expect("a digest has 32 bytes")
-            }
-            _ => ids::fresh_order(),
+        let mut id = ids::fresh_order();
+        id[0] = match &self {
+            Mail::Cancel(_) | Mail::Pause(_) => 0,
+            Mail::ChildEnded(_) => 1,
+            Mail::Signal(_) => 2,
         };
         let row = serde_json::to_vec(&Row { v: 1, mail: self }).expect("mail prints");
         batch.put(&MailKey { space: space.clone(), job_id, id }, row);
@@ -52,7 +52,7 @@ impl Mail {
     /// # Errors
     /// `data_corrupt`, and what the store says.
     pub fn of_job(store: &Store, space: &Space, job_id: &JobId) -> Result<Vec<(MailKey, Mail)>> {
-        let rows = store.scan(&MailKey::of_job(space, job_id), None, limits::SIGNALS_UNTAKEN_MAX)?;
+        let rows = store.scan(&MailKey::of_job(space, job_id), None, limits::MAIL_READ_MAX)?;
         let read = |(key, row): (MailKey, Vec<u8>)| match serde_json::from_slice::<Row>(&row) {
             Ok(row) => Ok((key, row.mail)),
             Err(e) => Err(Error::new(Code::DataCorrupt, format!("job {job_id}: a row of its mail: {e}"))),

@@ -19,7 +19,7 @@ impl State {
     /// runs, call k open           returned k           also while the job waits, or is paused, for the one who performs k
     /// runs, no call open          recorded
     /// runs                        resumed n+1          n attempts so far; an open call stays open
-    /// runs, call k open           uncertain k          where its effect is `once`
+    /// runs, call k open           uncertain k          where it may have changed something
     /// uncertain about k           resolved k           happened, fail: k has its answer; retry: k is to be made
     /// runs, call k open           retrying k           k is to be made
     /// runs, parked, failed        reattempted k        k and all after it failed or only looked: they are to be made
@@ -51,7 +51,13 @@ impl State {
                 open_call: self.open_call().map(|row| row.call),
             });
         }
-        self.fruitless = if matches!(entry.body, Body::Resumed { .. }) { self.fruitless + 1 } else { 0 };
+        self.fruitless = match &entry.body {
+            Body::Resumed { .. } => self.fruitless + 1,
+            // What others say does not show that the guest came any further.
+            body if is_guests(body) => 0,
+            Body::Continued(_) | Body::Reattempted(_) => 0,
+            _ => self.fruitless,
+        };
         if begins(&entry.body) {
             self.attempts = self.attempts.max(1);
         }
@@ -79,7 +85,7 @@ impl State {
             Body::Returned { call, .. } => call_open == Some(*call) && (runs || self.waits_for_performer_of(*call)),
             Body::Recorded { .. } | Body::Completed { .. } => between_calls,
             Body::Resumed { attempt } => runs && *attempt == self.attempts + 1,
-            Body::Uncertain { call, .. } => runs && self.open_call().is_some_and(|row| row.call == *call && row.effect == Effect::Once),
+            Body::Uncertain { call, .. } => runs && self.open_call().is_some_and(|row| row.call == *call && !row.effect.touches_nothing()),
             Body::Resolved(resolved) => is_open && self.uncertain.as_ref().is_some_and(|uncertain| uncertain.call == resolved.call),
             Body::Retrying(retrying) => runs && call_open == Some(retrying.call),
             Body::Reattempted(Reattempted { from_call, .. }) => {
@@ -133,7 +139,8 @@ impl State {
     /// What is known once an entry that may come has come.
     fn take(&mut self, entry: &Entry) {
         match &entry.body {
-            Body::Created { .. } | Body::Recorded { .. } | Body::Drifted(_) => {}
+            Body::Created { .. } | Body::Recorded { .. } => {}
+            Body::Drifted(drifted) => drop(self.drifted.insert(drifted.call)),
             Body::Called { call, step, tool, effect, key, input, .. } => {
                 self.bytes += length(input);
                 self.calls.push(LedgerRow {
@@ -166,7 +173,10 @@ impl State {
                         self.answered(&Answer::Error(error.clone()));
                         self.last_call().doubtful = true;
                     }
-                    Decision::Retry => self.void_from(*call),
+                    Decision::Retry => {
+                        self.void_from(*call);
+                        self.step = None;
+                    }
                 }
             }
             Body::Retrying(Retrying { call, tries, .. }) => {
@@ -176,6 +186,8 @@ impl State {
             Body::Reattempted(Reattempted { from_call, tries, .. }) => {
                 self.void_from(*from_call);
                 (self.tries, self.job_tries) = (0, *tries);
+                // Whoever lets it try again gives the step its time anew.
+                self.step = None;
                 (self.ended, self.parked, self.failure, self.fuel_used) = (None, None, None, None);
             }
             Body::Waiting(Waiting { wait, step, on, until_ms }) => {
@@ -226,6 +238,7 @@ impl State {
                 self.budget = self.budget.raised(*budget);
                 self.fuel = self.budget.fuel.unwrap_or(self.fuel);
                 self.tries = 0;
+                self.step = None;
             }
             Body::CancelRequested(cancel) => self.cancel = Some(cancel.clone()),
             Body::Cancelled(cancelled) => {
@@ -276,6 +289,20 @@ impl State {
     fn child_mut(&mut self, child: u32) -> &mut Child {
         self.children.iter_mut().find(|row| row.child == child).expect("it was looked for before")
     }
+}
+
+/// True for what a guest brought about.
+fn is_guests(body: &Body) -> bool {
+    matches!(
+        body,
+        Body::Called { .. }
+            | Body::Returned { .. }
+            | Body::Recorded { .. }
+            | Body::Retrying(_)
+            | Body::Waiting(_)
+            | Body::ChildStarted(_)
+            | Body::ChildCancelled(_)
+    )
 }
 
 /// True for what only a worker that drives the guest writes, or what the end of a job is.

@@ -1,7 +1,7 @@
 //! How much a journal may hold, and how much may wait in memory.
 //!
-//! Its job: say whether one more entry fits. It is pure. The rule: what ends something (a call, an attempt, the job)
-//! always fits into a journal that is full, so that a job that meets a limit can still say so in its own journal.
+//! Its job: say whether one more entry fits. It is pure. The rule: what ends something (a call, an attempt, the job), and what
+//! lets a job go on or stop, always fits into a journal that is full, so that a job that meets a limit can still say so in its own journal.
 
 use super::entry::Body;
 use crate::limits;
@@ -64,14 +64,14 @@ mod tests {
         let no_entry = Filled { entries: limits::JOURNAL_ENTRIES_MAX, ..EMPTY };
         let last_bytes = Filled { bytes: limits::JOURNAL_BYTES_MAX - 100, ..EMPTY };
         let no_bytes = Filled { bytes: limits::JOURNAL_BYTES_MAX - 99, ..EMPTY };
-        for body in [called(1, Effect::Once), recorded(1), Body::Resumed { attempt: 1 }] {
+        for body in [called(1, Effect::Once), recorded(1)] {
             assert_eq!(last_entry.takes(&body, 100), Ok(()));
             assert_eq!(no_entry.takes(&body, 100).unwrap_err(), "the journal has 100000 entries; one job may have 100000");
             assert_eq!(last_bytes.takes(&body, 100), Ok(()));
             let why = no_bytes.takes(&body, 100).unwrap_err();
             assert_eq!(why, "with this entry the journal would have 67108865 bytes; one job may have 67108864");
         }
-        for body in [returned(1), uncertain(1), completed(), failed()] {
+        for body in [returned(1), uncertain(1), completed(), failed(), Body::Resumed { attempt: 1 }] {
             assert_eq!(no_entry.takes(&body, 100), Ok(()));
             assert_eq!(no_bytes.takes(&body, 100), Ok(()));
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::control::{CancelRequested, Parked, Paused};
-use super::entry::{Body, Entry, Failure};
+use super::entry::{Body, Cause, Entry, Failure};
 use super::options::{Budget, Options, Parent};
 use super::status::Status;
 use super::waits::{ChildEnd, On, Signalled};
@@ -70,6 +70,8 @@ pub struct State {
     pub paused: Option<Paused>,
     /// Why it was set aside.
     pub parked: Option<Parked>,
+    /// Calls whose recorded answers were found to be no longer so.
+    pub drifted: BTreeSet<u64>,
     /// True once a person let it go on though the world was no longer as a recorded answer says.
     pub drift_accepted: bool,
     /// What it returned.
@@ -263,6 +265,7 @@ impl State {
             cancel: None,
             paused: None,
             parked: None,
+            drifted: BTreeSet::new(),
             drift_accepted: false,
             output: None,
             failure: None,
@@ -371,6 +374,20 @@ impl State {
     #[must_use]
     pub fn is_full_of_signals(&self) -> bool {
         self.signals.len() >= limits::SIGNALS_UNTAKEN_MAX
+    }
+
+    /// How the job that has ended looks to the one that started it.
+    #[must_use]
+    pub fn end_as_child(&self) -> ChildEnd {
+        match (self.status(), &self.output, &self.failure) {
+            (Status::Completed, Some(output), _) => ChildEnd::Completed(output.clone()),
+            (Status::Cancelled, ..) => ChildEnd::Cancelled,
+            (_, _, Some(failure)) => ChildEnd::Failed(failure.clone()),
+            _ => {
+                let message = "it stopped short".to_owned();
+                ChildEnd::Failed(Failure { step: None, message, detail: None, cause: Cause::Internal })
+            }
+        }
     }
 
     /// The child of this number.

@@ -195,7 +195,7 @@ impl Registry {
 
     fn no_such_tool(&self, id: &ToolId) -> ToolError {
         let text = if id.is_external() {
-            format!("{id} must be performed by an agent or a worker from outside, and this version cannot ask one yet")
+            format!("{id} is performed by a worker from outside, which a job waits for, and never called here")
         } else {
             let ids: Vec<String> = self.list().map(|info| info.id.to_string()).collect();
             format!("there is no tool {id}; there are {}", ids.join(", "))

@@ -54,7 +54,7 @@ fn a_tool_that_is_not_there_is_not_found_and_an_agents_tool_says_who_would_do_it
     let error = call(&registry, "agent/edit", "k", "{}").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "not-found: agent/edit must be performed by an agent or a worker from outside, and this version cannot ask one yet"
+        "not-found: agent/edit is performed by a worker from outside, which a job waits for, and never called here"
     );
 }
 

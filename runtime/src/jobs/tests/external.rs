@@ -79,7 +79,7 @@ async fn a_claimer_may_say_that_it_failed_and_may_answer_while_the_job_is_paused
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_claimers_call_goes_to_another_where_it_may_be_repeated() {
     let rig = Rig::new();
-    let worker = rig.worker_with(|rules| drop(rules.external.insert(tool(), Effect::Idempotent)));
+    let worker = rig.worker_with(|rules| rules.external = [(tool(), Effect::Idempotent)].into());
     let job = asks(&rig, &worker).await;
     let silent = claim(&worker, Duration::from_millis(50)).await.unwrap();
     let key = ClaimKey { space: space(), job_id: job, call: 1 };

@@ -8,6 +8,7 @@ mod control;
 mod external;
 mod leases;
 mod rig;
+mod scripted;
 mod simulation;
 mod steps;
 mod waits;

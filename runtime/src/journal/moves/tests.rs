@@ -40,7 +40,7 @@ fn situations() -> Vec<(&'static str, Vec<Body>, String)> {
         (
             "in an idempotent call",
             in_call(Effect::Idempotent),
-            words(&[RUNS, "waiting-1-external-2 returned-2 resumed-2 retrying-2 signalled-a"]),
+            words(&[RUNS, "waiting-1-external-2 returned-2 resumed-2 uncertain-2 retrying-2 signalled-a"]),
         ),
         (
             "in a read call",

@@ -5,8 +5,8 @@
 //! | 2xx, 3xx | no error |
 //! | 404, 410 | `not-found` |
 //! | 409, 412 | `conflict` |
-//! | 408, 425, 429, 503 | `unavailable`: the other side says that it did not begin |
-//! | 502, 504 | `unavailable`; for a once call `timeout`: a gateway spoke, and what the server behind it did is not known |
+//! | 425, 429 | `unavailable`: the other side says that it did not begin |
+//! | 408, 502, 503, 504 | `unavailable`; of a once call `timeout`, since something in between may have spoken |
 //! | other 5xx | `unavailable`; for a once call `failed`: the server itself says that it failed |
 //! | other 4xx | `failed` |
 //!
@@ -81,8 +81,11 @@ fn error_kind(status: u16, effect: Effect) -> Option<ErrorKind> {
         0..400 => None,
         404 | 410 => Some(ErrorKind::NotFound),
         409 | 412 => Some(ErrorKind::Conflict),
-        408 | 425 | 429 | 503 => Some(ErrorKind::Unavailable),
-        502 | 504 if once => Some(ErrorKind::Timeout),
+        // The other side says of itself that it did not begin.
+        425 | 429 => Some(ErrorKind::Unavailable),
+        // Something in between may say these after the request was passed on.
+        408 | 502..=504 if once => Some(ErrorKind::Timeout),
+        408 => Some(ErrorKind::Unavailable),
         500.. if !once => Some(ErrorKind::Unavailable),
         _ => Some(ErrorKind::Failed),
     }
