@@ -174,7 +174,7 @@ fn each_client_hears_every_entry_once_whenever_it_comes_and_however_slowly_it_li
         // From a number on, while the job goes on.
         let behind = [0, 3, 7, ENTRIES].map(|after| (after, serving.events(&job, &format!("?after={after}"), None)));
         // In the middle of it.
-        let _ = told.recv().expect("the job has begun");
+        told.recv().expect("the job has begun");
         let middle = serving.events(&job, "", None);
         // One that loses its connection after every few events, and comes back with the same URL.
         let broken = threads.spawn(|| {

@@ -1,8 +1,6 @@
 //! Cases of durable execution that have no module of their own: signals at the wrong moment, graphs that hang together wrongly,
 //! a journal that was damaged, the clock in a replay, one request sent fifty times.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use serde_json::{Value, json};
 
 use crate::support::cli::{agent, post};

@@ -30,7 +30,7 @@ impl<'a> GraphJob<'a> {
     pub fn start(server: &'a Server, nodes: &Value, output: &Value, more: &Value) -> GraphJob<'a> {
         let kind = [("content-type", "application/wasm")];
         let uploaded = server.send("POST", "/v1/playbooks", &kind, Some(component(nodes, output))).ok();
-        let key = format!("key-{}", uuid::Uuid::new_v4());
+        let key = format!("key-{}", reprise::ids::secret());
         let mut request = json!({"playbook_id": uploaded["playbook_id"], "idempotency_key": key, "wait_ms": 50_000});
         for (name, value) in more.as_object().unwrap() {
             request[name] = value.clone();

@@ -195,8 +195,9 @@ impl Scheduler {
                 Ok((vec![Body::Returned { call: id.call, answer: answer.clone() }], batch))
             };
             let (scheduler, of) = (self.clone(), space.clone());
-            let told =
-                self.finish(Box::pin(async move { steer(&scheduler.shared, &of, id.job_id, Word::Entries(Box::new(make))).await.map(drop) })).await;
+            let told = self
+                .finish(Box::pin(async move { steer(&scheduler.shared, &of, id.job_id, Word::Entries(Box::new(make))).await.map(drop) }))
+                .await;
             match told {
                 // Extended at this moment: the claim is still the caller's.
                 Err(e) if e.code == Code::JobStateConflict && self.own_claim(space, id, token)?.0 != seen => {}

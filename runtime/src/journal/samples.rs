@@ -140,7 +140,7 @@ pub(super) fn child_started(child: u32) -> Body {
     Body::ChildStarted(ChildStarted {
         child,
         step: Some("c".to_owned()),
-        job_id: JobId::from_bytes([child as u8; 16]),
+        job_id: JobId::from_bytes([u8::try_from(child).unwrap_or(u8::MAX); 16]),
         branch: Some("left".to_owned()),
         playbook_id: PlaybookId::parse("prepare-release").unwrap(),
         version: 1,

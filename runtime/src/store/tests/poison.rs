@@ -37,7 +37,7 @@ fn when_the_disk_refuses_the_sync_the_store_stops_writing_and_goes_on_reading() 
         health,
         dir: dir_held,
         watchers,
-        opening: uuid::Uuid::now_v7(),
+        opening: crate::ids::fresh_uuid(),
         fates: Default::default(),
     }));
     let error = Error::from(store.commit_blocking(puts(&[(&entry(2, 0), b"a value to be found in the log")])).unwrap_err());
