@@ -91,7 +91,8 @@ fn a_job_that_waits_for_its_place_can_be_cancelled_and_runs_out_of_time() {
     until(&site, &cancelled, "cancelled");
     until(&site, &late, "failed");
     assert_eq!(site.get(&late)["failure"]["cause"], "time");
-    assert_eq!(site.get(&first)["status"], "running", "the place was never free");
+    let status = site.get(&first)["status"].clone();
+    assert!(status == "ready" || status == "running", "the place was never free: {status}");
     held.release();
     site.completed(&first);
     assert_eq!((site.count("plain", "cancelled"), site.count("plain", "late")), (0, 0));
