@@ -27,12 +27,35 @@ pub(super) fn in_words(job: &Value, url: Option<&str>) -> String {
                 uncertain["key"].as_str().map(|key| format!(" (the call's name was {})", printable(key))).unwrap_or_default(),
             )
         }
-        "parked" => format!("parked: {}\nlet it go on with: reprise jobs resume {id}{at}", text(&job["parked"]["message"])),
+        "parked" => {
+            let more = match job["parked"]["reason"].as_str().unwrap_or_default() {
+                "fuel" => " --budget-fuel N",
+                "calls" => " --budget-calls N",
+                "bytes" => " --budget-bytes N",
+                "wall_time" => " --budget-time TIME",
+                _ => "",
+            };
+            format!("parked: {}\nlet it go on with: reprise jobs resume {id}{more}{at}", text(&job["parked"]["message"]))
+        }
         "paused" => format!("paused by {}\nlet it go on with: reprise jobs resume {id}{at}", asked_by(&job["paused"])),
         "waiting" => waiting(job, &at),
         "ready" | "running" if url.is_some() => format!("under way; follow it with: reprise jobs watch {id}{at}"),
         _ => format!("not done; go on with: reprise jobs resume {id}"),
     };
+    let doubts: String = job["in_doubt"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|call| {
+            format!(
+                "\nnobody knows whether call {} of {} took effect (its name there is {})",
+                call["call"],
+                text(&call["tool"]),
+                text(&call["key"])
+            )
+        })
+        .collect();
+    let more = format!("{more}{doubts}");
     let calls = count(job["usage"]["calls"].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or_default(), "tool call");
     let playbook = text(&job["playbook_id"]);
     format!("Job {id} of {playbook} version {}: {}, {calls}\n{more}", job["version"], text(&job["status"]))

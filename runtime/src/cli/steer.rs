@@ -12,7 +12,7 @@ use super::interrupt::Interrupt;
 use super::output::Output;
 use super::remote::{self, Server};
 use super::standing::in_words;
-use super::steering::{At, JobReason, JobResolve, JobResume, JobRetry, JobSignal};
+use super::steering::{At, JobCancel, JobReason, JobResolve, JobResume, JobRetry, JobSignal};
 use super::{exit, run};
 use crate::contract::ToolError;
 use crate::engine::Engine;
@@ -86,12 +86,13 @@ pub(super) async fn signal(global: &Global, args: JobSignal, output: &Output) ->
     say(global, word, output, |engine, space| async move { engine.signal(&space, job, name, payload, id, Some(by)).await.map(drop) }).await
 }
 
-pub(super) async fn cancel(global: &Global, args: JobReason, output: &Output) -> Result<u8> {
+pub(super) async fn cancel(global: &Global, args: JobCancel, output: &Output) -> Result<u8> {
+    let (force, args) = (args.force, args.reason);
     let job = args.job.job;
-    let body = json!({"reason": args.reason});
+    let body = json!({"reason": args.reason, "force": force});
     let word = Word { job, at: &args.said.at, by: Some(&args.said.by), path: of_job(job, "cancel"), body, follow: false };
     let (by, reason) = (args.said.by.clone(), args.reason.clone());
-    let said = say(global, word, output, |engine, space| async move { engine.cancel_job(&space, job, by, reason).await.map(drop) });
+    let said = say(global, word, output, |engine, space| async move { engine.cancel_job(&space, job, by, reason, force).await.map(drop) });
     // That it ends, or stands, is what was asked for.
     said.await.map(|_| exit::OK)
 }

@@ -41,8 +41,8 @@ pub(super) enum JobsCommand {
     Watch(JobWatch),
     /// Send a job a signal; where it waits for it, it goes on.
     Signal(JobSignal),
-    /// End a job; a second time, whatever it is doing.
-    Cancel(JobReason),
+    /// End a job; a playbook that can undo what it did is given the chance.
+    Cancel(JobCancel),
     /// Stop a job at its next step.
     Pause(JobReason),
     /// Let a job go on that is paused, parked, or was left behind by an earlier process.
@@ -160,6 +160,15 @@ pub(super) struct JobSignal {
     pub signal_id: Option<String>,
     #[command(flatten)]
     pub said: Said,
+}
+
+#[derive(Args)]
+pub(super) struct JobCancel {
+    #[command(flatten)]
+    pub reason: JobReason,
+    /// End it at once, whatever it is undoing.
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Args)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Engine;
 use crate::clock::rfc3339;
 use crate::contract::{Outcome, ToolId};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Issue, Result};
 use crate::ids::{Digest, JobId, Space};
 use crate::jobs::{ApprovalId, CallId, Claimed, Manner, Settlement, WaitingCall, waits_for_someone};
 use crate::journal::{self, Budget, OpenApproval, Status};
@@ -63,12 +63,12 @@ impl Engine {
         self.scheduler.signal(space, job, name, payload, signal_id, by).await
     }
 
-    /// Asks for a job to end; a second time, it ends whatever it is doing.
+    /// Asks for a job to end; with `force`, whatever it is undoing.
     ///
     /// # Errors
     /// `job_not_found`; `job_state_conflict` where it has ended.
-    pub async fn cancel_job(&self, space: &Space, job: JobId, by: String, reason: Option<String>) -> Result<Status> {
-        self.scheduler.cancel(space, job, by, reason).await
+    pub async fn cancel_job(&self, space: &Space, job: JobId, by: String, reason: Option<String>, force: bool) -> Result<Status> {
+        self.scheduler.cancel(space, job, by, reason, force).await
     }
 
     /// Asks for a job to stop at the next step.
@@ -149,6 +149,7 @@ impl Engine {
     ) -> Result<Status> {
         if let Settlement::Happened(output) = &settlement {
             bounded("/output", output)?;
+            self.is_an_answer(space, &job, output)?;
         }
         self.scheduler.resolve(space, job, seq, settlement, by, note).await
     }
@@ -264,6 +265,25 @@ impl Claimed {
         view["token"] = json!(self.token);
         view["lease_ms"] = json!(u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX));
         view
+    }
+}
+
+impl Engine {
+    /// What is said to have been the answer of a tool that is here must be one that it can give.
+    fn is_an_answer(&self, space: &Space, job: &JobId, output: &Json) -> Result<()> {
+        let state = journal::fold(&self.store, space, job)?;
+        let row = state.uncertain.as_ref().and_then(|uncertain| state.calls.iter().find(|row| row.call == uncertain.call));
+        let Some(info) = row.and_then(|row| self.tools.get(&row.tool)) else { return Ok(()) };
+        let Ok(validator) = jsonschema::validator_for(&info.output_schema) else { return Ok(()) };
+        let value = output.value();
+        let issue =
+            |e: jsonschema::ValidationError| Issue { path: format!("/output{}", e.instance_path()), message: e.masked().to_string() };
+        let issues: Vec<Issue> = validator.iter_errors(&value).take(limits::TOOL_ISSUES_MAX).map(issue).collect();
+        if issues.is_empty() {
+            return Ok(());
+        }
+        let refusal = crate::fields::refusal(Code::InvalidRequest, issues);
+        Err(refusal.at(format!("this is no answer of {}", info.id)).with_details(serde_json::json!({"output_schema": info.output_schema})))
     }
 }
 

@@ -279,6 +279,13 @@ impl JobView {
         if let Some(failure) = &state.failure {
             fields.insert("failure".to_owned(), journal::view::failure(failure));
         }
+        let doubts: Vec<Value> = state
+            .in_doubt()
+            .map(|row| json!({"call": row.call, "seq": row.seq, "tool": row.tool.to_string(), "step": row.step, "key": row.key}))
+            .collect();
+        if !doubts.is_empty() {
+            fields.insert("in_doubt".to_owned(), doubts.into());
+        }
         if let Some(parent) = &state.parent {
             fields.insert("parent".to_owned(), json!({"job_id": parent.job_id, "child": parent.child, "branch": parent.branch}));
         }

@@ -61,9 +61,9 @@ pub(super) fn routes() -> Vec<Route> {
                 "/v1/jobs/{id}/cancel",
                 cancel,
                 "cancel_job",
-                "Asks for a job to end; a second time, it ends whatever it is doing.",
+                "Asks for a job to end; a playbook that can undo what it did is given the chance.",
             ),
-            vec![reason()],
+            vec![reason(), field("force", Kind::Flag, "End it at once, whatever it is undoing.")],
             REFUSALS,
         ),
         says(Route::post("/v1/jobs/{id}/pause", pause, "pause_job", "Asks for a job to stop at its next step."), vec![reason()], REFUSALS),
@@ -105,8 +105,15 @@ async fn signal(State(engine): State<Engine>, OfJob(job): OfJob, posted: Posted)
 }
 
 async fn cancel(State(engine): State<Engine>, OfJob(job): OfJob, posted: Posted) -> Result<(StatusCode, Json<Value>)> {
-    let reason = reason(&posted)?;
-    let status = engine.cancel_job(&posted.space, job, posted.by(), reason).await?;
+    let mut fields = posted.fields()?;
+    let reason = fields.text("reason", limits::TEXT_CHARS_MAX);
+    let force = fields.value("force").map_or(Some(false), Value::as_bool);
+    if force.is_none() {
+        fields.issue("force", "is neither true nor false".to_owned());
+    }
+    fields.refuse_unknown("this request");
+    let force = fields.build(force)?;
+    let status = engine.cancel_job(&posted.space, job, posted.by(), reason, force).await?;
     Ok(stands(&posted.space, job, status))
 }
 

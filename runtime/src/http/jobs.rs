@@ -206,6 +206,11 @@ pub(super) fn job(components: &mut Components) -> Value {
     properties.extend(object(json!({
         "tenant_id": text("Whose it is."), "scope": text("Whose it is."), "component_digest": text("SHA-256 of what it runs."),
         "usage": usage, "output": {"description": "What it gave back, once it has completed."}, "failure": failure, "uncertain": uncertain,
+        "in_doubt": {"type": "array", "description": "Calls of which nobody knows whether they took effect.", "items": {"type": "object",
+            "required": ["call", "seq", "tool", "step", "key"], "properties": {
+                "call": {"type": "integer"}, "seq": {"type": "integer"}, "tool": text("The tool."),
+                "step": {"type": ["string", "null"]}, "key": text("The name under which it was called; look for it there."),
+        }}},
         "options": openapi::of::<Options>(components), "waiting_on": waiting_on(), "children": {"type": "array", "items": child()},
         "parent": {"type": "object", "required": ["job_id", "child", "branch"], "description": "The job that started it.", "properties": {
             "job_id": text("The job."), "child": {"type": "integer", "description": "Which of its children this is."}, "branch": branch(),

@@ -218,6 +218,9 @@ impl Durable {
     async fn perform(&mut self, call: &Call<'_>) -> Result<Tried, Stop> {
         let outcome = self.try_once(call).await?;
         if let Err(error) = &outcome {
+            if error.kind == ErrorKind::Cancelled && !call.effect.touches_nothing() {
+                return self.broken_off(call, error.clone()).await;
+            }
             if error.kind == ErrorKind::Timeout && call.effect == Effect::Once {
                 let known = self.what_became_of(call).await;
                 if known != Reconciliation::DidNotHappen {
@@ -287,12 +290,16 @@ impl Durable {
     /// Mail that comes while a call is under way: a request to cancel is looked for, the rest has time.
     fn hear_in_call(&mut self) -> Result<(), Stop> {
         let mail = Mail::of_job(&self.shared.store, self.log.space(), &self.log.job_id()).map_err(Stop::Host)?;
-        let cancel = mail.into_iter().find(|(key, mail)| matches!(mail, Mail::Cancel(_)) && !self.log.has_struck(key));
-        if let Some((key, Mail::Cancel(cancel))) = cancel
-            && self.log.state().cancel.is_none()
-        {
-            self.push(Body::CancelRequested(cancel))?;
-            self.log.strike(&key);
+        let asks = |mail: &Mail| matches!(mail, Mail::Cancel(_) | Mail::End(_));
+        let cancel = mail.into_iter().find(|(key, mail)| asks(mail) && !self.log.has_struck(key));
+        match cancel {
+            Some((key, Mail::Cancel(cancel))) if self.log.state().cancel.is_none() => {
+                self.push(Body::CancelRequested(cancel))?;
+                self.log.strike(&key);
+            }
+            // What is to end at once ends at the next chance: this word is taken in there.
+            Some((_, Mail::End(cancel))) if self.log.state().cancel.is_none() => self.push(Body::CancelRequested(cancel))?,
+            _ => {}
         }
         Ok(())
     }
@@ -352,6 +359,22 @@ impl Durable {
             self.mailbox.mark_changed();
         }
         Ok(())
+    }
+
+    /// A call that was broken off since the job is to be cancelled may have taken effect all the same. The tool is asked: what
+    /// happened can then be undone.
+    async fn broken_off(&mut self, call: &Call<'_>, error: ToolError) -> Result<Tried, Stop> {
+        match self.what_became_of(call).await {
+            Reconciliation::Happened(output) => self.returned(call.call, Ok(output)).await,
+            Reconciliation::DidNotHappen => {
+                let message = format!("the job is to be cancelled; {} was broken off and did not take effect", call.tool);
+                self.returned(call.call, Err(ToolError::new(ErrorKind::Cancelled, message))).await
+            }
+            Reconciliation::Unknown(_) => {
+                metrics::call_uncertain();
+                self.returned(call.call, Err(error)).await
+            }
+        }
     }
 
     /// The tool is asked.

@@ -80,9 +80,9 @@ fn digest_of(shared: &Shared, child: &Child) -> Result<crate::ids::Digest> {
     shared.store.load(&child.input).map(|input| input.digest())
 }
 
-/// A child is as urgent as its parent and tries as hard; its time and its budget are the parent's business.
+/// A child is as urgent as its parent, tries as hard and has the same bounds for itself; its time is the parent's business.
 fn inherited(of: &State) -> Options {
-    Options { timeout_ms: None, budget: journal::Budget { fuel: of.budget.fuel, ..Default::default() }, job_tries: 1, ..of.options.clone() }
+    Options { timeout_ms: None, budget: journal::Budget { wall_ms: None, ..of.budget }, job_tries: 1, ..of.options.clone() }
 }
 
 fn depth(of: &State) -> u32 {

@@ -10,8 +10,8 @@ use crate::contract::ToolError;
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, JobId, Space};
 use crate::journal::{
-    self, Body, Budget, CancelRequested, Continued, Decision, Failure, Mail, On, OpenApproval, Paused, Reattempted, Resolved, Signalled,
-    State, Status, Verdict, Wake, Woken,
+    self, Body, Budget, CancelRequested, Continued, Decision, Failure, Mail, On, OpenApproval, ParkReason, Paused, Reattempted, Resolved,
+    Signalled, State, Status, Verdict, Wake, Woken,
 };
 use crate::json::Json;
 use crate::store::ApprovalKey;
@@ -71,6 +71,14 @@ impl Scheduler {
     ) -> Result<Status> {
         let payload = save(&self.shared.store, payload).await?;
         let known = signal_id.clone();
+        if let Some(id) = &signal_id {
+            let state = journal::fold(&self.shared.store, space, &job)?;
+            let content = journal::signal_content(&name, &payload);
+            if state.signal_ids.get(id).is_some_and(|before| *before != content) {
+                let what = format!("signal_id {id:?} was used before for a signal with another name or payload");
+                return Err(Error::new(Code::IdConflict, what));
+            }
+        }
         let mail = Mail::Signal(Signalled { name, payload, signal_id, by });
         let told = self.say(space, job, Word::Mail(mail)).await;
         if let (Err(e), Some(id)) = (&told, known)
@@ -78,7 +86,7 @@ impl Scheduler {
         {
             // It came too late, unless it is one that had come in time.
             let state = journal::fold(&self.shared.store, space, &job)?;
-            if state.signal_ids.contains(&id) {
+            if state.signal_ids.contains_key(&id) {
                 return Ok(state.status());
             }
         }
@@ -89,12 +97,13 @@ impl Scheduler {
     }
 
     /// Asks for a job to end. One that runs is told at once, a tool under way is broken off; a playbook that can undo what it did is
-    /// given the chance. Asked a second time, it ends whatever it is doing.
+    /// given the chance. With `force` it ends at once, whatever it is undoing. Said again, it is no other word.
     ///
     /// # Errors
     /// `job_not_found`; `job_state_conflict` where it has ended.
-    pub async fn cancel(&self, space: &Space, job: JobId, by: String, reason: Option<String>) -> Result<Status> {
-        self.say(space, job, Word::Mail(Mail::Cancel(CancelRequested { by, reason }))).await
+    pub async fn cancel(&self, space: &Space, job: JobId, by: String, reason: Option<String>, force: bool) -> Result<Status> {
+        let request = CancelRequested { by, reason };
+        self.say(space, job, Word::Mail(if force { Mail::End(request) } else { Mail::Cancel(request) })).await
     }
 
     /// Asks for a job to stop at the next step until someone says otherwise.
@@ -111,7 +120,10 @@ impl Scheduler {
     /// `job_not_found`; `job_state_conflict` where it is neither paused nor parked.
     pub async fn go_on(&self, space: &Space, job: JobId, by: String, budget: Budget) -> Result<Status> {
         let make = move |state: &State| match state.status() {
-            Status::Paused | Status::Parked => Ok(vec![Body::Continued(Continued { by: by.clone(), budget })]),
+            Status::Paused | Status::Parked => {
+                enough(state, budget)?;
+                Ok(vec![Body::Continued(Continued { by: by.clone(), budget })])
+            }
             status => Err(conflict(format!("job {job} is {status}; only a paused or parked one can go on"))),
         };
         self.say(space, job, Word::entries(make)).await
@@ -278,6 +290,23 @@ impl Scheduler {
 
 fn read_approval(row: &[u8]) -> Result<OpenApproval> {
     serde_json::from_slice(row).map_err(|e| Error::new(Code::DataCorrupt, format!("the row of an approval: {e}")))
+}
+
+/// A job that is parked for what it used up goes on only with more of it: else it would be parked again at once.
+fn enough(state: &State, raised: Budget) -> Result<()> {
+    let Some(parked) = state.parked.as_ref().filter(|_| state.paused.is_none()) else { return Ok(()) };
+    let (name, given, before) = match parked.reason {
+        ParkReason::Fuel => ("fuel", raised.fuel, Some(state.fuel)),
+        ParkReason::Calls => ("calls", raised.calls, state.budget.calls),
+        ParkReason::Bytes => ("bytes", raised.bytes, state.budget.bytes),
+        ParkReason::WallTime => ("wall_ms", raised.wall_ms, state.budget.wall_ms),
+        ParkReason::Retries | ParkReason::Poison | ParkReason::Drift => return Ok(()),
+    };
+    let before = before.unwrap_or_default();
+    if given.is_some_and(|given| given > before) {
+        return Ok(());
+    }
+    Err(conflict(format!("the job {}; it goes on with a budget of more {name} than {before}", parked.message)))
 }
 
 fn in_words(decided: &Wake) -> String {

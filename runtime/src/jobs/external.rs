@@ -22,7 +22,7 @@ use crate::ids::{self, JobId, Space};
 use crate::journal::{self, Answer, Body, OpenCall, State, Wake, Woken};
 use crate::json::Json;
 use crate::store::{Batch, ClaimKey, CommitError, ExternalKey, Store};
-use crate::{limits, metrics};
+use crate::{clock, limits, metrics};
 
 /// Names one external call: `<job>.<call>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +122,9 @@ impl Scheduler {
                 let calls = self.external_calls(space, Some(tool), after.as_ref(), limits::PAGE_ROWS_MAX)?;
                 let Some(last) = calls.last() else { break };
                 after = Some(ExternalKey { space: space.clone(), tool: tool.to_string(), job_id: last.id.job_id, call: last.id.call });
-                for call in calls.into_iter().filter(|call| call.claimed_by.is_none()) {
+                let now = clock::now_ms();
+                let open = |call: &WaitingCall| call.claimed_by.is_none() && call.row.until_ms.is_none_or(|until| until > now);
+                for call in calls.into_iter().filter(open) {
                     if let Some(claimed) = self.claim_one(space, call, by, lease).await? {
                         return Ok(Some(claimed));
                     }

@@ -21,8 +21,8 @@ use crate::journal::{
     self, Answer, Body, CancelRequested, Cancelled, Cause, Continued, Decision, Entry, Failure, Log, Mail, On, Resolved, State, Status,
     Wake, Woken,
 };
-use crate::store::{Batch, CommitError, JobKey, MailKey};
-use crate::{clock, limits};
+use crate::store::{Batch, ClaimKey, CommitError, JobKey, MailKey};
+use crate::{clock, limits, metrics};
 
 /// What someone wants entered.
 pub(super) enum Word {
@@ -212,7 +212,7 @@ async fn enter(shared: &Arc<Shared>, space: &Space, held: Held, from: Option<u64
         return put_back(shared, space, held, e).await;
     }
     let taken = match take_mail(shared, &mut log, &mut entries).await {
-        Ok(left) => settle(&mut log, &mut entries).map(|()| left),
+        Ok(left) => settle(shared, &mut log, &mut entries).map(|()| left),
         Err(e) => Err(e),
     };
     let left = match taken {
@@ -283,7 +283,7 @@ pub(super) async fn heard(shared: &Arc<Shared>, space: &Space, job: JobId, take:
         Take::From(from) => taken_up(shared, space, job, from).await?,
     };
     take_mail(shared, &mut log, &mut entries).await?;
-    settle(&mut log, &mut entries)?;
+    settle(shared, &mut log, &mut entries)?;
     if log.state().cancel.is_some() && !log.state().status().is_final() {
         // There is no guest to be told. Where nothing can be undone, or nothing was done, none is needed.
         let did_nothing = log.state().calls.is_empty() && log.state().children.is_empty();
@@ -357,7 +357,7 @@ pub(super) async fn take_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut
 async fn enter_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry>, mail: Mail) -> Result<()> {
     match mail {
         Mail::Signal(signal) => {
-            let known = signal.signal_id.as_ref().is_some_and(|id| log.state().signal_ids.contains(id));
+            let known = signal.signal_id.as_ref().is_some_and(|id| log.state().signal_ids.contains_key(id));
             if known {
                 return Ok(());
             }
@@ -368,16 +368,20 @@ async fn enter_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry
         }
         Mail::ChildEnded(ended) => push(log, entries, Body::ChildEnded(ended)),
         Mail::Pause(paused) => push(log, entries, Body::Paused(paused)),
+        Mail::End(cancel) => {
+            if log.state().cancel.is_none() {
+                push(log, entries, Body::CancelRequested(cancel))?;
+            }
+            push(log, entries, Body::Cancelled(Cancelled { failure: None, fuel_used: 0 }))
+        }
         Mail::Cancel(cancel) => {
             let by = cancel.by.clone();
-            // Asked twice, it ends at once, whatever it was undoing.
-            let insists = log.state().cancel.is_some();
-            if insists && by == CancelRequested::BY_PARENT {
-                // A parent that cancelled its child and ends then says it twice.
+            if log.state().cancel.is_some() {
+                // Said again, it is no other word.
                 return Ok(());
             }
-            if !insists {
-                push(log, entries, Body::CancelRequested(cancel))?;
+            push(log, entries, Body::CancelRequested(cancel))?;
+            {
                 // A wait for them ends when they have: what a child did is known then, and can be undone.
                 for child in log.state().children.iter().filter(|child| child.end.is_none()).map(|child| child.job_id).collect::<Vec<_>>() {
                     let reason = Some(format!("job {}, which had started it, is to be cancelled", log.job_id()));
@@ -385,11 +389,11 @@ async fn enter_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry
                 }
             }
             let status = log.state().status();
-            if matches!(status, Status::Ready | Status::Running) && !insists {
+            if matches!(status, Status::Ready | Status::Running) {
                 // Its worker answers the guest so, at the next chance.
                 return Ok(());
             }
-            let undoes = !insists && compensates(shared, &log.state().component).await?;
+            let undoes = compensates(shared, &log.state().component).await?;
             if !undoes {
                 return push(log, entries, Body::Cancelled(Cancelled { failure: None, fuel_used: 0 }));
             }
@@ -409,7 +413,7 @@ async fn enter_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry
 }
 
 /// Enters what follows from what is there: a wait that is over, a deadline that has passed.
-fn settle(log: &mut Log, entries: &mut Vec<Entry>) -> Result<()> {
+fn settle(shared: &Shared, log: &mut Log, entries: &mut Vec<Entry>) -> Result<()> {
     let now = clock::now_ms();
     if let Some(most) = log.state().options.timeout_ms
         && !log.state().status().is_final()
@@ -425,30 +429,44 @@ fn settle(log: &mut Log, entries: &mut Vec<Entry>) -> Result<()> {
         On::Children { children } if let Some(child) = log.state().first_ended(children) => {
             push(log, entries, woken(Wake::Child { child }))
         }
-        On::Signal { name } if let Some(seq) = log.state().untaken(name).map(|untaken| untaken.seq) => {
+        // One that came after the deadline came too late for this wait, whatever the process was doing when it passed.
+        On::Signal { name }
+            if let Some(untaken) = log.state().untaken(name)
+                && wait.until_ms.is_none_or(|until| untaken.at_ms <= until) =>
+        {
+            let seq = untaken.seq;
             push(log, entries, woken(Wake::Signal { seq }))
         }
         On::External { call } if cancelled || is_over => {
             push(log, entries, woken(if cancelled { Wake::Cancelled } else { Wake::Expired }))?;
-            unanswered(log, entries, *call, cancelled)
+            let claim = ClaimKey { space: log.space().clone(), job_id: log.job_id(), call: *call };
+            let claimed = shared.store.get(&claim)?.is_some();
+            unanswered(log, entries, *call, cancelled, claimed)
         }
         // Its children were told, and say so when they have ended.
         On::Children { .. } => Ok(()),
         _ if cancelled => push(log, entries, woken(Wake::Cancelled)),
         On::Sleep { .. } | On::Pause { .. } if is_over => push(log, entries, woken(Wake::Elapsed)),
-        On::Signal { .. } | On::Approval { .. } if is_over => push(log, entries, woken(Wake::Expired)),
+        On::Signal { .. } | On::Approval { .. } if is_over => {
+            if matches!(wait.on, On::Approval { .. }) {
+                metrics::approval_decided("expired");
+            }
+            push(log, entries, woken(Wake::Expired))
+        }
         _ => Ok(()),
     }
 }
 
 /// Nobody said what became of a call that someone outside was to perform.
-pub(super) fn unanswered(log: &mut Log, entries: &mut Vec<Entry>, call: u64, cancelled: bool) -> Result<()> {
+pub(super) fn unanswered(log: &mut Log, entries: &mut Vec<Entry>, call: u64, cancelled: bool, claimed: bool) -> Result<()> {
     let effect = log.state().open_call().map_or(Effect::Once, |row| row.effect);
-    let (kind, why) = match cancelled {
-        true => (ErrorKind::Cancelled, "the job is to be cancelled, and nobody has said whether the call was performed"),
-        false => (ErrorKind::Timeout, "nobody has said within the time whether the call was performed"),
+    let (kind, why) = match (claimed, cancelled) {
+        (false, true) => (ErrorKind::Cancelled, "the job is to be cancelled; nobody had taken the call"),
+        (false, false) => (ErrorKind::Unavailable, "nobody took the call within the time"),
+        (true, true) => (ErrorKind::Cancelled, "the job is to be cancelled, and nobody has said whether the call was performed"),
+        (true, false) => (ErrorKind::Timeout, "nobody has said within the time whether the call was performed"),
     };
-    if effect == Effect::Once && !cancelled {
+    if effect == Effect::Once && claimed && !cancelled {
         return push(log, entries, Body::Uncertain { call, reason: why.to_owned() });
     }
     push(log, entries, Body::Returned { call, answer: Answer::Error(ToolError::new(kind, why)) })

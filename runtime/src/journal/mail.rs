@@ -21,6 +21,8 @@ pub enum Mail {
     Signal(Signalled),
     /// Someone asks for the job to end.
     Cancel(CancelRequested),
+    /// Someone asks for the job to end at once, whatever it is undoing.
+    End(CancelRequested),
     /// Someone asks for it to stop at the next step.
     Pause(Paused),
     /// A child has ended.
@@ -39,7 +41,7 @@ impl Mail {
     pub fn leave(self, batch: &mut Batch, space: &Space, job_id: JobId) {
         let mut id = ids::fresh_order();
         id[0] = match &self {
-            Mail::Cancel(_) | Mail::Pause(_) => 0,
+            Mail::Cancel(_) | Mail::End(_) | Mail::Pause(_) => 0,
             Mail::ChildEnded(_) => 1,
             Mail::Signal(_) => 2,
         };

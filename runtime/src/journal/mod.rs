@@ -60,4 +60,4 @@ pub use read::{Exact, Filter, Page, exact, fold, head as head_of, list, read, ru
 pub use replay::{AskedChild, Cursor, Diverged, Ended, Next, NextChild, NextRecorded, NextWait};
 pub use state::{CallState, Child, Illegal, LedgerRow, State, UncertainCall, Untaken, Wait};
 pub use status::Status;
-pub use waits::{ChildCancelled, ChildEnd, ChildEnded, ChildStarted, On, Signalled, Verdict, Waiting, Wake, Woken, shown};
+pub use waits::{ChildCancelled, ChildEnd, ChildEnded, ChildStarted, On, Signalled, Verdict, Waiting, Wake, Woken, shown, signal_content};

@@ -6,7 +6,7 @@ use super::control::{Continued, Decision, ParkReason, Reattempted, Resolved, Ret
 use super::entry::{Answer, Body, Entry};
 use super::state::{CallState, Child, Illegal, LedgerRow, State, UncertainCall, Untaken, Wait, in_words};
 use super::status::Status;
-use super::waits::{ChildEnd, On, Waiting, Wake, Woken};
+use super::waits::{ChildEnd, On, Waiting, Wake, Woken, signal_content};
 use crate::contract::{Effect, ErrorKind};
 use crate::store::Payload;
 
@@ -95,7 +95,7 @@ impl State {
             Body::Waiting(waiting) => runs && waiting.wait == self.waits + 1 && self.may_wait_for(waiting, call_open),
             Body::Woken(woken) => matches!(status, Status::Waiting | Status::Paused) && self.may_wake(woken),
             Body::Signalled(signal) => {
-                is_open && !self.is_full_of_signals() && signal.signal_id.as_ref().is_none_or(|id| !self.signal_ids.contains(id))
+                is_open && !self.is_full_of_signals() && signal.signal_id.as_ref().is_none_or(|id| !self.signal_ids.contains_key(id))
             }
             Body::ChildStarted(started) => between_calls && started.child as usize == self.children.len() + 1,
             Body::ChildCancelled(cancelled) => between_calls && self.child(cancelled.child).is_some(),
@@ -205,8 +205,9 @@ impl State {
                 }
             }
             Body::Signalled(signal) => {
-                self.signal_ids.extend(signal.signal_id.clone());
-                self.signals.push(Untaken { seq: entry.seq, signal: signal.clone() });
+                let content = signal_content(&signal.name, &signal.payload);
+                self.signal_ids.extend(signal.signal_id.clone().map(|id| (id, content)));
+                self.signals.push(Untaken { seq: entry.seq, at_ms: entry.at_ms, signal: signal.clone() });
             }
             Body::ChildStarted(started) => {
                 self.fixed_calls = self.calls.len();

@@ -70,6 +70,9 @@ impl Budget {
     /// # Errors
     /// As [`Options::read`].
     pub fn read(value: &Value, at: &str) -> Result<Budget, Vec<Issue>> {
+        if !value.is_object() {
+            return Err(not_an_object(at));
+        }
         match Budget::deserialize(value) {
             Ok(budget) => {
                 let issues = budget.issues(at);
@@ -169,6 +172,12 @@ impl Options {
     /// # Errors
     /// Every place that is unknown, of the wrong type or out of its bounds.
     pub fn read(value: &Value, at: &str) -> Result<Options, Vec<Issue>> {
+        if !value.is_object() {
+            return Err(not_an_object(at));
+        }
+        if value.get("budget").is_some_and(|budget| !budget.is_object()) {
+            return Err(not_an_object(&format!("{at}/budget")));
+        }
         match Options::deserialize(value) {
             Ok(options) => {
                 let issues = options.issues(at);
@@ -235,4 +244,8 @@ fn is_default_pause(ms: &u64) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 fn is_one(n: &u32) -> bool {
     *n == 1
+}
+
+fn not_an_object(at: &str) -> Vec<Issue> {
+    vec![Issue { path: at.to_owned(), message: "is not an object".to_owned() }]
 }

@@ -4,7 +4,7 @@
 //! knows neither bytes nor the store. The writer asks it before it writes, recovery asks it while it reads, and what people see
 //! is made of it, so the three cannot disagree. The rule: the status is never kept, it follows from the rest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::control::{CancelRequested, Parked, Paused};
@@ -60,8 +60,8 @@ pub struct State {
     pub wait: Option<Wait>,
     /// Signals that no wait has taken, in their order.
     pub signals: Vec<Untaken>,
-    /// The senders' names of all signals that came.
-    pub signal_ids: BTreeSet<String>,
+    /// The senders' names of all signals that came, and the digest of what each said.
+    pub signal_ids: BTreeMap<String, Digest>,
     /// Its children, in the order of their numbers.
     pub children: Vec<Child>,
     /// Who asked for it to be cancelled.
@@ -167,6 +167,8 @@ pub struct Wait {
 pub struct Untaken {
     /// The place of its entry.
     pub seq: u64,
+    /// When it was entered, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
     /// What arrived.
     pub signal: Signalled,
 }
@@ -260,7 +262,7 @@ impl State {
             waits: 0,
             wait: None,
             signals: Vec::new(),
-            signal_ids: BTreeSet::new(),
+            signal_ids: BTreeMap::new(),
             children: Vec::new(),
             cancel: None,
             paused: None,
@@ -362,6 +364,14 @@ impl State {
         let step = self.calls.last()?.step.clone();
         let tail = self.calls[self.fixed_calls.min(self.calls.len())..].iter().rev();
         tail.take_while(again).take_while(|row| row.step == step).last().map(|row| row.call)
+    }
+
+    /// Calls of which nobody knows whether they took effect, though the job goes on or has ended: their answer left it open, or
+    /// never came.
+    pub fn in_doubt(&self) -> impl Iterator<Item = &LedgerRow> {
+        let ended = self.status().is_final();
+        let open = move |row: &LedgerRow| ended && row.state != CallState::Returned && row.state != CallState::Errored;
+        self.calls.iter().filter(move |row| row.doubtful || (open(row) && !row.effect.touches_nothing()))
     }
 
     /// The first signal of this name that no wait has taken.

@@ -90,6 +90,12 @@ pub fn shown(title: &str, request: &Json) -> Digest {
     Digest::of_parts(&[b"reprise:approval", title.as_bytes(), request.as_str().as_bytes()])
 }
 
+/// The digest of what a signal says: the same name for another content is a mistake of its sender.
+#[must_use]
+pub fn signal_content(name: &str, payload: &Payload) -> Digest {
+    Digest::of_parts(&[b"reprise:signal", name.as_bytes(), super::stored::digest_of(payload).as_bytes()])
+}
+
 /// A wait is over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,6 +11,7 @@ use super::super::output::{count, table};
 use super::ended::{Change, Ended, Said};
 use super::sweep::{Outcome, Verdict};
 use crate::ids::PlaybookId;
+use crate::journal::Status;
 use crate::json::Json;
 use crate::store::{CrashPoint, Moment};
 
@@ -27,7 +28,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn passed(&self) -> bool {
-        self.undisturbed.status.is_final() && self.outcomes.iter().flatten().all(|outcome| !outcome.verdict.is_failure())
+        self.undisturbed.status == Status::Completed && self.outcomes.iter().flatten().all(|outcome| !outcome.verdict.is_failure())
     }
 
     pub(super) fn to_json(&self) -> Value {

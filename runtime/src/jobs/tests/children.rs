@@ -79,7 +79,7 @@ async fn a_parent_that_is_cancelled_leaves_no_child_behind() {
     let job = rig.start(&worker, &nodes).await;
     rig.world.called("a", 1).await;
     rig.until(job, Status::Waiting).await;
-    worker.cancel(&space(), job, "ada".to_owned(), None).await.unwrap();
+    worker.cancel(&space(), job, "ada".to_owned(), None, false).await.unwrap();
     rig.until(job, Status::Cancelled).await;
     for child in children(&rig, job) {
         rig.until(child, Status::Cancelled).await;

@@ -23,11 +23,11 @@ async fn c60_a_cancelled_job_ends_within_a_second_whatever_it_is_doing() {
     rig.until(parked, Status::Parked).await;
     for job in [running, waiting, parked] {
         let asked = Instant::now();
-        worker.cancel(&space(), job, "ada".to_owned(), Some("no more".to_owned())).await.unwrap();
+        worker.cancel(&space(), job, "ada".to_owned(), Some("no more".to_owned()), false).await.unwrap();
         rig.until(job, Status::Cancelled).await;
         assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
         assert_eq!(rig.count(job, "cancel_requested"), 1);
-        assert_eq!(worker.cancel(&space(), job, "ada".to_owned(), None).await.unwrap_err().code, Code::JobStateConflict);
+        assert_eq!(worker.cancel(&space(), job, "ada".to_owned(), None, false).await.unwrap_err().code, Code::JobStateConflict);
     }
     assert_eq!(["a", "b", "c", "d"].map(|me| rig.world.count(me)), [1, 0, 1, 0]);
 }

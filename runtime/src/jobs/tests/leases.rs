@@ -310,7 +310,7 @@ async fn a_job_that_waits_for_its_turn_at_a_tool_can_be_cancelled() {
     rig.world.called("a", 1).await;
     let second = rig.start(&worker, &json!([call("look", "read"), call("b", "once")])).await;
     rig.world.called("look", 1).await;
-    worker.cancel(&space(), second, "ada".to_owned(), None).await.unwrap();
+    worker.cancel(&space(), second, "ada".to_owned(), None, false).await.unwrap();
     rig.until(second, Status::Cancelled).await;
     rig.world.let_go(1);
     rig.until(first, Status::Completed).await;

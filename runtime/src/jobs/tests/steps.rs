@@ -162,7 +162,7 @@ async fn c53_what_was_done_is_undone_once_on_failure_and_on_cancel() {
         let job = rig.start(&worker, &json!([call_with("a", "once", &undo), call("b", "once")])).await;
         rig.world.called("b", 1).await;
         if cancelled {
-            worker.cancel(&space(), job, "ada".to_owned(), None).await.unwrap();
+            worker.cancel(&space(), job, "ada".to_owned(), None, false).await.unwrap();
         }
         rig.until(job, if cancelled { Status::Cancelled } else { Status::Failed }).await;
         assert_eq!(["a", "b", "undo"].map(|me| rig.world.count(me)), [1, 1, 1], "{:?}", rig.kinds(job));
@@ -178,7 +178,7 @@ async fn a_cancelled_job_undoes_what_it_did_though_it_was_parked_for_its_budget(
     let options = Options { budget: Budget { calls: Some(1), ..Budget::default() }, ..Options::default() };
     let job = rig.start_with(&worker, &json!([call_with("a", "once", &undo), call("b", "once")]), options).await;
     rig.until(job, Status::Parked).await;
-    worker.cancel(&space(), job, "ada".to_owned(), None).await.unwrap();
+    worker.cancel(&space(), job, "ada".to_owned(), None, false).await.unwrap();
     rig.until(job, Status::Cancelled).await;
     assert_eq!(["a", "b", "undo"].map(|me| rig.world.count(me)), [1, 0, 1]);
 }
