@@ -192,7 +192,7 @@ fn the_flags_of_a_job_are_its_options() {
 #[test]
 fn a_call_of_which_nobody_knows_is_shown_with_the_words_that_settle_it() {
     let place = Place::new();
-    let pay = json!([{"id": "pay", "kind": "tool", "tool": "agent/pay", "input": {}, "timeout_ms": 1}]);
+    let pay = json!([{"id": "pay", "kind": "tool", "tool": "agent/pay", "input": {}, "timeout_ms": 700}]);
     let component = crate::support::graphs::component(&pay, &json!({"$from": "pay"}));
     std::fs::write(place.path("pay.wasm"), component).unwrap();
     place.json(0, &["upload", place.path("pay.wasm").to_str().unwrap(), "--playbook", "pay"]);
@@ -200,6 +200,10 @@ fn a_call_of_which_nobody_knows_is_shown_with_the_words_that_settle_it() {
     let served = Served::start(&place, &[]);
     let job = served.post("/v1/jobs", &json!({"playbook_id": "pay"})).unwrap().1["job_id"].as_str().unwrap().to_owned();
     let mut watching = Child::start(&mut place.command(&["--json", "jobs", "watch", &job, "--url", &served.url]));
+    while watching.answer()["kind"] != "waiting" {}
+    // Somebody takes it, and says nothing more.
+    let taken = served.post("/v1/calls/claim", &json!({"tools": ["agent/pay"]})).unwrap().1;
+    assert_eq!(taken["call"]["job_id"], job.as_str(), "{taken}");
     while watching.answer()["kind"] != "uncertain" {}
     drop((watching, served));
     let shown = place.ok(&["jobs", "show", &job]);

@@ -31,8 +31,12 @@ fn stands(answer: &Answer, code: u16, status: &str) {
 
 /// Has claimed a once call and fell silent.
 fn uncertain(server: &Server) -> (GraphJob<'_>, u64) {
-    let nodes = json!([{"id": "pay", "kind": "tool", "tool": "agent/pay", "input": {}, "timeout_ms": 1}]);
+    let nodes = json!([{"id": "pay", "kind": "tool", "tool": "agent/pay", "input": {}, "timeout_ms": 700}]);
     let job = GraphJob::start(server, &nodes, &from("pay"), &json!({}));
+    job.until("waiting");
+    // Somebody takes it, and says nothing more.
+    let taken = server.post("/v1/calls/claim", &json!({"tools": ["agent/pay"]})).ok();
+    assert_eq!(taken["call"]["job_id"], job.id.as_str(), "{taken}");
     job.until("uncertain");
     let seq = job.stood()["uncertain"]["seq"].as_u64().unwrap();
     (job, seq)
@@ -123,7 +127,9 @@ fn options_are_kept_with_the_job_and_each_wrong_one_is_named() {
         (json!({"priority": -1, "confirm": "yes"}), vec!["/options/confirm", "/options/priority"], "expected one of `off`"),
         (json!({"budget": {"cals": 1, "fuel": "x"}}), vec!["/options/budget/cals", "/options/budget/fuel"], "expected one of `fuel`"),
         (json!({"budget": {"fuel": 0}}), vec!["/options/budget/fuel"], "0 is not between"),
-        (json!(7), vec!["/options"], "expected"),
+        (json!(7), vec!["/options"], "is not an object"),
+        (json!([9, 5]), vec!["/options"], "is not an object"),
+        (json!({"budget": [1]}), vec!["/options/budget"], "is not an object"),
     ] {
         let answer = server.post("/v1/jobs", &request(options.clone()));
         assert_eq!(places(&answer), expected, "{options}");
