@@ -1,11 +1,11 @@
-;; A playbook written by hand: as many calls of tool:agent/noop as its input has bytes between the quotes.
+;; A playbook written by hand: as many calls of tool:http/put as its input has bytes between the quotes.
 (module
-  (import "tool:agent/noop" "call" (func $call (param i32 i32 i32)))
+  (import "tool:http/put" "call" (func $call (param i32 i32 i32)))
   (memory (export "memory") 17)
   (global $heap (mut i32) (i32.const 1024))
   ;; Answers are written over each other, behind the input: nobody looks at an older one.
   (global $mark (mut i32) (i32.const 0))
-  (data (i32.const 8) "{\"note\":\"a small input of a tool call\"}")
+  (data (i32.const 8) "{\"url\":\"http://127.0.0.1:9/a-small-to\"}")
   (data (i32.const 64) "null")
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
     (local $at i32)

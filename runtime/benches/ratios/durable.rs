@@ -136,14 +136,14 @@ async fn half_done(data: &Path, playbook: &PlaybookId, component: Digest, calls:
         origin: None,
     };
     let mut log = Log::create(&store, &Space::default_space(), job, created, None, 1).await.expect("the job is created");
-    let tool = ToolId::parse("agent/noop").expect("a tool id");
-    let input = Json::parse(br#"{"note":"a small input of a tool call"}"#).expect("it is JSON");
+    let tool = ToolId::parse("http/put").expect("a tool id");
+    let input = Json::parse(br#"{"url":"http://127.0.0.1:9/a-small-to"}"#).expect("it is JSON");
     for call in 1..=calls {
         let (input, input_digest) = (Payload::Inline(input.clone()), input.digest());
         let called =
-            Body::Called { call, step: None, tool: tool.clone(), effect: Effect::Once, key: format!("{call:032x}"), input, input_digest };
+            Body::Called { call, step: None, tool: tool.clone(), effect: Effect::Idempotent, key: format!("{call:032x}"), input, input_digest };
         log.push(called).expect("there is room");
-        let error = ToolError::new(ErrorKind::Unavailable, "nobody performs it");
+        let error = ToolError::new(ErrorKind::Denied, "no grant covers it");
         log.push(Body::Returned { call, answer: Answer::Error(error) }).expect("there is room");
         if log.should_flush() {
             log.flush().await.expect("the disk takes it");

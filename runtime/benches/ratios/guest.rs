@@ -5,16 +5,16 @@ use reprise::runs::{Recording, Run};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// A hand-written playbook that calls a tool which answers at once, as often as its input has letters (a JSON
-/// string), and pays no attention to the answer. Each call has effect `once`, so each is a durable step, and
+/// A hand-written playbook that calls a tool which is refused at once for want of a grant, as often as its input has letters (a JSON
+/// string), and pays no attention to the answer. Each call has effect `idempotent`, so each is a durable step, and
 /// nothing but the engine's own work is in it.
 pub(super) fn caller() -> Vec<u8> {
     let mut module = wat::parse_str(include_str!("caller.wat")).expect("the text is a module");
     let mut resolve = Resolve::default();
     resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).expect("wit/ parses");
-    let tool = "package tool:agent; interface noop { use reprise:playbook/types@0.1.0.{json, tool-error}; call: func(input: json) -> result<json, tool-error>; }";
+    let tool = "package tool:http; interface put { use reprise:playbook/types@0.1.0.{json, tool-error}; call: func(input: json) -> result<json, tool-error>; }";
     resolve.push_source("tool.wit", tool).expect("the tool's interface parses");
-    let world = "package measure:it; world caller { import tool:agent/noop; export reprise:playbook/playbook@0.1.0; }";
+    let world = "package measure:it; world caller { import tool:http/put; export reprise:playbook/playbook@0.1.0; }";
     let package = resolve.push_source("world.wit", world).expect("the world parses");
     let world = resolve.select_world(&[package], Some("caller")).expect("it is there");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("the module takes metadata");
