@@ -62,6 +62,8 @@ fn c51_the_tries_that_were_made_are_counted_across_a_crash() {
     let job = site.job(&[node], &json!({}));
     held.wait_until_held(1);
     site.kill();
+    // Else the one that was cut off might be let go on, and be one of the two that fail.
+    held.wait_until_gone(1);
     held.release();
     site.start();
     site.completed(&job);
