@@ -140,8 +140,15 @@ async fn half_done(data: &Path, playbook: &PlaybookId, component: Digest, calls:
     let input = Json::parse(br#"{"url":"http://127.0.0.1:9/a-small-to"}"#).expect("it is JSON");
     for call in 1..=calls {
         let (input, input_digest) = (Payload::Inline(input.clone()), input.digest());
-        let called =
-            Body::Called { call, step: None, tool: tool.clone(), effect: Effect::Idempotent, key: format!("{call:032x}"), input, input_digest };
+        let called = Body::Called {
+            call,
+            step: None,
+            tool: tool.clone(),
+            effect: Effect::Idempotent,
+            key: format!("{call:032x}"),
+            input,
+            input_digest,
+        };
         log.push(called).expect("there is room");
         let error = ToolError::new(ErrorKind::Denied, "no grant covers it");
         log.push(Body::Returned { call, answer: Answer::Error(error) }).expect("there is room");
