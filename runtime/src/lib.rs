@@ -27,4 +27,5 @@ pub mod ids;
 pub mod json;
 pub mod limits;
 pub mod metrics;
+pub(crate) mod outbound;
 pub mod spans;

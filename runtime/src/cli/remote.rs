@@ -11,6 +11,7 @@ use super::output::shell;
 use crate::error::{Code, Error, Issue, Result};
 use crate::ids::Space;
 use crate::limits;
+use crate::outbound::reason;
 
 /// A running server.
 pub(super) struct Server {
@@ -62,9 +63,9 @@ impl Server {
     }
 
     async fn answer(&self, request: RequestBuilder) -> Result<Value> {
-        let response = request.send().await.map_err(|e| self.unreachable(&because(&e)))?;
+        let response = request.send().await.map_err(|e| self.unreachable(&reason(e)))?;
         let status = response.status();
-        let bytes = response.bytes().await.map_err(|e| self.unreachable(&because(&e)))?;
+        let bytes = response.bytes().await.map_err(|e| self.unreachable(&reason(e)))?;
         let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         if status.is_success() && body.is_object() {
             return Ok(body);
@@ -107,15 +108,6 @@ pub(super) fn refusal(body: &Value) -> Option<Error> {
 pub(super) fn unreachable(url: &Url, why: &str) -> Error {
     let server = url.origin().ascii_serialization();
     Error::new(Code::ServerUnreachable, format!("the server {server} does not answer: {why}; is it running? `reprise serve` starts one"))
-}
-
-/// reqwest's own message names the URL and hides the reason below it.
-pub(super) fn because(e: &reqwest::Error) -> String {
-    let mut reason: &dyn std::error::Error = e;
-    while let Some(below) = reason.source() {
-        reason = below;
-    }
-    reason.to_string()
 }
 
 /// A directory in use is most often a server's, whose note says where it listens: ask there.

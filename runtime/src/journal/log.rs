@@ -121,14 +121,12 @@ impl Log {
         let state = State::begin(&entry).map_err(|e| internal(&e))?;
         let tip = Tip::after(&entry);
         let head = Head::of(&state, &tip, bytes.len() as u64, 1, Some(worker));
-        let head_bytes = head.encode();
 
         let job_key = JobKey { space: space.clone(), job_id };
         batch.expect(&job_key, None);
-        batch.put(&job_key, head_bytes.clone());
+        batch.put(&job_key, head.encode());
         batch.put(&EntryKey { job_id, seq: entry.seq }, bytes);
-        let rows = index::rows(&state, space, job_id);
-        index::change(&mut batch, &[], &rows);
+        index::change(&mut batch, &[], &index::rows(&state, space, job_id));
         if let Some((key, row)) = &idempotency {
             batch.expect(key, None);
             batch.put(key, row.clone());
@@ -145,24 +143,7 @@ impl Log {
                 return Err(CreateError::Failed(Error::new(Code::JobStateConflict, format!("job {job_id} is there already"))));
             }
         }
-        let (store, space) = (store.clone(), space.clone());
-        let (pending, beside) = (Vec::new(), Batch::new());
-        Ok(Log {
-            store,
-            space,
-            job_id,
-            state,
-            tip,
-            head,
-            head_bytes,
-            rows,
-            worker,
-            pending,
-            pending_bytes: 0,
-            beside,
-            struck: Vec::new(),
-            hold: Hold::Held,
-        })
+        Ok(Self::fresh(store, space, job_id, worker, state, head))
     }
 
     /// Takes up a job where it was left: fences off whoever held it, then reads and verifies its journal.
@@ -177,30 +158,30 @@ impl Log {
     /// `data_corrupt` that names the entry where the journal is not what was written.
     pub async fn reopen(store: &Store, space: &Space, job_id: JobId, worker: u64, from: Option<u64>) -> Result<(Log, Vec<Entry>)> {
         let head = take(store, space, job_id, worker, from).await?;
-        let head_bytes = head.encode();
         let journal = read::whole(store, &job_id)?;
         journal.agrees_with(&head).map_err(|e| e.at(format!("job {job_id}")))?;
-        let read::Journal { entries, state, tip, .. } = journal;
-        let (store, space) = (store.clone(), space.clone());
-        let rows = index::rows(&state, &space, job_id);
-        let (pending, beside) = (Vec::new(), Batch::new());
-        let log = Log {
-            store,
-            space,
+        let read::Journal { entries, state, .. } = journal;
+        Ok((Self::fresh(store, space, job_id, worker, state, head), entries))
+    }
+
+    /// What this worker holds, with nothing pending: the journal's state, and the job's row as it lies in the store.
+    fn fresh(store: &Store, space: &Space, job_id: JobId, worker: u64, state: State, head: Head) -> Log {
+        Log {
+            store: store.clone(),
+            space: space.clone(),
             job_id,
+            tip: head.tip(),
+            head_bytes: head.encode(),
+            rows: index::rows(&state, space, job_id),
             state,
-            tip,
             head,
-            head_bytes,
-            rows,
             worker,
-            pending,
+            pending: Vec::new(),
             pending_bytes: 0,
-            beside,
+            beside: Batch::new(),
             struck: Vec::new(),
             hold: Hold::Held,
-        };
-        Ok((log, entries))
+        }
     }
 
     /// Puts an entry behind the others, in memory. It is on disk after the next [`Log::flush`].

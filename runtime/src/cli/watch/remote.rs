@@ -7,11 +7,12 @@ use reqwest::header::ACCEPT;
 use reqwest::{Client, Response, Url};
 use serde_json::Value;
 
-use crate::cli::remote::{self, because};
+use crate::cli::remote;
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
 use crate::journal::Status;
 use crate::limits;
+use crate::outbound::reason;
 
 /// A job on a server.
 pub(super) struct Remote {
@@ -85,7 +86,7 @@ impl Remote {
         if let Some(last) = self.last {
             request = request.header("last-event-id", last);
         }
-        let response = request.send().await.map_err(|e| self.unreachable(&because(&e)))?;
+        let response = request.send().await.map_err(|e| self.unreachable(&reason(e)))?;
         if response.status().is_success() {
             return Ok(response);
         }

@@ -3,15 +3,13 @@
 //! It knows the form of completions and no graphs. The rule that must stay true: the key goes into the request's header and
 //! nowhere else, not even where the endpoint repeats it.
 
-use std::error::Error as _;
-use std::sync::OnceLock;
-
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::config::ChatSettings;
 use crate::error::{Code, Error, Result};
 use crate::limits;
+use crate::outbound::{client, reason};
 
 /// What the model said.
 pub(super) struct Answer {
@@ -72,7 +70,7 @@ impl<'a> Client<'a> {
         let body = json!({
             "model": self.settings.model, "messages": messages, "temperature": 0, "response_format": {"type": "json_object"},
         });
-        let client = client(self.url.scheme())?;
+        let client = client(self.url.scheme()).map_err(|why| format!("cannot be reached from here: {why}"))?;
         let mut request = client.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(body.to_string());
         if let Some(key) = &self.key {
             let mut bearer = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| "cannot be sent the key: it is no header text")?;
@@ -123,44 +121,4 @@ fn key(name: &str) -> Result<String, &'static str> {
     })?;
     let key = key.trim().to_owned();
     if key.is_empty() { Err("is empty") } else { Ok(key) }
-}
-
-/// The innermost reason, without the URL.
-fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = inner.to_string();
-        source = inner.source();
-    }
-    text
-}
-
-/// One for `https`, which reads the system's certificates, and one for `http`, which works where there are none.
-fn client(scheme: &str) -> Result<&'static reqwest::Client, String> {
-    static PLAIN: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
-    static SECURE: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
-    let made = match scheme {
-        "http" => PLAIN.get_or_init(|| build(reqwest::Client::builder().tls_certs_only([]))),
-        _ => SECURE.get_or_init(|| build(reqwest::Client::builder().https_only(true))),
-    };
-    made.as_ref().map_err(Clone::clone)
-}
-
-fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, String> {
-    // Another part of the process may have chosen one before; either will do.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    builder
-        .user_agent(concat!("reprise/", env!("CARGO_PKG_VERSION")))
-        // Where the key goes is for the configuration to say, not for HTTP_PROXY or a redirect.
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .retry(reqwest::retry::never())
-        .pool_max_idle_per_host(0)
-        .http1_only()
-        .connect_timeout(limits::HTTP_CONNECT_TIME_MAX)
-        .build()
-        .map_err(|e| format!("cannot be reached from here: {}", reason(e)))
 }

@@ -1,15 +1,13 @@
 //! One request over one connection, and its answer, bounded while it comes.
 //!
-//! It does not know what a status means. A connection is used once: one that was kept could be closed by the other
-//! side just when the next request goes out, and then nobody knows whether that request was seen.
+//! It does not know what a status means, nor how a connection is set up.
 //! The rule that must stay true: an error says whether the request may have been sent.
 
-use std::error::Error as _;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::contract::{Effect, ErrorKind, ToolError};
 use crate::limits;
+use crate::outbound::{client, reason};
 
 use super::answer::Answered;
 use super::{Method, Request};
@@ -53,7 +51,7 @@ pub(super) async fn send(request: Request) -> Result<Answered, Lost> {
 }
 
 async fn exchange(request: Request) -> Result<Answered, Lost> {
-    let client = client(request.target.url.scheme()).map_err(|why| Lost::NotSent(why.to_owned()))?;
+    let client = client(request.target.url.scheme()).map_err(|why| Lost::NotSent(format!("no connection can be made from here: {why}")))?;
     let method = match request.method {
         Method::Get => reqwest::Method::GET,
         Method::Put => reqwest::Method::PUT,
@@ -77,45 +75,4 @@ async fn exchange(request: Request) -> Result<Answered, Lost> {
         body.extend_from_slice(&chunk);
     }
     Ok(Answered { status, headers, body })
-}
-
-/// The innermost reason, without the URL, whose query may hold a secret.
-fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = inner.to_string();
-        source = inner.source();
-    }
-    text
-}
-
-/// One for `https`, which reads the system's certificates, and one for `http`, which works where there are none.
-fn client(scheme: &str) -> Result<&'static reqwest::Client, &'static str> {
-    static PLAIN: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
-    static SECURE: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
-    let made = match scheme {
-        "http" => PLAIN.get_or_init(|| build(reqwest::Client::builder().tls_certs_only([]))),
-        _ => SECURE.get_or_init(|| build(reqwest::Client::builder().https_only(true))),
-    };
-    made.as_ref().map_err(String::as_str)
-}
-
-fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, String> {
-    // Another part of the process may have chosen one before; either will do.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    builder
-        .user_agent(concat!("reprise/", env!("CARGO_PKG_VERSION")))
-        // Where a call goes is for the grants to say, not for HTTP_PROXY or a redirect.
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        // Whether a call is repeated is for the job to decide.
-        .retry(reqwest::retry::never())
-        .pool_max_idle_per_host(0)
-        .http1_only()
-        .connect_timeout(limits::HTTP_CONNECT_TIME_MAX)
-        .build()
-        .map_err(|e| format!("no connection can be made from here: {}", reason(e)))
 }
