@@ -9,7 +9,7 @@ use reprise::journal::{Body, Filter, Log, Options, Status};
 use reprise::json::Json;
 use reprise::runs::Recording;
 use reprise::store::{Payload, Store};
-use reprise::tools::{Access, Grant, GrantName};
+use reprise::tools::grants::{Access, FsGrant, Grant, GrantName, To};
 
 fn space() -> Space {
     Space::default_space()
@@ -22,7 +22,7 @@ fn settings(dir: &tempfile::TempDir, grants: Vec<Grant>) -> Settings {
 fn grant(dir: &tempfile::TempDir, directory: &str) -> Grant {
     let path = dir.path().join(directory);
     std::fs::create_dir_all(&path).unwrap();
-    Grant::fs(Some(GrantName::parse("project").unwrap()), &path, Access::ReadWrite).unwrap()
+    Grant::Fs(FsGrant::new(Some(GrantName::parse("project").unwrap()), &path, Access::ReadWrite, To::builtin()).unwrap())
 }
 
 async fn opened(settings: &Settings) -> Engine {

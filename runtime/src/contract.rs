@@ -224,6 +224,51 @@ impl ToolId {
     }
 }
 
+/// The first word of a [`ToolId`]: whose tools they are. One uploaded component provides all tools of a namespace.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Namespace(String);
+
+impl Namespace {
+    /// From `search`.
+    ///
+    /// # Errors
+    /// `invalid_request` where it is not a kebab-case word.
+    pub fn parse(text: &str) -> Result<Self> {
+        if is_kebab(text) {
+            return Ok(Namespace(text.to_owned()));
+        }
+        let why =
+            format!("{text:?} is not a namespace: lower-case words joined by single dashes, each beginning with a letter, such as search");
+        Err(Error::invalid("namespace", why))
+    }
+
+    /// As it stands before the slash.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Namespace {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        Namespace::parse(&text).map_err(|e| serde::de::Error::custom(e.message))
+    }
+}
+
 /// WIT's rule: words joined by single dashes, each beginning with a letter, lower case.
 fn is_kebab(text: &str) -> bool {
     text.len() <= 128

@@ -304,6 +304,15 @@ pub const HTTP_TIMEOUT_MS_DEFAULT: u64 = 15_000;
 /// The longest time that a job may give an `http` call: below [`TOOL_CALL_TIME_MAX`], so that the tool's own error is heard.
 pub const HTTP_TIMEOUT_MS_MAX: u64 = 25_000;
 
+/// Arguments that an `exec` grant names one by one; more is a script, which is a program of its own.
+pub const EXEC_ARGS_MAX: usize = 64;
+/// Bytes of one such argument: as long as a path may be.
+pub const EXEC_ARG_BYTES_MAX: usize = 4 * 1024;
+/// Characters in the name of a variable that is granted.
+pub const ENV_VARIABLE_CHARS_MAX: usize = 64;
+/// Bytes of a granted variable: as much as an argument. It is kept with every job that it is granted to.
+pub const ENV_VALUE_BYTES_MAX: usize = 4 * 1024;
+
 /// Levels of a step's input in which data flow is looked for; deeper values stay as recorded. Each level
 /// takes two in the plan's JSON, and [`PLAN_DEPTH_MAX`] must hold them.
 pub const LIFT_DEPTH_MAX: usize = 24;

@@ -1,66 +1,72 @@
 //! `[[grant]]`: what all jobs may reach.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::Result;
-use crate::tools::grants::{Part, Written};
-use crate::tools::{Access, Grant, GrantName, HttpGrant, Method};
+use crate::tools::grants::{Access, Grant, Written, Wrong, dangling};
 
 use super::FILE_NAME;
 use super::source::Source;
 
-/// One `[[grant]]`, of either kind.
+type Text = Spanned<String>;
+type List = Spanned<Vec<Text>>;
+
+/// One `[[grant]]`, of any kind.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Table {
-    kind: Spanned<String>,
-    name: Option<Spanned<String>>,
-    path: Option<Spanned<String>>,
-    access: Option<Spanned<String>>,
-    origin: Option<Spanned<String>>,
-    methods: Option<Spanned<Vec<Spanned<String>>>>,
-    key_header: Option<Spanned<String>>,
-    reconcile: Option<Spanned<String>>,
+    kind: Text,
+    name: Option<Text>,
+    path: Option<Text>,
+    access: Option<Text>,
+    origin: Option<Text>,
+    methods: Option<List>,
+    key_header: Option<Text>,
+    reconcile: Option<Text>,
+    private: Option<Spanned<bool>>,
+    to: Option<List>,
+    program: Option<Text>,
+    args: Option<List>,
+    directory: Option<Text>,
+    secret: Option<Text>,
+    http: Option<Text>,
+    place: Option<Text>,
+    variable: Option<Text>,
+    value: Option<Text>,
 }
 
 /// Reads them in their order.
 pub(super) fn read(tables: &[Spanned<Table>], source: &Source) -> Result<Vec<Grant>> {
     let mut grants: Vec<Grant> = Vec::new();
     for table in tables {
-        let at = table.span();
-        let table = table.get_ref();
-        let grant = match table.kind.get_ref().as_str() {
-            "fs" => table.fs(at.clone(), source)?,
-            "http" => table.http(at.clone(), source)?,
-            other => {
-                let why = format!("kind {other:?} is not of this version; the kinds are: \"fs\", \"http\"");
-                return Err(source.wrong(table.kind.span(), why));
-            }
-        };
+        let (at, table) = (table.span(), table.get_ref());
+        let grant = table.grant(&at, source)?;
         if grants.iter().any(|g| g.name() == grant.name()) {
-            let named = [&table.name, &table.path, &table.origin].into_iter().flatten().next().map_or(at, Spanned::span);
+            let names = ["name", "path", "origin", "program", "secret", "variable"];
+            let named = names.into_iter().find_map(|field| table.place(field, None)).unwrap_or(at);
             return Err(source.wrong(named, format!("two grants are named {:?}; give this one another name", grant.name().as_str())));
         }
         grants.push(grant);
+    }
+    // In a file, what a grant stands on may also come after it.
+    for (table, grant) in tables.iter().zip(&grants) {
+        if let Some((_, needs, e)) = dangling(std::slice::from_ref(grant), &grants) {
+            return Err(source.wrong(table.get_ref().place(needs.field, None).unwrap_or(table.span()), e.message));
+        }
     }
     Ok(grants)
 }
 
 impl Table {
-    fn fs(&self, at: std::ops::Range<usize>, source: &Source) -> Result<Grant> {
-        let keys = [
-            ("origin", self.origin.as_ref().map(Spanned::span)),
-            ("methods", self.methods.as_ref().map(Spanned::span)),
-            ("key_header", self.key_header.as_ref().map(Spanned::span)),
-            ("reconcile", self.reconcile.as_ref().map(Spanned::span)),
-        ];
-        refuse("fs", keys, "kind, name, path and access", source)?;
-        let path = need(self.path.as_ref(), "path", &at, source)?;
-        let access = need(self.access.as_ref(), "access", &at, source)?;
-        let read = source.place(access.span(), Access::parse(access.get_ref()))?;
-        let directory = source.resolve(path.get_ref());
-        let grant = source.place(path.span(), Grant::fs(self.name(source)?, &directory, read))?;
+    fn grant(&self, at: &Range<usize>, source: &Source) -> Result<Grant> {
+        let beside = source.real.parent();
+        let grant = self.written().read(beside).map_err(|Wrong { field, index, error }| {
+            let place = field.and_then(|field| self.place(field, index));
+            source.wrong(place.unwrap_or(at.clone()), error.message)
+        })?;
         if let Grant::Fs(fs) = &grant
             && fs.access == Access::ReadWrite
             && source.real.starts_with(&fs.path)
@@ -70,60 +76,63 @@ impl Table {
                 "this grant holds the configuration file itself, so a job could write its own grants; \
                  make it \"ro\", grant a directory below, or name the file {FILE_NAME}, which no tool changes"
             );
-            return Err(source.wrong(path.span(), why));
+            return Err(source.wrong(self.place("path", None).unwrap_or(at.clone()), why));
         }
         Ok(grant)
     }
 
-    fn http(&self, at: std::ops::Range<usize>, source: &Source) -> Result<Grant> {
-        let keys = [("access", self.access.as_ref().map(Spanned::span))];
-        refuse("http", keys, "kind, name, origin, methods, path, key_header and reconcile", source)?;
-        let origin = need(self.origin.as_ref(), "origin", &at, source)?;
-        let methods = match &self.methods {
-            Some(list) => {
-                let read = |method: &Spanned<String>| source.place(method.span(), Method::parse(method.get_ref()));
-                list.get_ref().iter().map(read).collect::<Result<_>>()?
-            }
-            None => vec![Method::Get],
-        };
-        let text = |field: &Option<Spanned<String>>| field.as_ref().map(|text| text.get_ref().clone());
-        let written = Written {
-            name: self.name(source)?,
-            origin: origin.get_ref().clone(),
-            methods,
+    fn written(&self) -> Written {
+        let text = |field: &Option<Text>| field.as_ref().map(|text| text.get_ref().clone());
+        let list = |field: &Option<List>| field.as_ref().map(|list| list.get_ref().iter().map(|text| text.get_ref().clone()).collect());
+        Written {
+            kind: self.kind.get_ref().clone(),
+            name: text(&self.name),
             path: text(&self.path),
+            access: text(&self.access),
+            origin: text(&self.origin),
+            methods: list(&self.methods),
             key_header: text(&self.key_header),
             reconcile: text(&self.reconcile),
-        };
-        let grant = HttpGrant::new(written).map_err(|(part, e)| {
-            let field = match part {
-                Part::Origin => Some(origin.span()),
-                Part::Methods => self.methods.as_ref().map(Spanned::span),
-                Part::Path => self.path.as_ref().map(Spanned::span),
-                Part::KeyHeader => self.key_header.as_ref().map(Spanned::span),
-                Part::Reconcile => self.reconcile.as_ref().map(Spanned::span),
-            };
-            source.wrong(field.unwrap_or(at), e.message)
-        })?;
-        Ok(Grant::Http(grant))
-    }
-
-    fn name(&self, source: &Source) -> Result<Option<GrantName>> {
-        self.name.as_ref().map(|name| source.place(name.span(), GrantName::parse(name.get_ref()))).transpose()
-    }
-}
-
-/// A key that this kind must have.
-fn need<'t>(field: Option<&'t Spanned<String>>, name: &str, at: &std::ops::Range<usize>, source: &Source) -> Result<&'t Spanned<String>> {
-    field.ok_or_else(|| source.wrong(at.clone(), format!("missing field `{name}`")))
-}
-
-/// Keys that belong to another kind.
-fn refuse<const N: usize>(kind: &str, keys: [(&str, Option<std::ops::Range<usize>>); N], has: &str, source: &Source) -> Result<()> {
-    for (name, at) in keys {
-        if let Some(at) = at {
-            return Err(source.wrong(at, format!("a grant of kind {kind:?} has no `{name}`; it has {has}")));
+            private: self.private.as_ref().map(|private| *private.get_ref()),
+            to: list(&self.to),
+            program: text(&self.program),
+            args: list(&self.args),
+            directory: text(&self.directory),
+            secret: text(&self.secret),
+            http: text(&self.http),
+            place: text(&self.place),
+            variable: text(&self.variable),
+            value: text(&self.value),
         }
     }
-    Ok(())
+
+    /// Where a part stands, or an element of it.
+    fn place(&self, field: &str, index: Option<usize>) -> Option<Range<usize>> {
+        let list = |list: &Option<List>| {
+            let list = list.as_ref()?;
+            Some(index.and_then(|index| list.get_ref().get(index)).map_or_else(|| list.span(), Spanned::span))
+        };
+        let text = match field {
+            "methods" => return list(&self.methods),
+            "to" => return list(&self.to),
+            "args" => return list(&self.args),
+            "private" => return self.private.as_ref().map(Spanned::span),
+            "kind" => Some(&self.kind),
+            "name" => self.name.as_ref(),
+            "path" => self.path.as_ref(),
+            "access" => self.access.as_ref(),
+            "origin" => self.origin.as_ref(),
+            "key_header" => self.key_header.as_ref(),
+            "reconcile" => self.reconcile.as_ref(),
+            "program" => self.program.as_ref(),
+            "directory" => self.directory.as_ref(),
+            "secret" => self.secret.as_ref(),
+            "http" => self.http.as_ref(),
+            "place" => self.place.as_ref(),
+            "variable" => self.variable.as_ref(),
+            "value" => self.value.as_ref(),
+            _ => None,
+        };
+        text.map(Spanned::span)
+    }
 }

@@ -19,6 +19,31 @@
 //! path = "/v1"                            # optional: this path and those below it
 //! key_header = "Idempotency-Key"          # optional: the server performs a call once per key in this header
 //! reconcile = "/v1/charges/by-key/{key}"  # optional: where to ask what became of a post
+//! private = true                          # optional: the name may lead to a private address
+//! to = ["search"]                         # optional: for the tool components of these namespaces
+//!
+//! [[grant]]
+//! kind = "kv"
+//! name = "notes"        # the space
+//! access = "rw"
+//!
+//! [[grant]]
+//! kind = "exec"
+//! program = "/usr/bin/git"
+//! args = ["log", "*"]   # optional: one pattern for each argument
+//! directory = "project" # an fs grant
+//!
+//! [[grant]]
+//! kind = "secret"
+//! secret = "pay-key"
+//! http = "payments"     # an http grant
+//! place = "header:Authorization"
+//!
+//! [[grant]]
+//! kind = "env"          # or clock, random: for tool components alone
+//! variable = "LANG"
+//! value = "C"
+//! to = ["search"]
 //!
 //! [[agent_tool]]
 //! name = "agent/edit"

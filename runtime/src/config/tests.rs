@@ -38,7 +38,10 @@ fn grants_are_read_relative_to_the_file() {
 fn each_mistake_is_shown_with_its_line_and_what_would_be_right() {
     for (text, says) in [
         (GOOD.replace("\"ro\"", "\"wo\""), "DIR/etc/reprise.toml:5: access \"wo\" is neither \"ro\""),
-        (GOOD.replace("\"fs\"", "\"tcp\""), "DIR/etc/reprise.toml:2: kind \"tcp\" is not of this version; the kinds are: \"fs\", \"http\""),
+        (
+            GOOD.replace("\"fs\"", "\"tcp\""),
+            "DIR/etc/reprise.toml:2: kind \"tcp\" is not of this version; the kinds are: \"fs\", \"http\", \"kv\", \"exec\"",
+        ),
         (GOOD.replace("\"fs\"", "\"http\""), "DIR/etc/reprise.toml:5: a grant of kind \"http\" has no `access`; it has kind, name, origin"),
         (GOOD.replace("./project", "./none"), "DIR/etc/reprise.toml:4: the directory"),
         (GOOD.replace("\"p\"", "\"a/b\""), "DIR/etc/reprise.toml:3: \"a/b\" cannot name a grant"),
@@ -74,6 +77,103 @@ fn a_file_that_a_job_could_write_is_refused() {
     // The file tools never change a file of this name.
     assert!(read("reprise.toml", &around).is_ok());
     assert!(read("production.toml", around.replace("\"rw\"", "\"ro\"")).is_ok());
+}
+
+const KINDS: &str = r#"[[grant]]
+kind = "kv"
+name = "notes"
+access = "ro"
+to = ["search", "mail"]
+
+[[grant]]
+kind = "secret"
+name = "pay-key"
+secret = "key"
+http = "pay.example"
+place = "header:Authorization"
+
+[[grant]]
+kind = "http"
+origin = "https://pay.example"
+private = true
+to = ["search"]
+
+[[grant]]
+kind = "exec"
+program = "/bin/sh"
+args = [
+  "-c",
+  "*",
+]
+directory = "p"
+
+[[grant]]
+kind = "fs"
+name = "p"
+path = "./project"
+access = "ro"
+
+[[grant]]
+kind = "env"
+variable = "LANG"
+value = "C"
+to = ["search"]
+
+[[grant]]
+kind = "clock"
+to = ["search"]
+
+[[grant]]
+kind = "random"
+name = "dice"
+to = ["search"]
+"#;
+
+#[test]
+fn every_kind_has_its_form_and_its_words() {
+    let expected = [
+        "notes: read keys in the space notes, for the tools of mail and search",
+        "pay-key: put the secret key into the header authorization, toward pay.example",
+        "pay.example: GET at https://pay.example, at a private address too, for the tools of search",
+        "sh: run /bin/sh -c * in p/",
+        "p: read files below DIR/etc/project",
+        "LANG: see the variable LANG, for the tools of search",
+        "clock: know the time, for the tools of search",
+        "dice: draw random numbers, for the tools of search",
+    ];
+    assert_eq!(read("reprise.toml", KINDS).unwrap(), expected);
+}
+
+#[test]
+fn each_mistake_in_any_kind_is_shown_with_its_line() {
+    for (old, new, says) in [
+        ("\"notes\"", "\"a/b\"", "3: \"a/b\" cannot name a grant"),
+        ("name = \"notes\"\n", "", "1: missing field `name`"),
+        ("\"mail\"", "\"Mail\"", "5: namespace: \"Mail\" is not a namespace"),
+        ("secret = \"key\"\n", "", "7: missing field `secret`"),
+        ("http = \"pay.example\"", "http = \"pay\"", "11: there is no grant of kind \"http\" named \"pay\"; grant that first"),
+        ("http = \"pay.example\"", "http = \"p\"", "11: there is no grant of kind \"http\" named \"p\"; grant that first"),
+        ("header:Authorization", "cookie", "12: \"cookie\" is no place for a secret"),
+        ("private = true", "private = 1", "17: invalid type"),
+        ("/bin/sh", "sh", "22: \"sh\" is not the absolute path of a program"),
+        ("  \"*\"", "  \"a**\"", "25: \"a**\": ** stands for any further"),
+        ("directory = \"p\"", "directory = \"q\"", "27: there is no grant of kind \"fs\" named \"q\"; grant that first"),
+        ("directory = \"p\"\n", "", "20: missing field `directory`"),
+        ("\"LANG\"", "\"LA=NG\"", "37: \"LA=NG\" cannot name a variable"),
+        ("value = \"C\"\nto = [\"search\"]", "value = \"C\"", "35: a grant of kind \"env\" is of use to tool components alone"),
+        (
+            "kind = \"clock\"\nto = [\"search\"]",
+            "kind = \"clock\"\nto = []",
+            "43: a grant of kind \"clock\" is of use to tool components alone",
+        ),
+        ("name = \"dice\"", "value = \"6\"", "47: a grant of kind \"random\" has no `value`; it has kind, name and to"),
+        ("name = \"dice\"", "name = \"clock\"", "47: two grants are named \"clock\""),
+    ] {
+        assert!(KINDS.contains(old), "{old}");
+        let error = read("reprise.toml", KINDS.replace(old, new)).unwrap_err();
+        let says = format!("DIR/etc/reprise.toml:{says}");
+        assert!(error.message.starts_with(&says), "{error}\ndoes not begin with {says}");
+    }
 }
 
 const ALL: &str = r#"

@@ -21,7 +21,8 @@ use crate::journal::Options;
 use crate::json::Json;
 use crate::lifecycle::{Added, NewVersion, Origin, Version};
 use crate::planner::{self, Means, Offer, Planned, Wish};
-use crate::tools::{Access, Grant, Registry};
+use crate::tools::grants::To;
+use crate::tools::{Grant, Registry};
 use crate::{blocking, limits};
 
 /// What is to be done, where nobody has made a playbook of it yet.
@@ -177,13 +178,9 @@ impl Engine {
             input_schema: None,
             output_schema: None,
         });
-        let words = |grant: &Grant| match grant {
-            // A directory of the host is nobody's business elsewhere.
-            Grant::Fs(fs) if fs.access == Access::ReadOnly => format!("to read files below \"{}/\"", fs.name),
-            Grant::Fs(fs) => format!("to read and write files below \"{}/\"", fs.name),
-            Grant::Http(http) => http.words(),
-        };
-        Means { tools: built_in.chain(outside).collect(), grants: self.grants().iter().chain(own).map(words).collect() }
+        // What is for tool components is nothing that a graph's own steps could use.
+        let all = self.grants().iter().chain(own).filter(|grant| grant.to().is_none_or(To::is_builtin));
+        Means { tools: built_in.chain(outside).collect(), grants: all.map(Grant::inside_words).collect() }
     }
 
     /// Whether the graph could be run with this input.

@@ -17,6 +17,7 @@ use super::view;
 use crate::contract::Effect;
 use crate::engine::Engine;
 use crate::error::{Code, Result};
+use crate::tools::grants::To;
 use crate::tools::{Access, Grant, Info};
 use crate::{blocking, metrics};
 
@@ -134,9 +135,12 @@ struct GrantList {
 struct GrantView {
     /// The first part of every path that a job uses; of an `http` grant, a name for people.
     name: String,
-    /// `fs` or `http`.
+    /// `fs`, `http`, `kv`, `exec`, `secret`, `env`, `clock` or `random`.
     kind: &'static str,
-    /// Of `fs`: `ro` or `rw`.
+    /// The namespaces of the tool components that it is for; absent where it is for the built-in tools.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    to: Vec<String>,
+    /// Of `fs` and `kv`: `ro` or `rw`.
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<&'static str>,
     /// Of `http`: scheme, host and port.
@@ -154,25 +158,21 @@ struct GrantView {
 
 impl GrantView {
     fn of(grant: &Grant) -> Self {
-        let name = grant.name().to_string();
-        match grant {
-            Grant::Fs(fs) => {
-                let (access, may) = match fs.access {
-                    Access::ReadOnly => ("ro", "read"),
-                    Access::ReadWrite => ("rw", "read and write"),
-                };
-                let words = format!("{may} files below {name}/");
-                GrantView { name, kind: "fs", access: Some(access), origin: None, methods: None, path: None, words }
-            }
-            Grant::Http(http) => GrantView {
-                name,
-                kind: "http",
-                access: None,
-                origin: Some(http.origin.clone()),
-                methods: Some(http.methods.iter().map(|method| method.as_str()).collect()),
-                path: http.path.clone(),
-                words: http.words(),
-            },
+        let (access, http) = match grant {
+            Grant::Fs(fs) => (Some(fs.access), None),
+            Grant::Kv(kv) => (Some(kv.access), None),
+            Grant::Http(http) => (None, Some(http)),
+            Grant::Exec(_) | Grant::Secret(_) | Grant::Env(_) | Grant::Clock(_) | Grant::Random(_) => (None, None),
+        };
+        GrantView {
+            name: grant.name().to_string(),
+            kind: grant.kind(),
+            to: grant.to().into_iter().flat_map(To::namespaces).map(ToString::to_string).collect(),
+            access: access.map(Access::as_str),
+            origin: http.map(|http| http.origin.clone()),
+            methods: http.map(|http| http.methods.iter().map(|method| method.as_str()).collect()),
+            path: http.and_then(|http| http.path.clone()),
+            words: grant.inside_words(),
         }
     }
 }

@@ -12,7 +12,7 @@ mod fs;
 mod http;
 mod tool;
 
-pub use grants::{Access, FsGrant, Grant, GrantName, Grants, HttpGrant, Method};
+pub use grants::{Access, Grant, Grants, HttpGrant, Method};
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::ids::{RunId, Space};
 use crate::json::Json;
 use crate::runs::{RunEnd, RunStart, StepAfter, StepBefore};
+use crate::tools::grants::{FsGrant, GrantName, To};
 use crate::tools::{Access, Grant, Grants};
 
 /// What the agent was asked for.
@@ -42,8 +43,8 @@ fn calls() -> [(&'static str, Value, &'static str); 9] {
 
 /// Works on the project at `root` and records it.
 pub(super) async fn prepare_release(engine: &Engine, space: &Space, root: &Path, output: &Output) -> Result<RunId> {
-    let name = Some(crate::tools::GrantName::parse("project")?);
-    let grants = Grants::open(&[Grant::fs(name, root, Access::ReadWrite)?])?;
+    let name = Some(GrantName::parse("project")?);
+    let grants = Grants::open(&[Grant::Fs(FsGrant::new(name, root, Access::ReadWrite, To::builtin())?)])?;
     let start = RunStart::parse(&json!({"run_id": "release-acme-widgets", "goal": "Prepare a release", "inputs": inputs()}))?;
     let run_id = engine.runs().start(space, start).await?.run_id;
     for (at, (tool, input, thought)) in calls().into_iter().enumerate() {

@@ -22,7 +22,8 @@ use crate::engine::{Engine, Upload, inspect_file};
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, Space};
 use crate::json::Json;
-use crate::tools::{Grant, GrantName, HttpGrant, Registry};
+use crate::tools::grants::GrantName;
+use crate::tools::{Grant, HttpGrant, Registry};
 use report::Report;
 use world::World;
 
@@ -97,6 +98,13 @@ fn web_only(grant: Grant) -> Result<HttpGrant> {
         Grant::Fs(grant) => {
             let instead = format!("give a directory with --root {}={}, so that the test works on a copy", grant.name, grant.path.display());
             Err(Error::invalid("--grant", instead))
+        }
+        other => {
+            let why = format!(
+                "a test takes no grant of kind {:?}; it reaches copies of directories (--root) and web servers (http)",
+                other.kind()
+            );
+            Err(Error::invalid("--grant", why))
         }
     }
 }

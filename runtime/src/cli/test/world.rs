@@ -20,7 +20,8 @@ use crate::engine::Settings;
 use crate::error::{Code, Error, Result};
 use crate::ids::Digest;
 use crate::store::{CrashPoint, SCRATCH_FILE};
-use crate::tools::{Grant, GrantName, HttpGrant};
+use crate::tools::grants::GrantName;
+use crate::tools::{Grant, HttpGrant};
 
 /// One scratch world.
 #[derive(Clone)]

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::limits;
 
-use super::{GrantName, malformed};
+use super::written::need;
+use super::{GrantName, To, Written, Wrong, malformed};
 
 /// A method that an `http` tool sends.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -54,7 +55,7 @@ impl Method {
 
 /// Calls to one origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Written")]
+#[serde(try_from = "Parts")]
 pub struct HttpGrant {
     /// For people, and so that two grants can be told apart.
     pub name: GrantName,
@@ -72,90 +73,114 @@ pub struct HttpGrant {
     /// Where to ask what became of a post: a path with `{key}` in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconcile: Option<String>,
+    /// Whether the host's name may lead to an address that is not of the public internet: of this machine, or of a network
+    /// that it stands in. Who rules the name in the DNS would otherwise decide which machine at home is asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
+    /// For whom it is.
+    #[serde(default, skip_serializing_if = "To::is_builtin")]
+    pub to: To,
 }
 
-/// A grant as an operator writes it, or as a journal holds it.
+/// As a journal holds it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Written {
+struct Parts {
     /// The origin's own name where there is none.
-    pub name: Option<GrantName>,
-    /// `https://api.example.com`.
-    pub origin: String,
+    name: Option<GrantName>,
+    origin: String,
     /// `GET` where there is none.
     #[serde(default = "only_get")]
-    pub methods: Vec<Method>,
-    /// See [`HttpGrant::path`].
-    pub path: Option<String>,
-    /// See [`HttpGrant::key_header`].
-    pub key_header: Option<String>,
-    /// See [`HttpGrant::reconcile`].
-    pub reconcile: Option<String>,
+    methods: Vec<Method>,
+    path: Option<String>,
+    key_header: Option<String>,
+    reconcile: Option<String>,
+    #[serde(default)]
+    private: bool,
+    #[serde(default)]
+    to: To,
 }
 
 fn only_get() -> Vec<Method> {
     vec![Method::Get]
 }
 
-/// What of a grant is wrong.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Part {
-    /// `origin`
-    Origin,
-    /// `methods`
-    Methods,
-    /// `path`
-    Path,
-    /// `key_header`
-    KeyHeader,
-    /// `reconcile`
-    Reconcile,
-}
-
 impl HttpGrant {
     /// Stands for the call's key in [`HttpGrant::reconcile`].
     pub const KEY: &str = "{key}";
 
-    /// Checks what was written.
-    ///
-    /// # Errors
-    /// `invalid_configuration` that says what would be right, and of which part.
-    pub fn new(written: Written) -> Result<HttpGrant, (Part, crate::error::Error)> {
-        let Written { name, origin, mut methods, path, key_header, reconcile } = written;
-        let origin = parse_origin(&origin).map_err(|e| (Part::Origin, e))?;
+    /// As it stands in a grant.
+    pub const KIND: &str = "http";
+
+    /// Checks the parts, and says which one is wrong.
+    fn new(parts: Parts) -> Result<HttpGrant, Wrong> {
+        let Parts { name, origin, mut methods, path, key_header, reconcile, private, to } = parts;
+        let origin = parse_origin(&origin).map_err(Wrong::field("origin"))?;
         methods.sort();
         methods.dedup();
         if methods.is_empty() {
-            return Err((Part::Methods, malformed("methods is empty; name at least one, such as \"GET\"".to_owned())));
+            return Err(Wrong::field("methods")(malformed("methods is empty; name at least one, such as \"GET\"".to_owned())));
         }
-        let path = path.map(|path| parse_path(&path)).transpose().map_err(|e| (Part::Path, e))?;
+        let path = path.map(|path| parse_path(&path)).transpose().map_err(Wrong::field("path"))?;
         if let Some(header) = &key_header {
-            check_key_header(header).map_err(|e| (Part::KeyHeader, e))?;
+            check_key_header(header).map_err(Wrong::field("key_header"))?;
         }
         if let Some(template) = &reconcile {
-            check_template(template).map_err(|e| (Part::Reconcile, e))?;
+            check_template(template).map_err(Wrong::field("reconcile"))?;
         }
         let name = match name {
             Some(name) => name,
-            None => own_name(&origin).map_err(|e| (Part::Origin, e))?,
+            None => own_name(&origin).map_err(Wrong::field("origin"))?,
         };
         // Empty stands for everything, as no path does.
         let path = path.filter(|path| !path.is_empty());
-        Ok(HttpGrant { name, origin, methods, path, key_header, reconcile })
+        Ok(HttpGrant { name, origin, methods, path, key_header, reconcile, private, to })
+    }
+
+    pub(super) fn read(written: &Written) -> Result<HttpGrant, Wrong> {
+        written.only(&["origin", "methods", "path", "key_header", "reconcile", "private", "to"])?;
+        let origin = need(written.origin.as_ref(), "origin")?.clone();
+        let method = |(index, text): (usize, &String)| {
+            Method::parse(text).map_err(|error| Wrong { field: Some("methods"), index: Some(index), error })
+        };
+        let methods = match &written.methods {
+            Some(list) => list.iter().enumerate().map(method).collect::<Result<_, _>>()?,
+            None => only_get(),
+        };
+        HttpGrant::new(Parts {
+            name: written.name()?,
+            origin,
+            methods,
+            path: written.path.clone(),
+            key_header: written.key_header.clone(),
+            reconcile: written.reconcile.clone(),
+            private: written.private.unwrap_or(false),
+            to: written.to()?,
+        })
     }
 
     /// From what stands after `http:` in a flag: `https://api.example.com=GET,POST`.
     ///
     /// # Errors
     /// `invalid_configuration` that says what would be right.
-    pub(super) fn parse_flag(text: &str) -> Result<HttpGrant> {
+    pub(super) fn parse_flag(text: &str, to: To) -> Result<HttpGrant> {
         // No origin holds a `=`.
         let (origin, methods) = match text.split_once('=') {
-            Some((origin, methods)) => (origin, methods.split(',').map(Method::parse).collect::<Result<_>>()?),
-            None => (text, only_get()),
+            Some((origin, methods)) => (origin.to_owned(), methods.split(',').map(Method::parse).collect::<Result<_>>()?),
+            None => (text.to_owned(), only_get()),
         };
-        let written = Written { name: None, origin: origin.to_owned(), methods, path: None, key_header: None, reconcile: None };
-        HttpGrant::new(written).map_err(|(_, e)| e)
+        let (name, path, key_header, reconcile) = (None, None, None, None);
+        HttpGrant::new(Parts { name, origin, methods, path, key_header, reconcile, private: false, to }).map_err(|wrong| wrong.error)
+    }
+
+    /// Whether an address that is not of the public internet may be asked: where the grant says so, and where its origin
+    /// names such an address by itself (`http://127.0.0.1:9000`, `http://localhost`).
+    #[must_use]
+    pub fn names_private_addresses(&self) -> bool {
+        let host = reqwest::Url::parse(&self.origin).ok();
+        let host = host.as_ref().and_then(reqwest::Url::host_str).unwrap_or_default();
+        let literal = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
+        self.private || literal || host == "localhost"
     }
 
     /// True where this method and this path, as [`url::Url`]-like normalisation leaves it, are covered.
@@ -175,15 +200,16 @@ impl HttpGrant {
     pub fn words(&self) -> String {
         let methods: Vec<&str> = self.methods.iter().map(|method| method.as_str()).collect();
         let below = self.path.as_ref().map(|path| format!(" below {path}")).unwrap_or_default();
-        format!("{} at {}{below}", methods.join(", "), self.origin)
+        let private = if self.private { ", at a private address too" } else { "" };
+        format!("{} at {}{below}{private}", methods.join(", "), self.origin)
     }
 }
 
-impl TryFrom<Written> for HttpGrant {
+impl TryFrom<Parts> for HttpGrant {
     type Error = String;
 
-    fn try_from(written: Written) -> Result<Self, String> {
-        HttpGrant::new(written).map_err(|(_, e)| e.message)
+    fn try_from(parts: Parts) -> Result<Self, String> {
+        HttpGrant::new(parts).map_err(|wrong| wrong.error.message)
     }
 }
 
@@ -382,6 +408,7 @@ mod tests {
             (r#","reconcile":"//else/{key}""#, "two slashes"),
             (r#","reconcile":"/c?k={key}#x""#, "its query"),
             (r#","more":1"#, "unknown field `more`"),
+            (r#","to":["A b"]"#, "is not a namespace"),
         ] {
             let error = read(fields).unwrap_err();
             assert!(error.contains(says), "{fields}: {error}");
