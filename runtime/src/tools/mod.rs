@@ -6,6 +6,7 @@
 //! The rule that must stay true: a call reaches what its [`Grants`] cover and nothing else, and no
 //! outcome carries a host path.
 
+pub mod asks;
 pub mod grants;
 
 mod fs;
