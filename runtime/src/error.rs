@@ -44,6 +44,10 @@ pub enum Class {
     MethodNotAllowed,
     /// It disagrees with what is already stored.
     Conflict,
+    /// Who asks did not say who they are.
+    Unauthenticated,
+    /// Who asks may not.
+    Forbidden,
     /// Larger than a limit.
     TooLarge,
     /// Not in this version.
@@ -109,6 +113,10 @@ codes! {
     ReplayCompileNoSteps = "replay_compile_no_steps", Invalid;
     /// The request did not arrive in full within the time that the limits give it.
     RequestTooSlow = "request_too_slow", Invalid;
+    /// Only an operator may do this, and the request has no `Authorization: Bearer` with the operator's token: the file `operator.token` in the data directory.
+    OperatorTokenMissing = "operator_token_missing", Unauthenticated;
+    /// Only an operator may do this, and what the request sent is not the operator's token.
+    OperatorTokenWrong = "operator_token_wrong", Forbidden;
     /// No run of this id in this tenant and scope.
     ReplayRunNotFound = "replay_run_not_found", NotFound;
     /// The run has no such step.

@@ -13,6 +13,8 @@ pub(super) const UNAVAILABLE: u8 = 6;
 /// The job is not done: interrupted, or it waits for somebody's word.
 pub(super) const JOB_NOT_DONE: u8 = 7;
 pub(super) const UNSUPPORTED: u8 = 8;
+/// Who asks is not an operator, or did not show it.
+pub(super) const NOT_ALLOWED: u8 = 9;
 pub(super) const INTERNAL: u8 = 70;
 
 pub(super) const TABLE: &str = "\
@@ -26,6 +28,7 @@ Exit codes:
   6  the data directory, the disk or the address cannot be used now
   7  the job is not done: interrupted, or it waits for somebody's word
   8  not in this version
+  9  only an operator may do it, and the operator's token is missing or wrong
  70  a mistake of ours
 
 Start with `reprise demo`.";
@@ -37,6 +40,7 @@ pub(super) fn of(class: Class) -> u8 {
         Class::NotFound => NOT_FOUND,
         Class::Conflict => CONFLICT,
         Class::Unprocessable => UNPROCESSABLE,
+        Class::Unauthenticated | Class::Forbidden => NOT_ALLOWED,
         Class::Unavailable => UNAVAILABLE,
         Class::Unsupported => UNSUPPORTED,
         Class::Internal => INTERNAL,

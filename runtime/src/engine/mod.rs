@@ -10,6 +10,7 @@ mod evidence;
 mod graphs;
 mod inspect;
 mod jobs;
+mod operator;
 mod playbooks;
 mod steps;
 mod watch;
@@ -25,6 +26,7 @@ pub use evidence::verify_evidence;
 pub use graphs::{GraphCheck, Task, TaskRequest, check_graph_file};
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
+pub use operator::{OPERATOR_TOKEN_FILE, operator_token};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
 pub use steps::StepTemplate;
 pub use watch::{News, Watch};
@@ -37,7 +39,7 @@ use crate::lifecycle::Playbooks;
 use crate::limits;
 use crate::runs::Runs;
 use crate::sandbox::Sandbox;
-use crate::store::{CrashPoint, Store};
+use crate::store::{CrashPoint, KeyFile, Store};
 use crate::tools::{Grant, Grants, Registry};
 
 /// Everything a process needs to serve one data directory. Cheap to clone.
@@ -50,6 +52,8 @@ pub struct Engine {
     playbooks: Playbooks,
     scheduler: Scheduler,
     inputs: jobs::ExpectedInputs,
+    /// What an operator shows to be one.
+    operator: Arc<KeyFile>,
     /// What evidence is signed with, where the operator named a key.
     signer: Option<Signer>,
     /// What the operator configured.
@@ -109,6 +113,7 @@ impl Engine {
             None => Store::open(&settings.data)?,
         };
         keep_out(&settings.data, &config.grants)?;
+        let operator = Arc::new(store.key_file(OPERATOR_TOKEN_FILE)?);
         let sandbox = Sandbox::new(Some(&settings.data.join("compiled")))?;
         let tools = Registry::builtin();
         let admissions = Arc::new(Semaphore::new(limits::ADMISSIONS_MAX));
@@ -122,6 +127,7 @@ impl Engine {
             sandbox,
             tools,
             scheduler,
+            operator,
             inputs: jobs::ExpectedInputs::default(),
             admissions,
             planners: Arc::new(Semaphore::new(limits::PLANNERS_MAX)),

@@ -10,7 +10,8 @@
 //! observe      counts, times and spans              │
 //! envelope     errors, panics and request ids       │ around every route
 //! host         who asked for this machine by name    │
-//! body, caller what was sent, and whose it is       ┘
+//! body, caller what was sent, and whose it is       │
+//! bearer       who may ask what only operators may  ┘
 //! route        the table: method, path, handler, description
 //! replay       /v1/memory/replay/...   runs recorded and compiled, as Aionis names it
 //! playbooks    /v1/playbooks           components up and down
@@ -26,6 +27,7 @@
 //! Header sizes are hyper's own bounds: 100 headers, and about 400 KiB for all of them.
 
 mod approvals;
+mod bearer;
 mod body;
 mod caller;
 mod calls;
@@ -65,7 +67,8 @@ pub fn router(engine: Engine) -> Router {
 
 fn with_streams(engine: Engine, streams: events::Streams) -> Router {
     let add = |router: Router<Engine>, route: route::Route| router.route(route.path, route.handler);
-    let routes = route::table().into_iter().fold(Router::new(), add);
+    let guarded = |route| bearer::guarded(&engine, route);
+    let routes = route::table().into_iter().map(guarded).fold(Router::new(), add);
     answering(routes.fallback(route::not_found).method_not_allowed_fallback(route::wrong_method))
         .layer(Extension(streams))
         .with_state(engine)

@@ -10,10 +10,14 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::bearer;
 use super::envelope::{Envelope, status};
 use super::route::{Gives, Route, Takes};
 use crate::error::Code;
 use crate::limits;
+
+/// The security scheme of routes that are for operators.
+const OPERATOR: &str = "operator";
 
 /// Named schemas that answers refer to.
 #[derive(Default)]
@@ -154,7 +158,16 @@ pub(super) fn document(routes: &[Route]) -> Value {
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": components.0},
+        "components": {
+            "schemas": components.0,
+            "securitySchemes": {
+                OPERATOR: {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "What only an operator may ask. The token is the text of the file `operator.token` in the data directory.",
+                },
+            },
+        },
     })
 }
 
@@ -165,6 +178,9 @@ fn operation(route: &Route, envelope: &Value, components: &mut Components) -> Va
         "parameters": parameters(route, components),
         "responses": responses(route, envelope, components),
     });
+    if route.for_operators {
+        operation["security"] = json!([{OPERATOR: []}]);
+    }
     let content = match &route.takes {
         Takes::Nothing => return operation,
         Takes::Component => {
@@ -213,7 +229,7 @@ fn responses(route: &Route, envelope: &Value, components: &mut Components) -> Va
         responses.insert(status.to_string(), json!({"description": when, "content": content}));
     }
     let mut failures: BTreeMap<u16, Vec<String>> = BTreeMap::new();
-    for code in route.fails {
+    for code in route.fails.iter().chain(if route.for_operators { bearer::REFUSALS } else { &[] }) {
         failures.entry(status(code.class()).as_u16()).or_default().push(format!("`{}`: {}", code.as_str(), code.meaning()));
     }
     let failure = |description: String| json!({"description": description, "content": {"application/json": {"schema": envelope}}});

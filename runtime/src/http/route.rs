@@ -27,6 +27,8 @@ pub(super) struct Route {
     pub summary: &'static str,
     /// True where it is about one tenant and scope.
     pub in_space: bool,
+    /// True where only an operator may ask.
+    pub for_operators: bool,
     pub query: Vec<Field>,
     pub takes: Takes,
     /// Each success: status, when, what.
@@ -60,14 +62,33 @@ impl Route {
         Route::of(Method::POST, path, routing::post(handler), id, summary)
     }
 
+    pub(super) fn put<T: 'static>(path: &'static str, handler: impl Handler<T, Engine>, id: &'static str, summary: &'static str) -> Route {
+        Route::of(Method::PUT, path, routing::put(handler), id, summary)
+    }
+
+    pub(super) fn delete<T: 'static>(
+        path: &'static str,
+        handler: impl Handler<T, Engine>,
+        id: &'static str,
+        summary: &'static str,
+    ) -> Route {
+        Route::of(Method::DELETE, path, routing::delete(handler), id, summary)
+    }
+
     fn of(method: Method, path: &'static str, handler: MethodRouter<Engine>, id: &'static str, summary: &'static str) -> Route {
         let (query, takes, gives) = (Vec::new(), Takes::Nothing, Vec::new());
-        Route { method, path, handler, id, summary, in_space: true, query, takes, gives, fails: &[] }
+        Route { method, path, handler, id, summary, in_space: true, for_operators: false, query, takes, gives, fails: &[] }
     }
 
     /// It is about the whole server.
     pub(super) fn for_all(mut self) -> Route {
         self.in_space = false;
+        self
+    }
+
+    /// It grants something: who asks must show the operator's token.
+    pub(super) fn for_operators(mut self) -> Route {
+        self.for_operators = true;
         self
     }
 

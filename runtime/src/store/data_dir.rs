@@ -6,6 +6,7 @@
 //! DIR/FORMAT    "format 1": written before anything else, so a directory without it holds nothing of ours
 //! DIR/sled/     the tree
 //! DIR/blobs/    large values
+//! DIR/operator.token   what an operator shows to be one; see `key_file`
 //! ```
 //!
 //! It knows nothing of what stands in tree and blobs.

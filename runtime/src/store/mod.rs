@@ -18,6 +18,7 @@ mod committer;
 mod data_dir;
 mod dying;
 mod health;
+mod key_file;
 mod keys;
 mod row;
 mod tree;
@@ -39,6 +40,7 @@ use serde::{Deserialize, Serialize};
 pub use self::batch::{Batch, CommitError};
 pub use self::blobs::Blobs;
 pub use self::dying::{CrashPoint, Moment, SCRATCH_FILE};
+pub use self::key_file::KeyFile;
 pub use self::keys::{
     AfterKey, ApprovalKey, ClaimKey, ContentKey, EntryKey, ExternalKey, IdempotencyKey, JobKey, Key, Kind, MailKey, PlaybookKey, Prefix,
     RunHeadKey, RunKey, StatusKey, StepKey, TimerKey, VersionKey, WorkerKey,
@@ -278,6 +280,14 @@ impl Store {
     /// `store_poisoned` once a flush has failed.
     pub fn check(&self) -> Result<()> {
         self.0.health.check()
+    }
+
+    /// The host's own secret of this name, made where there is none.
+    ///
+    /// # Errors
+    /// `invalid_configuration` where others may read the file, or it is not what was written; `store_unavailable`.
+    pub fn key_file(&self, name: &str) -> Result<KeyFile> {
+        KeyFile::open(self.dir(), name)
     }
 
     /// The data directory.
