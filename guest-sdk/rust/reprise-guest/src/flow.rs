@@ -13,14 +13,14 @@ use serde_json::Value;
 
 use crate::{ErrorKind, Failure, Interruption, ToolError};
 
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::host;
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::border::host;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use crate::testing::host;
 
 /// Names the step that the calls from here on belong to.
 pub fn step(id: &str) {
-    host::step(id, None);
+    host::step(id);
 }
 
 /// How the calls of a step are made, where it is to be otherwise than the job says.
@@ -38,7 +38,7 @@ pub struct StepOptions {
 
 /// As [`step`], and says how its calls are made.
 pub fn step_with(id: &str, options: &StepOptions) {
-    host::step(id, Some(options));
+    host::step_with(id, options);
 }
 
 /// Calls a tool that stands in the playbook's attribute.

@@ -106,10 +106,10 @@ pub mod __private {
     pub use alloc::string::String;
     pub use alloc::vec::Vec;
 
+    #[cfg(target_family = "wasm")]
+    pub use crate::border::*;
     #[cfg(feature = "playbook")]
     pub use crate::playbooks::{no_such_branch, played};
     #[cfg(feature = "tool")]
     pub use crate::tools::{Entry, answered, described, reconciled, same_namespace};
-    #[cfg(target_family = "wasm")]
-    pub use crate::border::*;
 }

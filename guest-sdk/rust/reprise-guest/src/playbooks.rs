@@ -13,6 +13,8 @@ use crate::flow::host;
 pub trait Playbook {
     /// The tools that it imports.
     const TOOLS: &'static [&'static str];
+    /// The functions that [`start_branch`](crate::flow::start_branch) may name.
+    const BRANCHES: &'static [&'static str];
 
     /// Runs it, or one of its branches, from the beginning.
     ///

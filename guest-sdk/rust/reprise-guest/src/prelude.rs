@@ -14,11 +14,11 @@ pub use serde_json::{self, Value, json};
 
 #[cfg(feature = "playbook")]
 pub use crate::flow::{
-    Child, Level, StepOptions, approve, call, compensate, first, log, now, random_u64, sleep, start_branch, start_playbook, step, step_with,
-    wait_signal,
+    Child, Level, StepOptions, approve, call, compensate, first, log, now, random_u64, sleep, start_branch, start_playbook, step,
+    step_with, wait_signal,
 };
+pub use crate::{ErrorKind, ToolError};
 #[cfg(feature = "playbook")]
 pub use crate::{Failure, Interruption, Playbook, playbook};
 #[cfg(feature = "tool")]
 pub use crate::{JsonSchema, Reconciliation, Tool, export_tools, tool};
-pub use crate::{ErrorKind, ToolError};

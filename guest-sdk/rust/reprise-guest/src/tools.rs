@@ -158,10 +158,7 @@ pub fn answered<I: DeserializeOwned, O: Serialize>(
 
 /// Asks a function what became of a call.
 #[doc(hidden)]
-pub fn reconciled<I: DeserializeOwned, O: Serialize>(
-    input: &str,
-    function: impl FnOnce(I) -> Reconciliation<O>,
-) -> Reconciliation<String> {
+pub fn reconciled<I: DeserializeOwned, O: Serialize>(input: &str, function: impl FnOnce(I) -> Reconciliation<O>) -> Reconciliation<String> {
     // An input that does not fit was never given to the tool.
     let Ok(input) = serde_json::from_str(input) else { return Reconciliation::DidNotHappen };
     match function(input) {

@@ -81,6 +81,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
 
         impl ::reprise_guest::Playbook for #this {
             const TOOLS: &'static [&'static str] = &[#(#names),*];
+            const BRANCHES: &'static [&'static str] = &[#(#branch_names),*];
 
             fn start(
                 branch: ::core::option::Option<&str>,
@@ -89,7 +90,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
                 match branch {
                     ::core::option::Option::None => ::reprise_guest::__private::played(input, #this),
                     #(::core::option::Option::Some(#branch_names) => ::reprise_guest::__private::played(input, #branches),)*
-                    ::core::option::Option::Some(other) => ::reprise_guest::__private::no_such_branch(other, &[#(#branch_names),*]),
+                    ::core::option::Option::Some(other) => ::reprise_guest::__private::no_such_branch(other, Self::BRANCHES),
                 }
             }
         }
@@ -206,9 +207,27 @@ mod tests {
             (quote!(tools = ["fs/read", "fs/read"]), good.clone(), "this tool stands in the list twice"),
             (quote!(tools = [], tools = []), good.clone(), "`tools` stands here twice"),
             (quote!(tool = ["fs/read"]), good, "`tool` is not one of `tools` and `branches`"),
-            (quote!(), quote!(fn run() -> Result<Output, Failure> {}), "this function has 0 arguments"),
-            (quote!(), quote!(async fn run(input: Input) -> Result<Output, Failure> {}), "a playbook is not async"),
-            (quote!(), quote!(fn run(input: Input) {}), "a playbook returns a Result"),
+            (
+                quote!(),
+                quote!(
+                    fn run() -> Result<Output, Failure> {}
+                ),
+                "this function has 0 arguments",
+            ),
+            (
+                quote!(),
+                quote!(
+                    async fn run(input: Input) -> Result<Output, Failure> {}
+                ),
+                "a playbook is not async",
+            ),
+            (
+                quote!(),
+                quote!(
+                    fn run(input: Input) {}
+                ),
+                "a playbook returns a Result",
+            ),
         ];
         for (arguments, item, words) in cases {
             let said = expand(arguments.clone(), item.clone()).map(|t| t.to_string()).unwrap_err().to_string();
@@ -220,7 +239,8 @@ mod tests {
     fn the_world_has_an_interface_for_each_tool() {
         let Arguments { tools, .. } = syn::parse_str(r#"tools = ["fs/read", "fs/list", "payments/use"]"#).unwrap();
         let text = world(&tools);
-        for line in ["import tool:%fs/%read;", "import tool:%payments/%use;", "package tool:%fs {\n  interface %read", "interface types {"] {
+        for line in ["import tool:%fs/%read;", "import tool:%payments/%use;", "package tool:%fs {\n  interface %read", "interface types {"]
+        {
             assert!(text.contains(line), "{line}: {text}");
         }
         assert_eq!(text.matches("package tool:%fs").count(), 1, "{text}");

@@ -42,9 +42,10 @@ impl Parse for Arguments {
             effect.ok_or_else(|| missing("effect", "effect = pure`, `read`, `idempotent` or `once"))?,
         );
         match &reconcile {
-            Some(path) if effect != "Once" && effect != "Idempotent" => {
-                Err(syn::Error::new_spanned(path, "only a tool that changes something is asked afterwards: `reconcile` goes with `once` and `idempotent`"))
-            }
+            Some(path) if effect != "Once" && effect != "Idempotent" => Err(syn::Error::new_spanned(
+                path,
+                "only a tool that changes something is asked afterwards: `reconcile` goes with `once` and `idempotent`",
+            )),
             _ => Ok(Arguments { name, effect, reconcile }),
         }
     }
@@ -130,7 +131,12 @@ mod tests {
     /// Each with the words that its error must hold.
     #[test]
     fn what_is_no_tool_is_said_in_words() {
-        let good = quote!(#[doc = "Refunds."] fn refund(input: Refund) -> Result<Receipt, ToolError> { todo() });
+        let good = quote!(
+            #[doc = "Refunds."]
+            fn refund(input: Refund) -> Result<Receipt, ToolError> {
+                todo()
+            }
+        );
         let named = quote!(name = "payments/refund", effect = once);
         let cases = [
             (quote!(), good.clone(), "the tool's name is missing"),
@@ -141,13 +147,61 @@ mod tests {
             (quote!(name = "payments/refund", effect = once, effect = read), good.clone(), "`effect` stands here twice"),
             (quote!(name = "payments/refund", effect = once, color = red), good.clone(), "`color` is not one of"),
             (quote!(name = "payments/refund", effect = read, reconcile = asked), good, "`reconcile` goes with `once`"),
-            (named.clone(), quote!(fn refund(input: Refund) -> Result<Receipt, ToolError> {}), "the tool has no description"),
-            (named.clone(), quote!(#[doc = "x"] async fn refund(input: Refund) -> Result<Receipt, ToolError> {}), "a tool is not async"),
-            (named.clone(), quote!(#[doc = "x"] fn refund<T>(input: T) -> Result<Receipt, ToolError> {}), "no generic parameters"),
-            (named.clone(), quote!(#[doc = "x"] fn refund() -> Result<Receipt, ToolError> {}), "this function has 0 arguments"),
-            (named.clone(), quote!(#[doc = "x"] fn refund(a: A, b: &str, c: C) -> Result<R, ToolError> {}), "this function has 3 arguments"),
-            (named.clone(), quote!(#[doc = "x"] fn refund(&self) -> Result<Receipt, ToolError> {}), "a tool is a free function"),
-            (named, quote!(#[doc = "x"] fn refund(input: Refund) {}), "a tool returns a Result"),
+            (
+                named.clone(),
+                quote!(
+                    fn refund(input: Refund) -> Result<Receipt, ToolError> {}
+                ),
+                "the tool has no description",
+            ),
+            (
+                named.clone(),
+                quote!(
+                    #[doc = "x"]
+                    async fn refund(input: Refund) -> Result<Receipt, ToolError> {}
+                ),
+                "a tool is not async",
+            ),
+            (
+                named.clone(),
+                quote!(
+                    #[doc = "x"]
+                    fn refund<T>(input: T) -> Result<Receipt, ToolError> {}
+                ),
+                "no generic parameters",
+            ),
+            (
+                named.clone(),
+                quote!(
+                    #[doc = "x"]
+                    fn refund() -> Result<Receipt, ToolError> {}
+                ),
+                "this function has 0 arguments",
+            ),
+            (
+                named.clone(),
+                quote!(
+                    #[doc = "x"]
+                    fn refund(a: A, b: &str, c: C) -> Result<R, ToolError> {}
+                ),
+                "this function has 3 arguments",
+            ),
+            (
+                named.clone(),
+                quote!(
+                    #[doc = "x"]
+                    fn refund(&self) -> Result<Receipt, ToolError> {}
+                ),
+                "a tool is a free function",
+            ),
+            (
+                named,
+                quote!(
+                    #[doc = "x"]
+                    fn refund(input: Refund) {}
+                ),
+                "a tool returns a Result",
+            ),
         ];
         for (arguments, item, words) in cases {
             let said = expand(arguments.clone(), item.clone()).map(|t| t.to_string()).unwrap_err().to_string();

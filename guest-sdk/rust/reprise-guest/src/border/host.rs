@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::json;
 use super::playbook::playbook_world::reprise::playbook::flow;
 use super::playbook::types;
-use crate::flow::{Level, StepOptions};
+use crate::flow::{Level, StepOptions, milliseconds};
 use crate::{ErrorKind, Failure, Interruption, ToolError};
 
 /// The step last named. A component has one thread.
@@ -26,21 +26,22 @@ pub(crate) fn last_step() -> Option<String> {
     LAST.0.borrow().clone()
 }
 
-pub(crate) fn step(id: &str, options: Option<&StepOptions>) {
+pub(crate) fn step(id: &str) {
     LAST.0.replace(Some(id.to_string()));
-    let milliseconds = |time: core::time::Duration| crate::flow::milliseconds(time);
-    match options {
-        None => flow::step(id),
-        Some(options) => flow::step_with(
-            id,
-            flow::StepOptions {
-                tries: options.tries,
-                first_pause_milliseconds: options.first_pause.map(milliseconds),
-                call_timeout_milliseconds: options.call_timeout.map(milliseconds),
-                step_timeout_milliseconds: options.step_timeout.map(milliseconds),
-            },
-        ),
-    }
+    flow::step(id);
+}
+
+pub(crate) fn step_with(id: &str, options: &StepOptions) {
+    LAST.0.replace(Some(id.to_string()));
+    flow::step_with(
+        id,
+        flow::StepOptions {
+            tries: options.tries,
+            first_pause_milliseconds: options.first_pause.map(milliseconds),
+            call_timeout_milliseconds: options.call_timeout.map(milliseconds),
+            step_timeout_milliseconds: options.step_timeout.map(milliseconds),
+        },
+    );
 }
 
 #[expect(unsafe_code, reason = "the imports of tools are in the playbook's own crate")]

@@ -26,7 +26,8 @@ pub use playbook_world::reprise::playbook::types;
 pub fn exported<P: Playbook>(input: &str) -> Result<String, WitFailure> {
     #[cfg(feature = "std")]
     std::panic::set_hook(std::boxed::Box::new(|info| crate::flow::log(crate::flow::Level::Error, info)));
-    let branch = playbook_world::reprise::playbook::flow::branch();
+    // What is never asked is not imported.
+    let branch = if P::BRANCHES.is_empty() { None } else { playbook_world::reprise::playbook::flow::branch() };
     P::start(branch.as_deref(), input).map_err(|Failure { step, message, detail }| WitFailure {
         step,
         message,

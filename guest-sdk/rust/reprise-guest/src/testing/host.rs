@@ -82,8 +82,12 @@ pub(crate) fn last_step() -> Option<String> {
     stage(|stage| stage.steps.last().cloned())
 }
 
-pub(crate) fn step(id: &str, _: Option<&StepOptions>) {
+pub(crate) fn step(id: &str) {
     stage(|stage| stage.steps.push(id.to_string()));
+}
+
+pub(crate) fn step_with(id: &str, _: &StepOptions) {
+    step(id);
 }
 
 pub(crate) fn call(tool: &str, input: &str) -> Result<String, ToolError> {

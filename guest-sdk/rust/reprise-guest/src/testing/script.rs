@@ -139,7 +139,11 @@ impl Script {
     fn play_part<P: Playbook>(self, branch: Option<&str>, input: impl Serialize) -> Played {
         let input = serde_json::to_string(&input).expect("the input of a test is JSON");
         let (result, stage) = host::with(self, P::TOOLS, || P::start(branch, &input));
-        assert!(stage.script.expected.is_empty(), "the playbook ended with {result:?}, and the script expects more: {:#?}", stage.script.expected);
+        assert!(
+            stage.script.expected.is_empty(),
+            "the playbook ended with {result:?}, and the script expects more: {:#?}",
+            stage.script.expected
+        );
         Played {
             result: result.map(|output| serde_json::from_str(&output).expect("a playbook's output was written as JSON")),
             steps: stage.steps,
