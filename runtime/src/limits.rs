@@ -154,6 +154,19 @@ pub const EPOCH_TICK: Duration = Duration::from_millis(10);
 /// Time a guest may compute without coming back to the host, before the kill switch stops it:
 /// a backstop far above what its fuel can take.
 pub const GUEST_BUSY_TIME_MAX: Duration = Duration::from_secs(30);
+/// Types within types in what a component's function takes or returns. Interfaces of libraries stay below 8; each level takes
+/// four in the type's JSON Schema, which [`JSON_DEPTH_MAX`] must hold with what stands around it.
+pub const COMPONENT_TYPE_DEPTH_MAX: usize = 12;
+/// Types and names in what one function takes and returns, a type counted wherever it is used: a record that holds the one before it
+/// twice doubles each time. Large interfaces have a few hundred; the schema of so many has a few hundred kilobytes.
+pub const COMPONENT_TYPE_PLACES_MAX: usize = 2_000;
+/// Bytes of one name in such a type: it stands in every value of it.
+pub const COMPONENT_NAME_BYTES_MAX: usize = 128;
+/// Names that a message lists as those there are.
+pub const COMPONENT_NAMES_SHOWN_MAX: usize = 16;
+/// Values within one argument or result of a component's function, optional fields that were left out among them: more than JSON of the
+/// largest size can show (half a million digits and commas), and some 60 MB in memory.
+pub const COMPONENT_VALUE_PLACES_MAX: usize = 600_000;
 /// Components kept ready in memory.
 pub const COMPONENTS_IN_MEMORY_MAX: usize = 512;
 /// Tools that one component imports, and one plan calls.

@@ -11,6 +11,7 @@ mod guest;
 mod imports;
 mod run;
 mod scripted;
+mod values;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use effects::{Answering, ChildKind, ChildOutcome, Effects, GuestFailure, Int
 pub use imports::{DATA, FLOW, Imports, PLAYBOOK, TYPES};
 pub use run::{Ending, Finished};
 pub use scripted::{Line, Scripted};
+pub use values::{Int, Named, Shape, Signature};
 
 use crate::contract::ToolId;
 use crate::error::{Code, Error, Result};
