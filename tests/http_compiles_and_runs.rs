@@ -405,6 +405,7 @@ fn tools_are_listed_with_what_they_may_change() {
             json!(["fs/write", "idempotent"]),
             json!(["http/delete", "idempotent"]),
             json!(["http/get", "read"]),
+            json!(["http/patch", "once"]),
             json!(["http/post", "once"]),
             json!(["http/put", "idempotent"])
         ]

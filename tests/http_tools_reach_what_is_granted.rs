@@ -22,7 +22,8 @@ impl Web {
     /// With a grant for all methods, and these fields in it.
     fn granting(fields: &Value) -> Web {
         let counter = Counter::start();
-        let mut grant = json!({"kind": "http", "name": "web", "origin": counter.origin(), "methods": ["GET", "PUT", "DELETE", "POST"]});
+        let mut grant =
+            json!({"kind": "http", "name": "web", "origin": counter.origin(), "methods": ["GET", "PUT", "DELETE", "POST", "PATCH"]});
         grant.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let grant: Grant = serde_json::from_value(grant).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -61,7 +62,12 @@ fn id(tool: &str) -> ToolId {
     ToolId::parse(tool).unwrap()
 }
 
-const TOOLS: [&str; 4] = ["http/get", "http/put", "http/delete", "http/post"];
+const TOOLS: [&str; 5] = ["http/get", "http/put", "http/delete", "http/post", "http/patch"];
+
+/// Whether the other side does it again where it is sent again.
+fn is_once(tool: &str) -> bool {
+    matches!(tool, "http/post" | "http/patch")
+}
 
 #[test]
 fn a_request_carries_the_calls_key_and_an_answer_its_body_and_a_few_headers() {
@@ -86,10 +92,19 @@ fn a_request_carries_the_calls_key_and_an_answer_its_body_and_a_few_headers() {
     web.call("http/delete", "/text", &json!({})).unwrap();
     web.call("http/post", "/text", &json!({})).unwrap();
     web.call("http/post", "/text", &json!({ "body": null })).unwrap();
+    web.call("http/patch", "/text", &json!({ "headers": { "content-type": "application/merge-patch+json" }, "body": { "a": null } }))
+        .unwrap();
     let sent: Vec<(String, String, bool)> =
         web.counter.seen().into_iter().skip(1).map(|seen| (seen.method, seen.body, seen.key.is_some())).collect();
-    let expected =
-        [("GET", "", false), ("GET", "", false), ("PUT", "a,b", true), ("DELETE", "", true), ("POST", "", true), ("POST", "null", true)];
+    let expected = [
+        ("GET", "", false),
+        ("GET", "", false),
+        ("PUT", "a,b", true),
+        ("DELETE", "", true),
+        ("POST", "", true),
+        ("POST", "null", true),
+        ("PATCH", r#"{"a":null}"#, true),
+    ];
     assert_eq!(sent, expected.map(|(method, body, key)| (method.to_owned(), body.to_owned(), key)));
 }
 
@@ -97,7 +112,7 @@ fn a_request_carries_the_calls_key_and_an_answer_its_body_and_a_few_headers() {
 fn each_status_is_an_error_of_one_kind_and_a_once_call_is_not_told_that_nothing_happened() {
     let web = Web::new();
     let keyed = Web::granting(&json!({ "key_header": "X-Key" }));
-    for (status, kind, of_post) in [
+    for (status, kind, of_once) in [
         (400, "failed", "failed"),
         (401, "failed", "failed"),
         (403, "failed", "failed"),
@@ -121,11 +136,13 @@ fn each_status_is_an_error_of_one_kind_and_a_once_call_is_not_told_that_nothing_
         }
         for tool in TOOLS {
             let error = web.refused(tool, &path, &json!({}));
-            assert_eq!(error.kind.as_str(), if tool == "http/post" { of_post } else { kind }, "{tool} {status}");
+            assert_eq!(error.kind.as_str(), if is_once(tool) { of_once } else { kind }, "{tool} {status}");
             let detail = error.detail.unwrap().value();
             assert_eq!((&detail["status"], &detail["body"]["why"]), (&json!(status), &json!("so")));
         }
-        assert_eq!(keyed.refused("http/post", &path, &json!({})).kind.as_str(), kind, "repeating is safe there");
+        for tool in ["http/post", "http/patch"] {
+            assert_eq!(keyed.refused(tool, &path, &json!({})).kind.as_str(), kind, "repeating is safe there");
+        }
     }
     web.counter.answer("/long", 500, "application/json", &[], vec![b'x'; 100_000]);
     assert!(web.refused("http/get", "/long", &json!({})).detail.unwrap().as_str().len() < 10_000);
@@ -145,7 +162,7 @@ fn what_was_not_sent_is_unavailable_and_what_got_no_answer_is_not_known() {
             assert!(error.kind == kind && error.message.contains(says), "{tool}: {error}");
         }
     }
-    assert_eq!(web.counter.seen().len(), 8, "nothing is sent twice unasked");
+    assert_eq!(web.counter.seen().len(), 2 * TOOLS.len(), "nothing is sent twice unasked");
 
     let held = web.counter.hold("/held", When::Before);
     for (n, tool) in TOOLS.into_iter().enumerate() {
@@ -158,7 +175,7 @@ fn what_was_not_sent_is_unavailable_and_what_got_no_answer_is_not_known() {
 
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for origin in [format!("http://{nobody}"), format!("https://{}", nobody), "http://no-such-host.invalid".to_owned()] {
-        let grants = Grants::open(&[Grant::parse_flag(&format!("http:{origin}=GET,PUT,DELETE,POST")).unwrap()]).unwrap();
+        let grants = Grants::open(&[Grant::parse_flag(&format!("http:{origin}=GET,PUT,DELETE,POST,PATCH")).unwrap()]).unwrap();
         for tool in TOOLS {
             let input = Json::from(&json!({ "url": format!("{origin}/?token=secret") }));
             let error = web.runtime.block_on(web.registry.call(&id(tool), "k", &input, &grants)).unwrap_err();
@@ -289,6 +306,7 @@ fn a_post_may_be_repeated_where_the_grant_names_the_header_of_the_key() {
         ["http/get", "http/put", "http/delete"].map(|tool| effect(&keyed, tool, "/pay")),
         [Effect::Read, Effect::Idempotent, Effect::Idempotent]
     );
+    assert_eq!((effect(&keyed, "http/patch", "/pay/1"), effect(&Web::new(), "http/patch", "/pay")), (Effect::Idempotent, Effect::Once));
     keyed.call("http/post", "/pay", &json!({})).unwrap();
     let seen = keyed.counter.seen().remove(0);
     assert_eq!((seen.headers["x-request-key"].as_str(), seen.key), ("the-key", None));
@@ -331,7 +349,7 @@ fn the_examples_of_the_documentation_are_true() {
         }
         examples += 1;
     }
-    assert_eq!(examples, 6);
+    assert_eq!(examples, 7);
 }
 
 /// From the operator's flag to the other side, through a component: recorded, compiled, run.

@@ -37,6 +37,8 @@ mod no_job_is_lost;
 mod the_sandbox_holds;
 mod the_counting_server_counts;
 mod http_tools_reach_what_is_granted;
+mod http_goes_to_no_other_place;
+mod http_trusts_certificates;
 mod cli_steers_jobs;
 mod http_steers_jobs;
 mod http_asks_people_and_workers;

@@ -310,6 +310,9 @@ pub const HTTP_ANSWER_BYTES_MAX: usize = 512 * 1024;
 pub const HTTP_ERROR_BODY_BYTES_MAX: usize = 8 * 1024;
 /// Nesting of a refusal's JSON in the error's detail; leaves room for what the journal puts around it.
 pub const HTTP_ERROR_BODY_DEPTH_MAX: usize = 32;
+/// Redirects that one `http` call may follow. Each is checked as a call of its own; a service that moves its things
+/// takes one or two.
+pub const HTTP_REDIRECTS_MAX: u32 = 5;
 /// Time for a connection to come about: three packets that were lost and sent again, and no more.
 pub const HTTP_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// Time of one `http` call where the job does not say.

@@ -6,20 +6,35 @@
 use std::error::Error as _;
 use std::sync::OnceLock;
 
+use reqwest::dns::Resolve;
+
 use crate::limits;
 
-/// One client for `https`, which reads the system's certificates, and one for `http`, which works where there are none.
+/// What an operator's configuration names is found as this machine finds names.
 ///
 /// # Errors
-/// Why none can be made.
+/// Why no client can be made.
 pub(crate) fn client(scheme: &str) -> Result<&'static reqwest::Client, &'static str> {
     static PLAIN: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
     static SECURE: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
-    let made = match scheme {
-        "http" => PLAIN.get_or_init(|| build(reqwest::Client::builder().tls_certs_only([]))),
-        _ => SECURE.get_or_init(|| build(reqwest::Client::builder().https_only(true))),
-    };
-    made.as_ref().map_err(String::as_str)
+    let kept = if scheme == "http" { &PLAIN } else { &SECURE };
+    kept.get_or_init(|| build(of_scheme(scheme))).as_ref().map_err(String::as_str)
+}
+
+/// A client that finds names only through `names`, and speaks this scheme.
+///
+/// # Errors
+/// Why none can be made.
+pub(crate) fn client_that_asks(scheme: &str, names: impl Resolve + 'static) -> Result<reqwest::Client, String> {
+    build(of_scheme(scheme).dns_resolver(names))
+}
+
+/// That for `https` reads the system's certificates; that for `http` works where there are none.
+fn of_scheme(scheme: &str) -> reqwest::ClientBuilder {
+    match scheme {
+        "http" => reqwest::Client::builder().tls_certs_only([]),
+        _ => reqwest::Client::builder().https_only(true),
+    }
 }
 
 fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, String> {

@@ -87,7 +87,12 @@ pub struct Held<'a> {
 
 impl Counter {
     pub fn start() -> Counter {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Counter::at("127.0.0.1:0")
+    }
+
+    /// On this address of this machine.
+    pub fn at(address: &str) -> Counter {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
         let serving = Arc::clone(&shared);
@@ -102,6 +107,10 @@ impl Counter {
             }
         });
         Counter { address, shared }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// `http://127.0.0.1:PORT`

@@ -14,6 +14,7 @@ mod http;
 mod tool;
 
 pub use grants::{Access, Grant, Grants, HttpGrant, Method};
+pub use http::{LookUp, Names};
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +59,20 @@ struct Times {
     answer: Duration,
 }
 
+/// What the tools stand on, apart from a job's grants.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Says where the `http` tools find a name.
+    pub names: Arc<dyn Names>,
+}
+
+/// Names as this machine finds them.
+impl Default for Surroundings {
+    fn default() -> Self {
+        Surroundings { names: Arc::new(http::OfThisMachine) }
+    }
+}
+
 /// Every tool there is, by id. Cheap to clone.
 #[derive(Clone)]
 pub struct Registry(Arc<Inner>);
@@ -71,11 +86,17 @@ struct Inner {
 }
 
 impl Registry {
-    /// The tools that are part of this program.
+    /// The tools that are part of this program, in their usual surroundings.
     #[must_use]
     pub fn builtin() -> Registry {
+        Registry::within(&Surroundings::default())
+    }
+
+    /// The tools that are part of this program.
+    #[must_use]
+    pub fn within(surroundings: &Surroundings) -> Registry {
         let times = Times { begin: limits::TOOL_BEGIN_TIME_MAX, answer: limits::TOOL_CALL_TIME_MAX };
-        Registry::of(builtin(), times)
+        Registry::of(builtin(surroundings), times)
     }
 
     fn of(mut tools: Vec<Tool>, times: Times) -> Registry {
@@ -87,7 +108,7 @@ impl Registry {
     #[cfg(test)]
     pub(crate) fn with(more: Vec<Tool>) -> Registry {
         let times = Times { begin: limits::TOOL_BEGIN_TIME_MAX, answer: limits::TOOL_CALL_TIME_MAX };
-        Registry::of(builtin().into_iter().chain(more).collect(), times)
+        Registry::of(builtin(&Surroundings::default()).into_iter().chain(more).collect(), times)
     }
 
     fn find(&self, id: &ToolId) -> Option<&Tool> {
@@ -206,8 +227,9 @@ impl Registry {
 }
 
 /// The tools that are part of this program.
-fn builtin() -> Vec<Tool> {
-    fs::tools().into_iter().chain(http::tools()).collect()
+fn builtin(surroundings: &Surroundings) -> Vec<Tool> {
+    let gate = http::gate::Gate::new(Arc::clone(&surroundings.names));
+    fs::tools().into_iter().chain(http::tools(&gate)).collect()
 }
 
 /// The input as the tool's own type.

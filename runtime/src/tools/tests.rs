@@ -29,6 +29,7 @@ fn the_registry_lists_each_tool_with_its_effect_and_its_words() {
             "fs/write (idempotent): create files, and replace the whole content of files",
             "http/delete (idempotent): delete things on web servers",
             "http/get (read): read from web servers",
+            "http/patch (once): change parts of things on web servers",
             "http/post (once): have web servers do something",
             "http/put (idempotent): put things on web servers",
         ]
@@ -49,7 +50,7 @@ fn a_tool_that_is_not_there_is_not_found_and_an_agents_tool_says_who_would_do_it
     let error = call(&registry, "fs/chmod", "k", "{}").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "not-found: there is no tool fs/chmod; there are fs/list, fs/read, fs/remove, fs/replace, fs/write, http/delete, http/get, http/post, http/put"
+        "not-found: there is no tool fs/chmod; there are fs/list, fs/read, fs/remove, fs/replace, fs/write, http/delete, http/get, http/patch, http/post, http/put"
     );
     let error = call(&registry, "agent/edit", "k", "{}").unwrap_err();
     assert_eq!(

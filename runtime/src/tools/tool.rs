@@ -114,12 +114,15 @@ async fn caught<T>(make: impl FnOnce() -> Waiting<T>) -> Result<T, Panicked> {
     .await
 }
 
+/// What repeating a call does, by its input and grants.
+type EffectOf = Box<dyn Fn(&Value, &Grants) -> Effect + Send + Sync>;
+
 /// A tool: what it says of itself, and the functions that do it.
 pub(crate) struct Tool {
     pub(super) info: Info,
     input: Arc<jsonschema::Validator>,
     run: Work<Value, Result<Value, ToolError>>,
-    effect: Option<fn(&Value, &Grants) -> Effect>,
+    effect: Option<EffectOf>,
     reconcile: Option<Work<Value, Reconciliation>>,
     confirm: Option<Work<Recorded, Confirmation>>,
 }
@@ -145,8 +148,8 @@ impl Tool {
     }
 
     /// With an effect that depends on the input and the grants; given a JSON value that need not fit the schema.
-    pub(super) fn with_effect(self, effect: fn(&Value, &Grants) -> Effect) -> Tool {
-        Tool { effect: Some(effect), ..self }
+    pub(super) fn with_effect(self, effect: impl Fn(&Value, &Grants) -> Effect + Send + Sync + 'static) -> Tool {
+        Tool { effect: Some(Box::new(effect)), ..self }
     }
 
     /// With a way to find out what became of a call; blocks.
@@ -176,7 +179,7 @@ impl Tool {
     }
 
     pub(super) fn effect(&self, input: &Json, grants: &Grants) -> Effect {
-        self.effect.map_or(self.info.effect, |effect| effect(&input.value(), grants))
+        self.effect.as_ref().map_or(self.info.effect, |effect| effect(&input.value(), grants))
     }
 
     /// Checks the input and runs; `held` is dropped when the work has ended.

@@ -18,27 +18,39 @@ use super::{GrantName, To, Written, Wrong, malformed};
 pub enum Method {
     /// Looks.
     Get,
+    /// Looks, without the body.
+    Head,
     /// Puts a whole thing in its place.
     Put,
     /// Takes a thing away.
     Delete,
     /// Anything else.
     Post,
+    /// Changes a part of a thing.
+    Patch,
 }
 
 impl Method {
     /// Every one, in the order in which grants show them.
-    pub const ALL: [Method; 4] = [Method::Get, Method::Put, Method::Delete, Method::Post];
+    pub const ALL: [Method; 6] = [Method::Get, Method::Head, Method::Put, Method::Delete, Method::Post, Method::Patch];
 
     /// As it goes over the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Get => "GET",
+            Method::Head => "HEAD",
             Method::Put => "PUT",
             Method::Delete => "DELETE",
             Method::Post => "POST",
+            Method::Patch => "PATCH",
         }
+    }
+
+    /// True of methods that only look.
+    #[must_use]
+    pub fn looks(self) -> bool {
+        matches!(self, Method::Get | Method::Head)
     }
 
     /// From `GET`.
@@ -326,7 +338,11 @@ mod tests {
         for (flag, name, words) in [
             ("http:https://api.example.com", "api.example.com", "GET at https://api.example.com"),
             ("http:https://API.Example.com:443/=POST,GET,GET", "api.example.com", "GET, POST at https://api.example.com"),
-            ("http:http://127.0.0.1:9000=GET,POST,PUT,DELETE", "127.0.0.1-9000", "GET, PUT, DELETE, POST at http://127.0.0.1:9000"),
+            (
+                "http:http://127.0.0.1:9000=PATCH,POST,PUT,DELETE,HEAD,GET",
+                "127.0.0.1-9000",
+                "GET, HEAD, PUT, DELETE, POST, PATCH at http://127.0.0.1:9000",
+            ),
             ("http:http://0x7f.1", "127.0.0.1", "GET at http://127.0.0.1"),
             ("http:http://[::1]:80=DELETE", "1", "DELETE at http://[::1]"),
             ("http:http://bücher.example", "xn--bcher-kva.example", "GET at http://xn--bcher-kva.example"),
@@ -350,8 +366,8 @@ mod tests {
             ("http:https://exa\tmple.com", "control character"),
             ("http:https://*.example.com", "a host is named, not matched"),
             ("http:https://example.com=", "is not a method"),
-            ("http:https://example.com=get", "\"get\" is not a method that http tools send; those are GET, PUT, DELETE, POST"),
-            ("http:https://example.com=GET,PATCH", "\"PATCH\" is not a method"),
+            ("http:https://example.com=get", "\"get\" is not a method that http tools send; those are GET, HEAD, PUT, DELETE, POST, PATCH"),
+            ("http:https://example.com=GET,TRACE", "\"TRACE\" is not a method"),
         ] {
             let error = Grant::parse_flag(flag).unwrap_err();
             assert!(error.message.contains(says), "{flag}: {error}");
@@ -398,7 +414,7 @@ mod tests {
             (r#","path":"/v1//v2""#, "two slashes"),
             (r#","path":"/v1?x""#, "holds '?'"),
             (r#","methods":[]"#, "methods is empty"),
-            (r#","methods":["HEAD"]"#, "unknown variant `HEAD`"),
+            (r#","methods":["TRACE"]"#, "unknown variant `TRACE`"),
             (r#","key_header":"Host""#, "cannot carry a call's key"),
             (r#","key_header":"a b""#, "cannot carry a call's key"),
             (r#","reconcile":"/charges""#, "{key} exactly once"),

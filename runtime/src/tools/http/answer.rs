@@ -23,16 +23,20 @@ use super::headers;
 
 /// An answer that came whole.
 #[derive(Debug)]
-pub(super) struct Answered {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answered {
+    /// What was asked in the end, for messages.
+    pub(super) line: String,
+    pub(super) effect: Effect,
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answered {
-    /// The tool's output, or what the status says instead. `line` says what was asked.
-    pub(super) fn outcome(self, line: &str, effect: Effect) -> Result<Value, ToolError> {
-        if let Some(kind) = error_kind(self.status, effect) {
+    /// The tool's output, or what the status says instead.
+    pub(super) fn outcome(self) -> Result<Value, ToolError> {
+        let line = &self.line;
+        if let Some(kind) = error_kind(self.status, self.effect) {
             let known = if kind == ErrorKind::Timeout { "; whether it took effect is not known" } else { "" };
             let message = format!("{line} was answered with {}{known}", self.status);
             return Err(ToolError { kind, message, detail: Some(self.detail()) });

@@ -3,11 +3,14 @@
 //! The rule that must stay true: no header of a job changes where a request goes, what its method is, where its body
 //! ends, or which key it carries.
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use crate::contract::{ErrorKind, ToolError};
 use crate::limits;
+
+use super::HttpGrant;
+use super::gate::{Key, Request};
 
 /// Of an answer's headers, those that a caller can use and that do not say how the bytes came.
 const SHOWN: [&str; 9] =
@@ -45,42 +48,90 @@ pub(in crate::tools) fn is_ours(name: &str) -> bool {
         || DISGUISE_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
-/// The headers of a request, checked.
-pub(super) fn checked(given: &Map<String, Value>, key_header: Option<&str>) -> Result<HeaderMap, ToolError> {
-    let wrong = |why: String| ToolError::new(ErrorKind::InvalidInput, why);
-    if given.len() > limits::HTTP_HEADERS_MAX {
-        return Err(wrong(format!("there are {} headers; a request has at most {}", given.len(), limits::HTTP_HEADERS_MAX)));
-    }
+/// The headers that a job names, as they are sent: each once.
+pub(super) fn named(given: &Map<String, Value>) -> Result<HeaderMap, ToolError> {
     let mut headers = HeaderMap::new();
-    let mut bytes = 0;
     for (name, value) in given {
-        let shown: String = name.chars().take(limits::HTTP_HEADER_NAME_CHARS_MAX).collect();
-        let lower = name.to_ascii_lowercase();
-        if is_ours(&lower) || key_header.is_some_and(|key| key.eq_ignore_ascii_case(name)) {
-            return Err(wrong(format!("the header {shown:?} is set by Reprise or not at all; leave it out")));
-        }
-        let parsed = HeaderName::from_bytes(lower.as_bytes()).ok().filter(|_| name.len() <= limits::HTTP_HEADER_NAME_CHARS_MAX);
-        let Some(parsed) = parsed else { return Err(wrong(format!("{shown:?} is not the name of a header"))) };
+        let parsed =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong(format!("{:?} is not the name of a header", shortened(name))))?;
         let value = value.as_str().unwrap_or_default();
-        bytes += name.len() + value.len();
-        if bytes > limits::HTTP_HEADER_BYTES_MAX {
-            return Err(wrong(format!("the headers have more than {} bytes together", limits::HTTP_HEADER_BYTES_MAX)));
-        }
-        // Its value may be a secret, so it is not shown.
-        let fits = value.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
-        let Some(value) = HeaderValue::from_str(value).ok().filter(|_| fits) else {
-            return Err(wrong(format!("the value of the header {shown:?} holds something else than visible ASCII, spaces and tabs")));
-        };
+        let value = HeaderValue::from_str(value).ok().filter(is_plain).ok_or_else(|| not_plain(name))?;
         if headers.insert(parsed, value).is_some() {
-            return Err(wrong(format!("the header {shown:?} stands twice; names are the same in upper and lower case")));
+            return Err(wrong(format!("the header {:?} stands twice; names are the same in upper and lower case", shortened(name))));
         }
     }
     Ok(headers)
 }
 
+/// The headers of a request as they are sent under this grant: the caller's, judged, and the call's key.
+pub(super) fn of_request(request: &Request, grant: &HttpGrant) -> Result<HeaderMap, ToolError> {
+    let mut headers = request.headers.clone();
+    if request.key == Key::OfCaller {
+        leave_out_what_libraries_add(&mut headers, request.body.as_ref().map_or(0, Vec::len));
+    }
+    judge(&headers, &request.key, grant.key_header.as_deref())?;
+    match &request.key {
+        Key::OfCall(key) if !request.method.looks() => put_key(&mut headers, grant.key_header.as_deref(), key)?,
+        _ => {}
+    }
+    Ok(headers)
+}
+
+/// How long a body is, and how it may be packed, is said by whoever sends it in the end. A length that is wrong stays, and is refused.
+fn leave_out_what_libraries_add(headers: &mut HeaderMap, body_bytes: usize) {
+    headers.remove(ACCEPT_ENCODING);
+    if headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() == body_bytes.to_string().as_bytes()) {
+        headers.remove(CONTENT_LENGTH);
+    }
+}
+
+fn judge(headers: &HeaderMap, key: &Key, key_header: Option<&str>) -> Result<(), ToolError> {
+    if headers.len() > limits::HTTP_HEADERS_MAX {
+        return Err(wrong(format!("there are {} headers; a request has at most {}", headers.len(), limits::HTTP_HEADERS_MAX)));
+    }
+    let mut bytes = 0;
+    for (name, value) in headers {
+        let carries_key = *name == KEY || key_header.is_some_and(|key| key.eq_ignore_ascii_case(name.as_str()));
+        let free = carries_key && *key == Key::OfCaller;
+        if (carries_key || is_ours(name.as_str())) && !free {
+            return Err(wrong(format!("the header {:?} is set by Reprise or not at all; leave it out", shortened(name.as_str()))));
+        }
+        if name.as_str().len() > limits::HTTP_HEADER_NAME_CHARS_MAX {
+            return Err(wrong(format!("{:?} is not the name of a header", shortened(name.as_str()))));
+        }
+        bytes += name.as_str().len() + value.len();
+        if bytes > limits::HTTP_HEADER_BYTES_MAX {
+            return Err(wrong(format!("the headers have more than {} bytes together", limits::HTTP_HEADER_BYTES_MAX)));
+        }
+        if !is_plain(value) {
+            return Err(not_plain(name.as_str()));
+        }
+        if headers.get_all(name).iter().count() > 1 {
+            return Err(wrong(format!("the header {:?} stands twice", name.as_str())));
+        }
+    }
+    Ok(())
+}
+
+fn is_plain(value: &HeaderValue) -> bool {
+    value.as_bytes().iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
+}
+
+/// Its value may be a secret, so it is not shown.
+fn not_plain(name: &str) -> ToolError {
+    wrong(format!("the value of the header {:?} holds something else than visible ASCII, spaces and tabs", shortened(name)))
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(limits::HTTP_HEADER_NAME_CHARS_MAX).collect()
+}
+
+fn wrong(why: String) -> ToolError {
+    ToolError::new(ErrorKind::InvalidInput, why)
+}
+
 /// The body's bytes, and the content type where the job named none.
 pub(super) fn write_body(body: Value, headers: &mut HeaderMap) -> Result<Vec<u8>, ToolError> {
-    let wrong = |why: String| ToolError::new(ErrorKind::InvalidInput, why);
     let kind = headers.get(CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
     let bytes = match (kind, body) {
         (Some(kind), Value::String(text)) if !is_json(kind) => text.into_bytes(),
@@ -107,7 +158,7 @@ pub(super) fn is_json(content_type: &str) -> bool {
 }
 
 /// Adds the call's key under the name that the grant gives, or under the usual one.
-pub(super) fn put_key(headers: &mut HeaderMap, key_header: Option<&str>, key: &str) -> Result<(), ToolError> {
+fn put_key(headers: &mut HeaderMap, key_header: Option<&str>, key: &str) -> Result<(), ToolError> {
     let broken = || ToolError::new(ErrorKind::Broken, "the call's key cannot be sent in a header; this is a mistake in Reprise");
     let name = key_header.map_or(Ok(KEY), |name| HeaderName::from_bytes(name.as_bytes())).map_err(|_| broken())?;
     headers.insert(name, HeaderValue::from_str(key).map_err(|_| broken())?);
@@ -133,8 +184,13 @@ mod tests {
 
     use super::*;
 
+    fn checked(headers: &Value, key_header: Option<&str>) -> Result<HeaderMap, ToolError> {
+        let headers = named(headers.as_object().unwrap())?;
+        judge(&headers, &Key::OfCall("k".to_owned()), key_header).map(|()| headers)
+    }
+
     fn refusal(headers: Value, key_header: Option<&str>) -> String {
-        checked(headers.as_object().unwrap(), key_header).unwrap_err().to_string()
+        checked(&headers, key_header).unwrap_err().to_string()
     }
 
     #[test]
@@ -169,7 +225,7 @@ mod tests {
             assert!(refusal(json!({ name: "x" }), None).contains("leave it out"), "{name}");
         }
         assert!(refusal(json!({ "x-key": "mine" }), Some("X-Key")).contains("leave it out"));
-        assert!(checked(json!({ "x-key": "mine" }).as_object().unwrap(), None).is_ok());
+        assert!(checked(&json!({ "x-key": "mine" }), None).is_ok());
     }
 
     #[test]
@@ -194,7 +250,7 @@ mod tests {
             assert!(refusal.len() < 400 && !refusal.contains("evil"), "{refusal}");
         }
         let many: Map<String, Value> = (0..=limits::HTTP_HEADERS_MAX).map(|n| (format!("h{n}"), json!(""))).collect();
-        assert!(checked(&many, None).unwrap_err().message.contains("at most 64"));
+        assert!(checked(&Value::Object(many), None).unwrap_err().message.contains("at most 64"));
     }
 
     #[test]
