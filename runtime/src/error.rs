@@ -131,6 +131,8 @@ codes! {
     CallNotFound = "call_not_found", NotFound;
     /// No approval of this id waits in this tenant and scope.
     ApprovalNotFound = "approval_not_found", NotFound;
+    /// No secret of this name is set.
+    SecretNotFound = "secret_not_found", NotFound;
     /// The job's journal has no entry of this number.
     EntryNotFound = "entry_not_found", NotFound;
     /// No such route.
@@ -181,6 +183,8 @@ codes! {
     StoreUnavailable = "store_unavailable", Unavailable;
     /// A flush failed earlier: no more writes until a restart. Nothing that was acknowledged is lost.
     StorePoisoned = "store_poisoned", Unavailable;
+    /// The secrets cannot be opened: their key is missing, is another one, or can be read by others; the message says what to do.
+    SecretsLocked = "secrets_locked", Unavailable;
     /// As many jobs as the limit allows are waiting to run, or as many journals are being sent.
     TooBusy = "too_busy", Unavailable;
     /// The address to listen on cannot be had.

@@ -200,6 +200,41 @@ impl Space {
     }
 }
 
+/// Names a secret: 1 to 64 of `A-Z a-z 0-9 . _ -`, as a grant is named, so that it can stand in a placeholder, a path and a flag.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct SecretName(String);
+
+impl SecretName {
+    /// Characters in a name.
+    pub const CHARS_MAX: usize = 64;
+
+    /// # Errors
+    /// `invalid_request` that says what a name may hold.
+    pub fn parse(text: &str) -> Result<Self> {
+        let fits = (1..=Self::CHARS_MAX).contains(&text.len())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+            && !matches!(text, "." | "..");
+        if fits {
+            return Ok(SecretName(text.to_owned()));
+        }
+        // What stands where a name is expected may be the secret itself, so it is not repeated.
+        Err(Error::invalid("/name", format!("cannot name a secret; a name has 1 to {} of A-Z a-z 0-9 . _ -", Self::CHARS_MAX)))
+    }
+
+    /// As the operator wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// SHA-256 of some bytes: the name of a blob, a component or an entry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);

@@ -13,6 +13,7 @@ pub mod planner;
 pub mod compiler;
 pub mod config;
 pub mod tools;
+pub mod secrets;
 pub mod sandbox;
 pub mod runs;
 pub mod journal;

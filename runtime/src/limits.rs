@@ -294,6 +294,16 @@ pub const PLANNER_REASON_CHARS_MAX: usize = 300;
 /// Time for planning within a request over HTTP, which must be read ([`HTTP_REQUEST_TIME_MAX`]) and answered within [`HTTP_SILENCE_MAX`].
 pub const PLANNING_WITHIN_REQUEST_MAX: Duration = Duration::from_secs(50);
 
+/// Bytes of the shortest secret. Every occurrence of a secret is replaced wherever it turns up: a shorter one would be found by
+/// chance in ordinary text, and could be guessed anyway.
+pub const SECRET_BYTES_MIN: usize = 8;
+/// Bytes of the longest secret: certificate chains with their keys are below 20 KiB.
+pub const SECRET_BYTES_MAX: usize = 64 * 1024;
+/// Secrets in one data directory. All of them are held in memory, and looked for in all that comes back.
+pub const SECRETS_MAX: usize = 256;
+/// Bytes of a text that is searched for secrets on a thread which serves others too: less than a millisecond's work.
+pub const SCRUB_HERE_BYTES_MAX: usize = 64 * 1024;
+
 /// Bytes of a URL that the `http` tools take; servers refuse longer ones.
 pub const HTTP_URL_BYTES_MAX: usize = 8 * 1024;
 /// Headers of one request of the `http` tools. Servers take about a hundred.

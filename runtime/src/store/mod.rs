@@ -43,7 +43,7 @@ pub use self::dying::{CrashPoint, Moment, SCRATCH_FILE};
 pub use self::key_file::KeyFile;
 pub use self::keys::{
     AfterKey, ApprovalKey, ClaimKey, ContentKey, EntryKey, ExternalKey, IdempotencyKey, JobKey, Key, Kind, MailKey, PlaybookKey, Prefix,
-    RunHeadKey, RunKey, StatusKey, StepKey, TimerKey, VersionKey, WorkerKey,
+    RunHeadKey, RunKey, SecretKey, StatusKey, StepKey, TimerKey, VersionKey, WorkerKey,
 };
 
 use self::committer::Committer;

@@ -20,6 +20,7 @@ mod job;
 mod playbook;
 mod work;
 mod run;
+mod secret;
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -27,6 +28,7 @@ use std::marker::PhantomData;
 pub use self::job::{EntryKey, IdempotencyKey, JobKey, StatusKey};
 pub use self::playbook::{ContentKey, PlaybookKey, VersionKey};
 pub use self::run::{AfterKey, RunHeadKey, RunKey, StepKey};
+pub use self::secret::SecretKey;
 pub use self::work::{ApprovalKey, ClaimKey, ExternalKey, MailKey, TimerKey, WorkerKey};
 
 use crate::error::{Code, Error, Result};
@@ -73,6 +75,8 @@ pub enum Kind {
     Claim = 16,
     /// [`WorkerKey`]
     Worker = 17,
+    /// [`SecretKey`]
+    Secret = 18,
 }
 
 /// What whoever watches a key watches: the row itself, and of mail all that there is for the job.
