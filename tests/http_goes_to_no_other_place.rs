@@ -51,7 +51,11 @@ impl Job {
     fn new(names: Arc<Changing>, grants: &[Value]) -> Job {
         let grants: Vec<Grant> = grants.iter().map(|grant| serde_json::from_value(grant.clone()).unwrap()).collect();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Job { registry: Registry::within(&Surroundings { names }), grants: Grants::open(&grants).unwrap(), runtime }
+        Job {
+            registry: Registry::within(&Surroundings { names, ..Surroundings::default() }),
+            grants: Grants::open(&grants).unwrap(),
+            runtime,
+        }
     }
 
     fn call(&self, tool: &str, input: &Value) -> Outcome {

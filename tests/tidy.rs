@@ -12,6 +12,7 @@ const LINES_MAX: usize = 500;
 const NAMED_ONLY_IN: &[(&[&str], &[&str])] = &[
     (&["sled::"], &["store"]),
     (&["wasmtime::"], &["sandbox"]),
+    (&["chacha20poly1305::"], &["secrets"]),
     (&["cap_std::", "cap_fs_ext::"], &["tools"]),
     (&["wasm_encoder::", "wit_component::", "wit_parser::"], &["compiler"]),
     (&["axum::", "tower::", "tower_http::"], &["http"]),

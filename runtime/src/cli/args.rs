@@ -346,16 +346,19 @@ impl Global {
 
     /// Opens the engine on the data directory; blocks only while it opens.
     pub(super) async fn engine(&self, grants: Vec<Grant>) -> Result<Engine> {
-        self.opened(grants, false).await
+        self.opened(Settings { grants, serves: false, ..self.settings()? }).await
     }
 
     /// As [`Global::engine`], for a process that looks after every job of the directory.
     pub(super) async fn serving(&self, grants: Vec<Grant>) -> Result<Engine> {
-        self.opened(grants, true).await
+        self.opened(Settings { grants, ..self.settings()? }).await
     }
 
-    async fn opened(&self, grants: Vec<Grant>, serves: bool) -> Result<Engine> {
-        let settings = Settings { data: self.data()?, config: self.config.clone(), grants, serves, die_at: self.die_at };
+    fn settings(&self) -> Result<Settings> {
+        Ok(Settings { config: self.config.clone(), die_at: self.die_at, ..Settings::of(self.data()?) })
+    }
+
+    async fn opened(&self, settings: Settings) -> Result<Engine> {
         crate::blocking::run(move || Engine::open(&settings)).await
     }
 

@@ -1,11 +1,15 @@
-//! Log lines to standard error, and with the feature `otlp` spans to a collector.
+//! Log lines to standard error, without the secrets of this process, and with the feature `otlp` spans to a collector.
 //!
 //! It is the only module that names OpenTelemetry. What is in a span is said by [`spans`](crate::spans).
+
+use std::io::{self, Write};
 
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::secrets::scrub_line;
 
 /// Ends what sends spans, and sends those that are left; nothing where nothing sends any.
 pub(super) struct Logging {
@@ -19,7 +23,7 @@ pub(super) fn start(default: &str) -> Logging {
     // The store underneath tells of every page it moves; its warnings are enough.
     let filter = filter.add_directive("sled=warn".parse().expect("a directive"));
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_filter(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Clean(io::stderr())).with_ansi(colours).with_filter(filter);
     let registry = tracing_subscriber::registry().with(lines);
     #[cfg(not(feature = "otlp"))]
     {
@@ -31,6 +35,20 @@ pub(super) fn start(default: &str) -> Logging {
         let sender = otlp::Sender::of_environment();
         let _ = registry.with(sender.as_ref().map(otlp::Sender::layer)).try_init();
         Logging { sender }
+    }
+}
+
+/// Passes whole lines on without secrets. Whatever a library logs of a request goes through here, too.
+struct Clean<W>(W);
+
+impl<W: Write> Write for Clean<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write_all(&scrub_line(line))?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -12,6 +12,7 @@ mod inspect;
 mod jobs;
 mod operator;
 mod playbooks;
+mod secrets;
 mod steps;
 mod watch;
 
@@ -28,6 +29,7 @@ pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
 pub use operator::{OPERATOR_TOKEN_FILE, operator_token};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
+pub use secrets::SecretView;
 pub use steps::StepTemplate;
 pub use watch::{News, Watch};
 
@@ -39,8 +41,9 @@ use crate::lifecycle::Playbooks;
 use crate::limits;
 use crate::runs::Runs;
 use crate::sandbox::Sandbox;
+use crate::secrets::Secrets;
 use crate::store::{CrashPoint, KeyFile, Store};
-use crate::tools::{Grant, Grants, Registry};
+use crate::tools::{Grant, Grants, Registry, Surroundings};
 
 /// Everything a process needs to serve one data directory. Cheap to clone.
 #[derive(Clone)]
@@ -48,6 +51,7 @@ pub struct Engine {
     store: Store,
     sandbox: Sandbox,
     tools: Registry,
+    secrets: Secrets,
     runs: Runs,
     playbooks: Playbooks,
     scheduler: Scheduler,
@@ -77,6 +81,8 @@ pub struct Settings {
     /// Whether this process looks after every job of the directory (timers, mail, jobs of workers that died), as a server
     /// does, or only after those that it is told to run.
     pub serves: bool,
+    /// Whether to open although there are secrets that cannot be: for whoever is about to list or remove them.
+    pub opens_locked: bool,
     /// Where this process is to die; only in a scratch directory ([`crate::store::SCRATCH_FILE`]).
     pub die_at: Option<CrashPoint>,
 }
@@ -85,7 +91,7 @@ impl Settings {
     /// A data directory without further grants.
     #[must_use]
     pub fn of(data: impl Into<PathBuf>) -> Self {
-        Settings { data: data.into(), config: None, grants: Vec::new(), serves: true, die_at: None }
+        Settings { data: data.into(), config: None, grants: Vec::new(), serves: true, opens_locked: false, die_at: None }
     }
 
     fn config(&self) -> Result<Config> {
@@ -105,7 +111,7 @@ impl Engine {
     /// Opens the data directory. Runs no job yet: [`Engine::resume_all`] takes up what was running. Blocks.
     ///
     /// # Errors
-    /// `data_dir_in_use`, `data_dir_too_new`, `store_unavailable`, `invalid_configuration`.
+    /// `data_dir_in_use`, `data_dir_too_new`, `store_unavailable`, `invalid_configuration`, `secrets_locked`.
     pub fn open(settings: &Settings) -> Result<Engine> {
         let config = settings.config()?;
         let store = match settings.die_at {
@@ -115,7 +121,12 @@ impl Engine {
         keep_out(&settings.data, &config.grants)?;
         let operator = Arc::new(store.key_file(OPERATOR_TOKEN_FILE)?);
         let sandbox = Sandbox::new(Some(&settings.data.join("compiled")))?;
-        let tools = Registry::builtin();
+        let secrets = Secrets::open(&store)?;
+        if !settings.opens_locked {
+            // A secret that cannot be read cannot be kept out of a journal either.
+            secrets.check()?;
+        }
+        let tools = Registry::within(&Surroundings { secrets: secrets.clone(), ..Surroundings::default() });
         let admissions = Arc::new(Semaphore::new(limits::ADMISSIONS_MAX));
         let playbooks = Playbooks::new(store.clone());
         let scheduler =
@@ -126,6 +137,7 @@ impl Engine {
             store,
             sandbox,
             tools,
+            secrets,
             scheduler,
             operator,
             inputs: jobs::ExpectedInputs::default(),

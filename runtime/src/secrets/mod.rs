@@ -5,8 +5,7 @@
 //! by who asks for it. Alone in naming chacha20poly1305.
 //!
 //! ```text
-//! key           DIR/secrets.key
-//! sealed        one row
+//! sealed        one row, under the key in DIR/secrets.key
 //! placeholder   {{secret:NAME}}
 //! forms, views  how a secret may be written      ┐
 //! scrub         a text without secrets           ┘ of everything that comes back
@@ -19,7 +18,6 @@
 //! passed through, and what the network layer copies while it sends one, is not.
 
 mod forms;
-mod key;
 mod placeholder;
 mod scrub;
 mod sealed;
@@ -31,20 +29,22 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use zeroize::Zeroizing;
 
-pub use self::key::KEY_FILE_NAME;
 pub use self::placeholder::{Found, placeholder, placeholders};
 pub use self::scrub::Scrubber;
 
-use self::key::KeyFile;
 use self::sealed::Sealed;
 use crate::error::{Code, Error, Result};
 use crate::ids::SecretName;
-use crate::store::{Batch, SecretKey, Store};
+use crate::store::{Batch, KeyFile, SecretKey, Store};
 use crate::{blocking, clock, limits};
+
+/// The name of the key's file in the data directory. It is made when the first secret is set, and stays.
+pub const KEY_FILE_NAME: &str = "secrets.key";
 
 /// A text that is wiped from memory when it is dropped, and never printed.
 #[derive(Clone)]
@@ -127,22 +127,20 @@ pub struct Secrets(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     kept: Option<Kept>,
-    /// Held to look or to exchange it, for a moment.
-    state: RwLock<State>,
+    state: Arc<RwLock<State>>,
     /// Taken by whoever changes a secret.
     writing: tokio::sync::Mutex<()>,
 }
 
 struct Kept {
     store: Store,
-    key: KeyFile,
 }
 
 /// A secret's name, and its row where that is one.
 type Row = (SecretName, Option<Sealed>);
 
-/// What was read from disk last.
-#[derive(Default, Clone)]
+/// What was read from disk last. Locked to look or to exchange it, for a moment.
+#[derive(Default)]
 struct State {
     about: Vec<About>,
     known: Arc<Known>,
@@ -151,13 +149,27 @@ struct State {
 }
 
 /// Those that are open in this process, for its log.
-static OPEN: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+static OPEN: Mutex<Vec<Weak<RwLock<State>>>> = Mutex::new(Vec::new());
 
 impl Secrets {
     /// Without any.
     #[must_use]
     pub fn none() -> Secrets {
         Secrets::default()
+    }
+
+    /// These, which no store keeps.
+    #[cfg(test)]
+    pub(crate) fn for_test(values: &[(&str, &str)]) -> Secrets {
+        let secrets = Secrets::none();
+        secrets.exchange(values);
+        secrets
+    }
+
+    /// From now on these, as if others had been set and removed.
+    #[cfg(test)]
+    pub(crate) fn exchange(&self, values: &[(&str, &str)]) {
+        self.0.state.write().unwrap().known = Arc::new(Known::for_test(values));
     }
 
     /// Reads the secrets of a data directory. Blocks.
@@ -168,32 +180,32 @@ impl Secrets {
     /// # Errors
     /// `store_unavailable`, `data_corrupt` where the store itself does not read.
     pub fn open(store: &Store) -> Result<Secrets> {
-        let kept = Kept { store: store.clone(), key: KeyFile::in_directory(store.dir()) };
+        let kept = Kept { store: store.clone() };
         let state = kept.read()?;
-        let inner = Arc::new(Inner { kept: Some(kept), state: RwLock::new(state), writing: tokio::sync::Mutex::default() });
+        let state = Arc::new(RwLock::new(state));
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|secrets| secrets.strong_count() > 0);
-        open.push(Arc::downgrade(&inner));
+        open.retain(|state| state.strong_count() > 0);
+        open.push(Arc::downgrade(&state));
         drop(open);
-        Ok(Secrets(inner))
+        Ok(Secrets(Arc::new(Inner { kept: Some(kept), state, writing: tokio::sync::Mutex::default() })))
     }
 
     /// # Errors
     /// `secrets_locked` where there are secrets and they cannot be opened, with what to do.
     pub fn check(&self) -> Result<()> {
-        self.state().locked.map_or(Ok(()), Err)
+        self.state().locked.clone().map_or(Ok(()), Err)
     }
 
     /// All secrets as they are now.
     #[must_use]
     pub fn known(&self) -> Arc<Known> {
-        self.state().known
+        Arc::clone(&self.state().known)
     }
 
     /// Which there are, by name.
     #[must_use]
     pub fn list(&self) -> Vec<About> {
-        self.state().about
+        self.state().about.clone()
     }
 
     /// Keeps a value under a name, in the place of the one that was there. It is on disk, sealed, when this returns. Whether it is
@@ -216,13 +228,9 @@ impl Secrets {
         let now = clock::now_ms();
         let (inner, row_name, created) = (Arc::clone(&self.0), name.clone(), old.map_or(now, |old| old.created_ms));
         let row = blocking::run(move || {
-            let key = &inner.kept()?.key;
-            let cipher = match key.read()? {
-                Some(cipher) => cipher,
-                // The key of an earlier secret would have been missed by now.
-                None => key.make()?,
-            };
-            Ok::<_, Error>(Sealed::seal(&cipher, &row_name, value.as_str(), created, now)?.to_row())
+            // Made where there is none: the key of an earlier secret would have been missed by now.
+            let key = inner.kept()?.store.key_file(KEY_FILE_NAME).map_err(locked)?;
+            Ok::<_, Error>(Sealed::seal(&key, &row_name, value.as_str(), created, now)?.to_row())
         })
         .await?;
         let mut batch = Batch::new();
@@ -257,8 +265,8 @@ impl Secrets {
         self.0.kept()
     }
 
-    fn state(&self) -> State {
-        self.0.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.0.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn read_again(&self) -> Result<()> {
@@ -279,6 +287,10 @@ impl Inner {
 }
 
 impl Kept {
+    fn key_path(&self) -> PathBuf {
+        self.store.dir().join(KEY_FILE_NAME)
+    }
+
     fn read(&self) -> Result<State> {
         let rows = self.store.scan(&SecretKey::all(), None, limits::SECRETS_MAX + 1)?;
         let rows: Vec<Row> = rows.into_iter().map(|(key, row)| (key.name, Sealed::of_row(&row))).collect();
@@ -299,16 +311,20 @@ impl Kept {
             return Ok(BTreeMap::new());
         }
         let names: Vec<&str> = rows.iter().map(|(name, _)| name.as_str()).collect();
-        let path = self.key.path();
-        let Some(cipher) = self.key.read()? else {
-            let why = format!(
-                "{} is not there, so the secrets {} cannot be opened; put it back, or remove them with `reprise secrets remove` and set them anew",
-                path.display(),
-                names.join(", ")
-            );
-            return Err(Error::new(Code::SecretsLocked, why));
-        };
-        let open = |(name, row): &Row| match row.as_ref().and_then(|row| row.open(&cipher, name)) {
+        let path = self.key_path();
+        let key = KeyFile::read(&path).map_err(|e| match e.code {
+            Code::FileNotFound => {
+                let why = format!(
+                    "{} is not there, so the secrets {} cannot be opened; put it back, or remove them with `reprise secrets remove` and \
+                     set them anew",
+                    path.display(),
+                    names.join(", ")
+                );
+                Error::new(Code::SecretsLocked, why)
+            }
+            _ => locked(e),
+        })?;
+        let open = |(name, row): &Row| match row.as_ref().and_then(|row| row.open(&key, name)) {
             Some(value) => Ok((name.clone(), SecretText(value))),
             None => {
                 let why = format!(
@@ -323,12 +339,24 @@ impl Kept {
     }
 }
 
+/// The key is there and is none.
+fn locked(e: Error) -> Error {
+    match e.code {
+        Code::InvalidConfiguration => {
+            let why = format!("{}; without the key that they were set under, secrets cannot be opened", e.message);
+            Error::new(Code::SecretsLocked, why)
+        }
+        _ => e,
+    }
+}
+
 /// A line of the log without the secrets of this process.
 #[must_use]
 pub fn scrub_line(line: &[u8]) -> Cow<'_, [u8]> {
-    let open: Vec<Weak<Inner>> = OPEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    open.iter().filter_map(Weak::upgrade).fold(Cow::Borrowed(line), |line, inner| {
-        let known = Secrets(inner).known();
+    // Nothing of this may log: it is the log that asks.
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open.iter().filter_map(Weak::upgrade).fold(Cow::Borrowed(line), |line, state| {
+        let known = Arc::clone(&state.read().unwrap_or_else(PoisonError::into_inner).known);
         match known.scrubber().bytes(&line) {
             Cow::Borrowed(_) => line,
             Cow::Owned(clean) => Cow::Owned(clean),

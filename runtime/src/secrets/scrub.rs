@@ -89,7 +89,11 @@ impl Scrubber {
     /// `text` without secrets.
     #[must_use]
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        match self.bytes(text.as_bytes()) {
+        self.clean_text(text, false)
+    }
+
+    fn clean_text<'t>(&self, text: &'t str, cut: bool) -> Cow<'t, str> {
+        match self.replaced(text.as_bytes(), cut) {
             Cow::Borrowed(_) => Cow::Borrowed(text),
             Cow::Owned(bytes) => {
                 Cow::Owned(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
@@ -152,7 +156,9 @@ impl Scrubber {
     #[must_use]
     pub fn error(&self, error: ToolError) -> ToolError {
         let detail = error.detail.map(|detail| self.json(&detail));
-        ToolError { kind: error.kind, message: self.text(&error.message).into_owned(), detail }
+        // One as long as a message may be was perhaps cut.
+        let cut = error.message.chars().count() >= limits::GUEST_MESSAGE_CHARS_MAX;
+        ToolError { kind: error.kind, message: self.clean_text(&error.message, cut).into_owned(), detail }
     }
 
     /// What became of a call, without secrets.

@@ -11,11 +11,12 @@
 //! So a row cannot be moved under another name, and one that was changed does not open.
 
 use chacha20poly1305::aead::{Aead as _, OsRng, Payload};
-use chacha20poly1305::{AeadCore as _, XChaCha20Poly1305, XNonce};
+use chacha20poly1305::{AeadCore as _, Key, KeyInit as _, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use crate::error::{Code, Error, Result};
 use crate::ids::SecretName;
+use crate::store::KeyFile;
 
 const FORM: u8 = 1;
 const NONCE_BYTES: usize = 24;
@@ -32,18 +33,18 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    pub(super) fn seal(cipher: &XChaCha20Poly1305, name: &SecretName, value: &str, created_ms: u64, updated_ms: u64) -> Result<Sealed> {
+    pub(super) fn seal(key: &KeyFile, name: &SecretName, value: &str, created_ms: u64, updated_ms: u64) -> Result<Sealed> {
         let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
         let payload = Payload { msg: value.as_bytes(), aad: name.as_str().as_bytes() };
         let sealed =
-            cipher.encrypt(&nonce, payload).map_err(|_| Error::new(Code::InternalError, "the cipher takes no secret of this size"))?;
+            cipher(key).encrypt(&nonce, payload).map_err(|_| Error::new(Code::InternalError, "the cipher takes no secret of this size"))?;
         Ok(Sealed { created_ms, updated_ms, nonce: nonce.into(), sealed })
     }
 
     /// The value; none where the key is another one, or the row is not what was written.
-    pub(super) fn open(&self, cipher: &XChaCha20Poly1305, name: &SecretName) -> Option<Zeroizing<String>> {
+    pub(super) fn open(&self, key: &KeyFile, name: &SecretName) -> Option<Zeroizing<String>> {
         let payload = Payload { msg: &self.sealed, aad: name.as_str().as_bytes() };
-        let mut bytes = Zeroizing::new(cipher.decrypt(XNonce::from_slice(&self.nonce), payload).ok()?);
+        let mut bytes = Zeroizing::new(cipher(key).decrypt(XNonce::from_slice(&self.nonce), payload).ok()?);
         let value = String::from_utf8(std::mem::take(&mut *bytes));
         // Only texts are sealed, so that there is nothing to wipe where this one is none.
         value.ok().map(Zeroizing::new)
@@ -75,17 +76,21 @@ impl Sealed {
     }
 }
 
+fn cipher(key: &KeyFile) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(Key::from_slice(key.bytes()))
+}
+
 #[cfg(test)]
 mod tests {
-    use chacha20poly1305::KeyInit as _;
-
     use super::*;
+    use crate::store::Store;
 
     #[test]
     fn a_row_opens_under_its_key_and_its_name_and_nowhere_else() {
-        let cipher = || XChaCha20Poly1305::new(&XChaCha20Poly1305::generate_key(&mut OsRng));
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
         let name = |text: &str| SecretName::parse(text).unwrap();
-        let (own, other) = (cipher(), cipher());
+        let (own, other) = (store.key_file("own").unwrap(), store.key_file("other").unwrap());
         let row = Sealed::seal(&own, &name("a"), "hunter2hunter2", 1, 258).unwrap().to_row();
         let sealed = Sealed::of_row(&row).unwrap();
         assert_eq!((sealed.created_ms, sealed.updated_ms, sealed.bytes()), (1, 258, 14));

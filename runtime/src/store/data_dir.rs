@@ -7,6 +7,7 @@
 //! DIR/sled/     the tree
 //! DIR/blobs/    large values
 //! DIR/operator.token   what an operator shows to be one; see `key_file`
+//! DIR/secrets.key      what secrets are sealed under, once there is one
 //! ```
 //!
 //! It knows nothing of what stands in tree and blobs.

@@ -68,7 +68,7 @@ impl KeyFile {
         let mode = fs::metadata(path).map_err(cannot)?.permissions().mode();
         if mode & OTHERS != 0 {
             let why = format!(
-                "{} is no secret: others may use it (mode {:o}); remove it, and the next start makes a new one",
+                "{} is no secret: others may use it (mode {:o}); set it to 600, or have a new one made where they may have read it",
                 path.display(),
                 mode & 0o777
             );

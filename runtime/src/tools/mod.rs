@@ -11,6 +11,7 @@ pub mod grants;
 
 mod fs;
 mod http;
+mod scrubbed;
 mod tool;
 
 pub use grants::{Access, Grant, Grants, HttpGrant, Method};
@@ -26,6 +27,7 @@ use tracing::Instrument as _;
 
 use crate::contract::{Confirmation, Effect, ErrorKind, Outcome, Reconciliation, ToolError, ToolId};
 use crate::json::Json;
+use crate::secrets::Secrets;
 use crate::{limits, metrics, spans};
 
 use tool::Panicked;
@@ -64,12 +66,14 @@ struct Times {
 pub struct Surroundings {
     /// Says where the `http` tools find a name.
     pub names: Arc<dyn Names>,
+    /// Taken out of everything that a tool answers.
+    pub secrets: Secrets,
 }
 
-/// Names as this machine finds them.
+/// Names as this machine finds them, and no secrets.
 impl Default for Surroundings {
     fn default() -> Self {
-        Surroundings { names: Arc::new(http::OfThisMachine) }
+        Surroundings { names: Arc::new(http::OfThisMachine), secrets: Secrets::none() }
     }
 }
 
@@ -81,6 +85,7 @@ struct Inner {
     /// Sorted by id.
     tools: Vec<Tool>,
     times: Times,
+    secrets: Secrets,
     /// Calls that may still change something, by tool and key. Held for a moment, never over an await.
     under_way: Mutex<HashSet<(ToolId, String)>>,
 }
@@ -96,12 +101,17 @@ impl Registry {
     #[must_use]
     pub fn within(surroundings: &Surroundings) -> Registry {
         let times = Times { begin: limits::TOOL_BEGIN_TIME_MAX, answer: limits::TOOL_CALL_TIME_MAX };
-        Registry::of(builtin(surroundings), times)
+        Registry::made(builtin(surroundings), times, surroundings)
     }
 
-    fn of(mut tools: Vec<Tool>, times: Times) -> Registry {
+    #[cfg(test)]
+    fn of(tools: Vec<Tool>, times: Times) -> Registry {
+        Registry::made(tools, times, &Surroundings::default())
+    }
+
+    fn made(mut tools: Vec<Tool>, times: Times, surroundings: &Surroundings) -> Registry {
         tools.sort_by(|a, b| a.info.id.cmp(&b.info.id));
-        Registry(Arc::new(Inner { tools, times, under_way: Mutex::default() }))
+        Registry(Arc::new(Inner { tools, times, secrets: surroundings.secrets.clone(), under_way: Mutex::default() }))
     }
 
     /// The built-in tools and these.
@@ -147,7 +157,9 @@ impl Registry {
     pub async fn call(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Outcome {
         let (name, begun) = (id.to_string(), Instant::now());
         let span = spans::tool_call(&name, key);
+        let before = self.0.secrets.known();
         let outcome = self.perform(id, key, input, grants).instrument(span.clone()).await;
+        let outcome = scrubbed::outcome(id, outcome, before, &self.0.secrets).await;
         let word = outcome.as_ref().err().map_or("ok", |error| error.kind.as_str());
         span.record("outcome", word);
         let tool = if self.find(id).is_some() { metrics::Tool::Registered(&name) } else { metrics::Tool::Unknown };
@@ -183,6 +195,12 @@ impl Registry {
     /// Asks after a crash, or after a `timeout`, whether the call with this key took effect. Changes nothing.
     /// The input is what the call was made with; it is not checked again.
     pub async fn reconcile(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Reconciliation {
+        let before = self.0.secrets.known();
+        let reconciliation = self.ask_what_became(id, key, input, grants).await;
+        scrubbed::reconciliation(reconciliation, before, &self.0.secrets).await
+    }
+
+    async fn ask_what_became(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Reconciliation {
         let Some(tool) = self.find(id) else { return Reconciliation::Unknown(self.no_such_tool(id).message) };
         // Held while it is asked: an answer about a call that is still at work would be out of date at once.
         let Ok(under_way) = UnderWay::begin(&self.0, id, key) else {
@@ -200,6 +218,12 @@ impl Registry {
 
     /// Asks whether the world still looks as the recorded `output` of a call with this `input` says. Changes nothing.
     pub async fn confirm(&self, id: &ToolId, input: &Json, output: &Json, grants: &Grants) -> Confirmation {
+        let before = self.0.secrets.known();
+        let confirmation = self.look_again(id, input, output, grants).await;
+        scrubbed::confirmation(confirmation, before, &self.0.secrets).await
+    }
+
+    async fn look_again(&self, id: &ToolId, input: &Json, output: &Json, grants: &Grants) -> Confirmation {
         let Some(tool) = self.find(id) else { return Confirmation::Unknown(self.no_such_tool(id).message) };
         let asked = tool.confirm(self.ask("", grants), input.clone(), output.clone());
         let why = match tokio::time::timeout(self.0.times.answer, asked).await {
@@ -212,7 +236,8 @@ impl Registry {
     }
 
     fn ask(&self, key: &str, grants: &Grants) -> Call {
-        Call { key: key.to_owned(), grants: grants.clone(), begin_until: Instant::now() + self.0.times.begin }
+        let begin_until = Instant::now() + self.0.times.begin;
+        Call { key: key.to_owned(), grants: grants.clone(), secrets: self.0.secrets.known(), begin_until }
     }
 
     fn no_such_tool(&self, id: &ToolId) -> ToolError {

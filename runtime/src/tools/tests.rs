@@ -98,7 +98,7 @@ fn hanging() -> Tool {
     })
 }
 
-fn odd_info() -> Info {
+pub(super) fn odd_info() -> Info {
     Info {
         id: ToolId::parse("test/odd").unwrap(),
         description: "",

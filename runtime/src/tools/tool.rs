@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::contract::{Confirmation, Effect, ErrorKind, Outcome, Reconciliation, ToolError};
 use crate::error::Issue;
 use crate::json::Json;
+use crate::secrets::Known;
 use crate::{blocking, limits};
 
 use super::{Grants, Info, cut};
@@ -27,6 +28,8 @@ pub(crate) struct Call {
     /// Names this call for good: the same after a crash. Empty where a tool is asked to confirm.
     pub(crate) key: String,
     pub(crate) grants: Grants,
+    /// Those that there were when it began. What is compared with a recorded answer is without them, as that is.
+    pub(crate) secrets: Arc<Known>,
     /// Nothing may begin to change after this.
     pub(super) begin_until: Instant,
 }

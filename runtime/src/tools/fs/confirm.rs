@@ -12,16 +12,17 @@ use super::{Call, Found, Place, Recorded, list, read};
 
 /// `fs/list`: the same look gives the same answer.
 pub(super) fn list(call: &Call, recorded: &Recorded) -> Confirmation {
-    looked_again(recorded, list::call(call, &recorded.input))
+    looked_again(call, recorded, list::call(call, &recorded.input))
 }
 
 /// `fs/read`: the same look gives the same answer.
 pub(super) fn read(call: &Call, recorded: &Recorded) -> Confirmation {
-    looked_again(recorded, read::call(call, &recorded.input))
+    looked_again(call, recorded, read::call(call, &recorded.input))
 }
 
-fn looked_again(recorded: &Recorded, now: Result<Value, ToolError>) -> Confirmation {
+fn looked_again(call: &Call, recorded: &Recorded, now: Result<Value, ToolError>) -> Confirmation {
     told(now.map(|now| {
+        let now = call.secrets.scrubber().value(now);
         let path = &recorded.output["path"];
         if now == recorded.output { Ok(()) } else { Err(format!("{path} is not as it was when it was looked at")) }
     }))

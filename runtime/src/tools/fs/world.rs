@@ -38,7 +38,7 @@ impl World {
         World { grants: Grants::open(&grants).unwrap(), ..World::new() }
     }
 
-    fn with(registry: Registry) -> World {
+    pub(in crate::tools) fn with(registry: Registry) -> World {
         let dir = tempfile::Builder::new().prefix("host-path-").tempdir().unwrap();
         for sub in ["granted", "read-only", "outside"] {
             std::fs::create_dir(dir.path().join(sub)).unwrap();

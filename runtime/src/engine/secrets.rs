@@ -1,0 +1,66 @@
+//! Secrets, as an operator keeps them: set, listed, removed, and never shown.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Engine;
+use crate::clock::rfc3339;
+use crate::error::Result;
+use crate::ids::SecretName;
+use crate::secrets::{About, SecretText};
+use crate::tools::Grant;
+
+/// What may be known of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SecretView {
+    /// A guest writes `{{secret:NAME}}`.
+    pub name: String,
+    /// Bytes of its value.
+    pub bytes: usize,
+    /// When it was set first.
+    pub created_at: String,
+    /// When it was set last.
+    pub updated_at: String,
+    /// The grants to all jobs that name it. Without one it goes nowhere.
+    pub grants: Vec<String>,
+}
+
+impl Engine {
+    /// Every secret, by name.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<SecretView> {
+        self.secrets.list().into_iter().map(|about| self.view_of_secret(about)).collect()
+    }
+
+    /// Keeps a value under a name, in the place of the one that was there. It is on disk when this returns. Whether the name is new
+    /// is told beside it.
+    ///
+    /// # Errors
+    /// `invalid_request` for a value that cannot be a secret, `too_large`, `secrets_locked`, `store_unavailable`, `store_poisoned`.
+    pub async fn set_secret(&self, name: &SecretName, value: SecretText) -> Result<(SecretView, bool)> {
+        let (about, new) = self.secrets.set(name, value).await?;
+        Ok((self.view_of_secret(about), new))
+    }
+
+    /// Forgets a secret.
+    ///
+    /// # Errors
+    /// `secret_not_found`, `store_unavailable`, `store_poisoned`.
+    pub async fn remove_secret(&self, name: &SecretName) -> Result<()> {
+        self.secrets.remove(name).await
+    }
+
+    fn view_of_secret(&self, about: About) -> SecretView {
+        let names = |grant: &Grant| match grant {
+            Grant::Secret(grant) if grant.secret.as_str() == about.name.as_str() => Some(grant.name.to_string()),
+            _ => None,
+        };
+        SecretView {
+            name: about.name.to_string(),
+            bytes: about.bytes,
+            created_at: rfc3339(about.created_ms),
+            updated_at: rfc3339(about.updated_ms),
+            grants: self.grants().iter().filter_map(names).collect(),
+        }
+    }
+}
