@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::componentize::Componentize;
 use super::exit;
 use super::options::JobOptions;
 use super::steering::{ApprovalsCommand, CallsCommand, JobsCommand};
@@ -62,6 +63,8 @@ pub(super) enum Command {
     Upload(Upload),
     /// Show in plain words what a component may reach and what it does, without running it.
     Inspect(Inspect),
+    /// Make a component of a WebAssembly module that a compiler for plain wasm32 wrote, of C for instance.
+    Componentize(Componentize),
     /// Task graphs: check.
     #[command(subcommand)]
     Graph(GraphCommand),

@@ -5,6 +5,7 @@
 mod args;
 mod asks;
 mod compile;
+mod componentize;
 mod demo;
 mod evidence;
 mod exit;
@@ -86,6 +87,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Compile(args) => compile::compile(&global, args, output).await,
         Command::Upload(args) => upload::upload(&global, args, output).await,
         Command::Inspect(args) => inspect::inspect(&global, args, output).await,
+        Command::Componentize(args) => componentize::componentize(args, output).await,
         Command::Graph(GraphCommand::Check(args)) => graph::check(args, output).await,
         Command::Run(args) => run::run(&global, args, output).await,
         Command::Test(args) => Box::pin(test::test(&global, args, output)).await,

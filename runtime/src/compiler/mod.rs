@@ -4,6 +4,7 @@
 //! stay true that no component made from a recording leaves here that was not shown to reproduce it.
 
 mod bindings;
+pub mod componentize;
 mod dataflow;
 pub mod emit;
 pub mod graph;

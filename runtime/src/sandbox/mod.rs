@@ -117,7 +117,7 @@ impl Sandbox {
         let refused = |message: String| Error::new(Code::NotAComponent, message);
         if wasmparser::Parser::is_core_wasm(bytes) {
             return Err(refused(
-                "this is a core module; a playbook is a component (`wasm-tools component new` makes one of the other)".to_owned(),
+                "this is a core module; a playbook is a component (`reprise componentize` makes one of the other)".to_owned(),
             ));
         }
         if !wasmparser::Parser::is_component(bytes) {

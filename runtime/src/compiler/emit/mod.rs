@@ -22,6 +22,8 @@ mod writer;
 use wasm_encoder::{ComponentSection as _, CustomSection, Encode as _};
 use wit_component::ComponentEncoder;
 
+pub(super) use world::{contract, of as world_of};
+
 use super::plan::Plan;
 use crate::error::{Code, Error, Result};
 use crate::limits;

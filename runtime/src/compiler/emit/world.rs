@@ -11,7 +11,7 @@ use crate::compiler::plan::Plan;
 use crate::contract::ToolId;
 
 /// The contract's three files, parsed once.
-fn contract() -> &'static Resolve {
+pub(in crate::compiler) fn contract() -> &'static Resolve {
     static CONTRACT: OnceLock<Resolve> = OnceLock::new();
     CONTRACT.get_or_init(|| {
         let mut files = SourceMap::new();
@@ -49,7 +49,7 @@ pub(super) fn section(plan: &Plan) -> anyhow::Result<Arc<[u8]>> {
 }
 
 /// The world of a component that calls `tools`.
-fn of(tools: &[ToolId]) -> anyhow::Result<(Resolve, WorldId)> {
+pub(in crate::compiler) fn of(tools: &[ToolId]) -> anyhow::Result<(Resolve, WorldId)> {
     let mut resolve = contract().clone();
     let mut namespaces: BTreeMap<&str, String> = BTreeMap::new();
     let mut world = String::from(
