@@ -34,8 +34,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use zeroize::Zeroizing;
 
-pub use self::placeholder::{Found, placeholder, placeholders};
+pub use self::placeholder::{Found, placeholder, placeholders, placeholders_without};
 pub use self::scrub::Scrubber;
+pub use self::views::Coding;
 
 use self::sealed::Sealed;
 use crate::error::{Code, Error, Result};

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::views::{Coding, View};
 use crate::ids::SecretName;
 
 const OPEN: &[u8] = b"{{secret:";
@@ -42,6 +43,14 @@ pub fn placeholders(text: &[u8]) -> impl Iterator<Item = Found> {
     })
 }
 
+/// Each one in `text`, whichever of its characters are coded so.
+#[must_use]
+pub fn placeholders_without(text: &[u8], coding: Option<Coding>) -> Vec<Found> {
+    let plain = View::of(text);
+    let view = coding.and_then(|coding| plain.without(coding)).unwrap_or(plain);
+    placeholders(&view.bytes).map(|found| Found { at: view.in_source(found.at), ..found }).collect()
+}
+
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
@@ -49,6 +58,14 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn coded_placeholders_are_found_where_they_stand_in_the_source() {
+        let text = b"a%20%7b{secret%3Ax}%7D {{secret:y}}";
+        let places = |coding| placeholders_without(text, coding).into_iter().map(|found| found.at).collect::<Vec<_>>();
+        assert_eq!(places(Some(Coding::Percent)), [4..22, 23..35]);
+        assert_eq!((places(Some(Coding::Json)), places(None)), (vec![23..35], vec![23..35]));
+    }
 
     #[test]
     fn placeholders_are_found_where_they_stand_and_broken_ones_are_told_apart() {

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// What can be taken off.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Coding {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
     /// Escapes within a JSON string.
     Json,
     /// `%41`.

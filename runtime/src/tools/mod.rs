@@ -66,7 +66,7 @@ struct Times {
 pub struct Surroundings {
     /// Says where the `http` tools find a name.
     pub names: Arc<dyn Names>,
-    /// Taken out of everything that a tool answers.
+    /// Put into requests where a grant says so, and taken out of everything that a tool answers.
     pub secrets: Secrets,
 }
 
@@ -253,7 +253,7 @@ impl Registry {
 
 /// The tools that are part of this program.
 fn builtin(surroundings: &Surroundings) -> Vec<Tool> {
-    let gate = http::gate::Gate::new(Arc::clone(&surroundings.names));
+    let gate = http::gate::Gate::new(Arc::clone(&surroundings.names), surroundings.secrets.clone());
     fs::tools().into_iter().chain(http::tools(&gate)).collect()
 }
 

@@ -10,6 +10,7 @@ use crate::outbound::reason;
 
 use super::gate::Hop;
 use super::names::Forbidden;
+use super::secret::Outgoing;
 use super::{Answered, Method};
 
 /// What came.
@@ -33,7 +34,7 @@ pub(super) enum Broken {
 }
 
 /// Sends it, and reads the answer. Dropping the future closes the connection.
-pub(super) async fn exchange(client: &reqwest::Client, hop: &Hop) -> Result<Came, Broken> {
+pub(super) async fn exchange(client: &reqwest::Client, hop: &Hop, outgoing: Outgoing) -> Result<Came, Broken> {
     let method = match hop.method() {
         Method::Get => reqwest::Method::GET,
         Method::Head => reqwest::Method::HEAD,
@@ -42,9 +43,9 @@ pub(super) async fn exchange(client: &reqwest::Client, hop: &Hop) -> Result<Came
         Method::Post => reqwest::Method::POST,
         Method::Patch => reqwest::Method::PATCH,
     };
-    let mut built = client.request(method, hop.target.url.clone()).headers(hop.headers.clone());
-    if let Some(body) = hop.body() {
-        built = built.body(body.to_vec());
+    let mut built = client.request(method, outgoing.url).headers(outgoing.headers);
+    if let Some(body) = outgoing.body {
+        built = built.body(body);
     }
     let mut response = built.send().await.map_err(|e| match Forbidden::within(&e) {
         Some(forbidden) => Broken::Forbidden(forbidden.to_string()),

@@ -1,7 +1,7 @@
 //! The one way out: every request passes here, whether a tool of this program sends it or a component does.
 //!
-//! In this order: a grant must cover the URL, the headers must be the caller's to send, the key is put in, and the
-//! connection goes to an address that was judged. A redirect that is followed begins again at the first of these.
+//! In this order: a grant must cover the URL, the headers must be the caller's to send, the key is put in, then the secrets,
+//! and the connection goes to an address that was judged. A redirect that is followed begins again at the first of these.
 //! It does not know what an answer means to a job.
 //!
 //! The rules that must stay true: nothing is sent that a grant does not cover; a name is looked up once, and the
@@ -14,11 +14,13 @@ use reqwest::Client;
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap};
 
 use crate::contract::{Effect, ErrorKind, ToolError};
+use crate::secrets::{Known, Secrets};
 use crate::{limits, outbound};
 
 use super::address::Reach;
 use super::client::{self, Broken, Came};
 use super::names::{Judge, Names};
+use super::secret::{self, Outgoing};
 use super::target::Target;
 use super::{Answered, Grants, HttpGrant, Method, headers};
 
@@ -78,13 +80,15 @@ pub(crate) struct Gate(Arc<Ways>);
 
 struct Ways {
     names: Arc<dyn Names>,
+    /// Put in where a grant says so, and taken out of what comes back.
+    secrets: Secrets,
     /// Made when first asked for, since making one for `https` reads all certificates of the system: by scheme, by reach.
     clients: [[OnceLock<Result<Client, String>>; Reach::ALL.len()]; 2],
 }
 
 impl Gate {
-    pub(crate) fn new(names: Arc<dyn Names>) -> Gate {
-        Gate(Arc::new(Ways { names, clients: Default::default() }))
+    pub(crate) fn new(names: Arc<dyn Names>, secrets: Secrets) -> Gate {
+        Gate(Arc::new(Ways { names, secrets, clients: Default::default() }))
     }
 
     /// Sends it as far as the grants go, and reads the answer. Dropping the future closes the connection.
@@ -100,12 +104,21 @@ impl Gate {
     }
 
     async fn follow(&self, mut hop: Hop) -> Result<Answered, Lost> {
+        // Those of the beginning to the end: what was sent is what is looked for.
+        let known = self.0.secrets.known();
         loop {
             let lost = |broken| Lost::from_broken(broken, &hop.line(), hop.effect());
+            let outgoing = hop.filled(&known)?;
+            let carries = outgoing.carries;
             let client = self.client(hop.target.url.scheme(), reach(&hop.target)).map_err(lost)?;
-            match client::exchange(client, &hop).await.map_err(lost)? {
-                Came::Answer(answered) => return Ok(answered),
-                Came::Elsewhere(place) => hop = hop.next(&place)?,
+            match client::exchange(client, &hop, outgoing).await.map_err(lost)? {
+                Came::Answer(mut answered) => {
+                    let came = secret::Came { headers: &mut answered.headers, body: &mut answered.body };
+                    secret::scrubbed(&known, carries, came).await.map_err(|why| lost(Broken::Cut(why)))?;
+                    return Ok(answered);
+                }
+                // A secret that the other side repeats in it is put in again where it may stand there, and nowhere else.
+                Came::Elsewhere(place) => hop = hop.next(&known.scrubber().text(&place))?,
             }
         }
     }
@@ -153,6 +166,11 @@ impl Hop {
 
     pub(super) fn body(&self) -> Option<&[u8]> {
         self.request.body.as_deref()
+    }
+
+    /// As it goes over the wire.
+    fn filled(&self, known: &Known) -> Result<Outgoing, ToolError> {
+        secret::filled(known, &self.grants, &self.target.grant, self.target.url.clone(), self.headers.clone(), self.body())
     }
 
     pub(super) fn grant(&self) -> &HttpGrant {

@@ -113,7 +113,7 @@ fn judge(headers: &HeaderMap, key: &Key, key_header: Option<&str>) -> Result<(),
     Ok(())
 }
 
-fn is_plain(value: &HeaderValue) -> bool {
+pub(super) fn is_plain(value: &HeaderValue) -> bool {
     value.as_bytes().iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
 }
 

@@ -13,6 +13,7 @@ mod address;
 mod answer;
 mod client;
 mod names;
+mod secret;
 mod target;
 
 use std::time::Duration;
