@@ -33,16 +33,17 @@ with_zig() {
     if command -v zig >/dev/null; then
         zig=zig
     else
-        [ -x .zig/bin/python ] || python3 -m venv .zig
-        .zig/bin/python -c 'import ziglang' 2>/dev/null || .zig/bin/python -m pip install --quiet ziglang==0.16.0
-        zig=".zig/bin/python -m ziglang"
+        venv=${REPRISE_VENV:-.zig}
+        [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+        "$venv/bin/python" -c 'import ziglang' 2>/dev/null || "$venv/bin/python" -m pip install --quiet ziglang==0.16.0
+        zig="$venv/bin/python -m ziglang"
     fi
     echo "with zig $($zig version)" >&2
     $zig cc -target wasm32-wasi $flags $sources -o "$module"
 }
 
 case ${REPRISE_CC:-any} in
-clang) with_clang ;;
+clang) with_clang || { [ $? = 77 ] && echo "no clang here has wasi-libc and its own libraries for WebAssembly" >&2; exit 1; } ;;
 zig) with_zig ;;
 *) with_clang || { [ $? = 77 ] && with_zig; } ;;
 esac

@@ -424,6 +424,6 @@ static void put_value(writer *w, const json *value) {
 char *json_print(const json *value, size_t *length) {
     writer w = {0};
     put_value(&w, value);
-    *length = w.length;
+    if (length) *length = w.length;
     return w.text;
 }

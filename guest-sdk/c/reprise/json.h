@@ -56,7 +56,7 @@ json *json_add(json *list, json *value);
 /* Puts a field behind the others, or in place of the one of this name; gives the object back. */
 json *json_set(json *object, const char *field, json *value);
 
-/* The document as text, with a 0 behind it. */
+/* The document as text, with a 0 behind it; `length` may be NULL. */
 char *json_print(const json *value, size_t *length);
 
 /* Memory that is not given back; ends the instance where there is none left. */

@@ -1,0 +1,1 @@
+"""Tools and playbooks for Reprise in Python. See docs/GUEST-PYTHON.md."""
