@@ -199,6 +199,12 @@ impl ToolId {
         ToolId { namespace: ToolId::AGENT.to_owned(), name }
     }
 
+    /// The namespace that it is in.
+    #[must_use]
+    pub fn in_namespace(&self) -> Namespace {
+        Namespace(self.namespace.clone())
+    }
+
     /// `fs` of `fs/read`.
     #[must_use]
     pub fn namespace(&self) -> &str {

@@ -123,6 +123,8 @@ codes! {
     ReplayStepNotFound = "replay_step_not_found", NotFound;
     /// No playbook (or version) of this id in this tenant and scope.
     ReplayPlaybookNotFound = "replay_playbook_not_found", NotFound;
+    /// There is no tool of this name here, or no such version of a tool component.
+    ToolNotFound = "tool_not_found", NotFound;
     /// The component carries no plan that its code can be held against: it was made by hand or elsewhere.
     PlanNotFound = "plan_not_found", NotFound;
     /// No job of this id in this tenant and scope.
@@ -161,6 +163,8 @@ codes! {
     ComponentTooDemanding = "component_too_demanding", Unprocessable;
     /// The component's start functions trap or do not come to an end.
     ComponentDoesNotStart = "component_does_not_start", Unprocessable;
+    /// Nothing that the component exports can be a tool; `issues` lists each function and why.
+    NoTools = "no_tools", Unprocessable;
     /// The input does not fit the playbook's input schema; `issues` lists each place.
     InputDoesNotFit = "input_does_not_fit", Unprocessable;
     /// The recorded run cannot become a component; the message says at which step.

@@ -123,6 +123,27 @@ pub const HOSTCALL_FUEL_PER_BYTE: u64 = 4;
 pub const SCHEMA_BYTES_MAX: usize = 64 * 1024;
 /// A schema's byte counts as this many: it is compiled, and may be applied at every place of the document.
 pub const SCHEMA_FUEL_FACTOR: usize = 100;
+/// Tools of one component. The largest that agents are known to be given at once are below a hundred.
+pub const TOOLS_PER_COMPONENT_MAX: usize = 128;
+/// Versions of one namespace: a year of daily uploads, three times over. Their digests stand in one row.
+pub const TOOL_VERSIONS_MAX: usize = 1_000;
+/// Namespaces of uploaded tools: each holds its schemas in memory, and its code once it was called.
+pub const TOOL_NAMESPACES_MAX: usize = 1_000;
+/// Bytes of a tool component's input that are checked by whoever calls, not on a thread of their own: some 100 us at most.
+pub const TOOL_CHECK_HERE_BYTES_MAX: usize = 16 * 1024;
+/// Fuel of one call of a tool component: some five seconds of pure computing. An interpreter inside of a guest takes fifty
+/// operations for one of its own.
+pub const TOOL_FUEL: u64 = 10_000_000_000;
+/// Bytes that one call of a tool may print and have kept; beyond it they are counted and dropped.
+pub const TOOL_LOG_BYTES_MAX: usize = 64 * 1024;
+/// Random bytes that a guest gets at once: the host makes them, so that they cost the guest nothing.
+pub const GUEST_RANDOM_BYTES_MAX: u64 = 64 * 1024;
+/// Handles (streams, files, requests, buckets) that one guest may hold. Each is a few hundred bytes of the host's.
+pub const GUEST_RESOURCES_MAX: usize = 1_024;
+/// Bytes of one set of HTTP headers inside of the host, with what holds them: some four times what goes over the wire.
+pub const GUEST_HTTP_FIELDS_BYTES_MAX: usize = 4 * HTTP_HEADER_BYTES_MAX;
+/// Keys in one call of `wasi:keyvalue/batch`; each is a write of its own to the disk.
+pub const KV_BATCH_KEYS_MAX: usize = 100;
 /// Linear memory of one guest.
 pub const GUEST_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Elements of one guest table. JavaScript has 760, Python 5,700.

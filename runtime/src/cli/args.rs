@@ -92,9 +92,9 @@ pub(super) enum Command {
     /// Playbooks: list.
     #[command(subcommand)]
     Playbooks(PlaybooksCommand),
-    /// The tools that a playbook can import.
+    /// The tools that a playbook can import: list, upload, show, call, activate.
     #[command(subcommand)]
-    Tools(ToolsCommand),
+    Tools(super::tools::ToolsCommand),
     /// Serve the same over HTTP on this machine; jobs that were running when the last process ended go on.
     Serve(Serve),
 }
@@ -302,12 +302,6 @@ pub(super) struct PlaybooksList {
     pub page: Page,
 }
 
-#[derive(Subcommand)]
-pub(super) enum ToolsCommand {
-    /// Every tool that is here, with what it may do.
-    List,
-}
-
 #[derive(Args)]
 pub(super) struct Page {
     /// How many rows at the most.
@@ -345,6 +339,11 @@ impl Global {
         xdg.or_else(home)
             .map(|base| base.join("reprise"))
             .ok_or_else(|| Error::invalid("--data", "neither XDG_DATA_HOME nor HOME is set; name a data directory"))
+    }
+
+    /// True where there is a data directory.
+    pub(super) fn is_there(&self) -> Result<bool> {
+        Ok(self.data()?.exists())
     }
 
     /// Opens the engine on the data directory; blocks only while it opens.
@@ -415,7 +414,7 @@ fn parse_crash_point(text: &str) -> Result<CrashPoint, String> {
     CrashPoint::parse(text).map_err(|e| e.message)
 }
 
-fn parse_grant(text: &str) -> Result<Grant, String> {
+pub(super) fn parse_grant(text: &str) -> Result<Grant, String> {
     Grant::parse_flag(text).map_err(|e| e.message)
 }
 

@@ -1,4 +1,4 @@
-//! `reprise runs|playbooks|tools list`, `reprise runs show`.
+//! `reprise runs|playbooks list`, `reprise runs show`.
 
 use serde_json::json;
 
@@ -9,7 +9,6 @@ use crate::clock::rfc3339;
 use crate::error::Result;
 use crate::ids::{PlaybookId, RunId};
 use crate::runs::view;
-use crate::tools::Registry;
 
 pub(super) async fn runs(global: &Global, args: RunsList, output: &Output) -> Result<u8> {
     let engine = global.existing().await?;
@@ -86,24 +85,6 @@ pub(super) async fn playbooks(global: &Global, args: PlaybooksList, output: &Out
             let rows = playbooks.iter().map(|p| [p.playbook_id.to_string(), p.latest_version.to_string(), rfc3339(p.updated_at_ms), p.name.clone()]);
             let more = next.as_ref().map(|next| format!("\nmore with --cursor {next}")).unwrap_or_default();
             format!("{}{more}", table(["playbook", "newest version", "updated", "name"], rows))
-        },
-    );
-    Ok(exit::OK)
-}
-
-/// The tools are built in: no data directory is needed to list them.
-pub(super) fn tools(output: &Output) -> Result<u8> {
-    let tools = Registry::builtin();
-    output.show(
-        || {
-            let tool = |t: &crate::tools::Info| {
-                json!({"tool": t.id, "effect": t.effect, "allows": t.words, "description": t.description, "input_schema": t.input_schema, "output_schema": t.output_schema})
-            };
-            json!({"tools": tools.list().map(tool).collect::<Vec<_>>()})
-        },
-        || {
-            let rows = tools.list().map(|t| [t.id.to_string(), t.effect.to_string(), t.words.to_owned(), t.description.to_owned()]);
-            table(["tool", "effect", "allows", "what it does"], rows)
         },
     );
     Ok(exit::OK)

@@ -26,6 +26,7 @@ mod standing;
 mod steer;
 mod steering;
 mod test;
+mod tools;
 mod upload;
 mod watch;
 
@@ -34,7 +35,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Arguments, Command, GraphCommand, PlaybooksCommand, RunsCommand, ToolsCommand};
+use args::{Arguments, Command, GraphCommand, PlaybooksCommand, RunsCommand};
 use output::Output;
 use steering::{ApprovalsCommand, CallsCommand, JobsCommand};
 
@@ -119,6 +120,6 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Runs(RunsCommand::List(args)) => lists::runs(&global, args, output).await,
         Command::Runs(RunsCommand::Show(args)) => lists::run(&global, args, output).await,
         Command::Playbooks(PlaybooksCommand::List(args)) => lists::playbooks(&global, args, output).await,
-        Command::Tools(ToolsCommand::List) => lists::tools(output),
+        Command::Tools(command) => tools::tools(&global, command, output).await,
     }
 }

@@ -55,6 +55,16 @@ impl Server {
         self.answer(self.client.post(self.url(path)).header(CONTENT_TYPE, "application/json").body(body)).await
     }
 
+    /// Posts a component.
+    ///
+    /// # Errors
+    /// `server_unreachable`, what the server answers with.
+    pub(super) async fn post_component(&self, path: &str, query: &[(&str, String)], bytes: Vec<u8>) -> Result<Value> {
+        let mut url = self.url(path);
+        url.query_pairs_mut().extend_pairs(query);
+        self.answer(self.client.post(url).header(CONTENT_TYPE, "application/wasm").body(bytes)).await
+    }
+
     fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));

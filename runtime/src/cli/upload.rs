@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -12,15 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::{blocking, engine, limits};
 
 pub(super) async fn upload(global: &Global, args: Upload, output: &Output) -> Result<u8> {
-    let file = args.file;
-    let bytes = blocking::run(move || -> Result<Vec<u8>> {
-        let unreadable = |e: std::io::Error| Error::new(Code::FileNotFound, format!("cannot read {}: {e}", file.display()));
-        let mut bytes = Vec::new();
-        // One byte more than the engine takes: enough for it to refuse the rest.
-        File::open(&file).map_err(unreadable)?.take(limits::COMPONENT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        Ok(bytes)
-    })
-    .await?;
+    let bytes = read_component(args.file).await?;
     let space = global.space()?;
     let engine = global.engine(Vec::new()).await?;
     let uploaded = engine.upload(&space, engine::Upload { playbook_id: args.playbook, name: args.name, bytes }).await?;
@@ -45,4 +38,15 @@ pub(super) async fn upload(global: &Global, args: Upload, output: &Output) -> Re
         },
     );
     Ok(exit::OK)
+}
+
+/// A component's bytes; where there are more than the engine takes, enough for it to say so.
+pub(super) async fn read_component(file: PathBuf) -> Result<Vec<u8>> {
+    blocking::run(move || {
+        let unreadable = |e: std::io::Error| Error::new(Code::FileNotFound, format!("cannot read {}: {e}", file.display()));
+        let mut bytes = Vec::new();
+        File::open(&file).map_err(unreadable)?.take(limits::COMPONENT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        Ok(bytes)
+    })
+    .await
 }

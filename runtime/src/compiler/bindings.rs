@@ -164,9 +164,10 @@ impl Bindings {
 
     fn bound(&self, tool: &ToolId, input: Value, recorded: &str, reason: String, output_fields: BTreeMap<String, String>) -> Bound {
         let info = self.registry.get(tool);
-        let effect = info.map_or(Effect::Once, |info| info.effect);
-        let fields = |info: &Info| info.output_schema["properties"].as_object().map(|fields| fields.keys().cloned().collect());
-        let answers = info.and_then(fields);
+        let effect = info.as_ref().map_or(Effect::Once, |info| info.effect);
+        let fields =
+            |info: &std::sync::Arc<Info>| info.output_schema["properties"].as_object().map(|fields| fields.keys().cloned().collect());
+        let answers = info.as_ref().and_then(fields);
         let recorded_as = (tool.to_string() != recorded).then(|| recorded.to_owned());
         Bound { tool: tool.clone(), effect, input, recorded_as, reason, output_fields, answers }
     }

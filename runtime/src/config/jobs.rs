@@ -100,7 +100,7 @@ pub(super) fn read_concurrency(table: &ConcurrencyTable, source: &Source) -> Res
         let id = source.place(name.span(), ToolId::parse(name.get_ref()))?;
         // A limit on a name that nothing has would hold nothing, unseen.
         if !id.is_external() && builtin.get(&id).is_none() {
-            let ids: Vec<String> = builtin.list().map(|info| info.id.to_string()).collect();
+            let ids: Vec<String> = builtin.list().iter().map(|info| info.id.to_string()).collect();
             return Err(source.wrong(name.span(), format!("there is no tool {id}; there are {} and agent/NAME", ids.join(", "))));
         }
         limits.tools.insert(id, at_once(most, source)?);

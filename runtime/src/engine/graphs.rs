@@ -164,9 +164,9 @@ impl Engine {
 
     /// What a planner may make a graph of.
     fn means(&self, own: &[Grant]) -> Means {
-        let built_in = self.tools.list().map(|info| Offer {
+        let built_in = self.tools.list().into_iter().map(|info| Offer {
             id: info.id.clone(),
-            description: info.description.to_owned(),
+            description: info.description.to_string(),
             effect: info.effect,
             input_schema: Some(info.input_schema.clone()),
             output_schema: Some(info.output_schema.clone()),

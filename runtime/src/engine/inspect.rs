@@ -130,7 +130,7 @@ impl Engine {
     }
 
     fn words(&self, tool: &ToolId) -> Option<(String, Effect)> {
-        self.tools.get(tool).map(|info| (info.words.to_owned(), info.effect))
+        self.tools.get(tool).map(|info| (info.words.to_string(), info.effect))
     }
 }
 
@@ -147,7 +147,7 @@ fn inspect(sandbox: &Sandbox, tools: &Registry, bytes: Vec<u8>) -> Result<Inspec
     let explained = compiler::explain(&bytes, tools);
     let component_bytes = bytes.len();
     let playbook = sandbox.load(&digest, |tool| tools.get(tool).is_some(), || Ok(bytes))?;
-    let words = |tool: &ToolId| tools.get(tool).map(|info| (info.words.to_owned(), info.effect));
+    let words = |tool: &ToolId| tools.get(tool).map(|info| (info.words.to_string(), info.effect));
     Ok(described(digest, component_bytes, explained, playbook.imports(), words))
 }
 

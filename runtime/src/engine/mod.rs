@@ -14,6 +14,7 @@ mod operator;
 mod playbooks;
 mod secrets;
 mod steps;
+mod tools;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ pub use operator::{OPERATOR_TOKEN_FILE, operator_token};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
 pub use secrets::SecretView;
 pub use steps::StepTemplate;
+pub use tools::{AskView, ToolAnswer, ToolCall, ToolComponentView, ToolRefusal, ToolUpload, ToolView};
 pub use watch::{News, Watch};
 
 use crate::config::{self, Config};
@@ -43,7 +45,7 @@ use crate::runs::Runs;
 use crate::sandbox::Sandbox;
 use crate::secrets::Secrets;
 use crate::store::{CrashPoint, KeyFile, Store};
-use crate::tools::{Grant, Grants, Registry, Surroundings};
+use crate::tools::{Components, Grant, Grants, Registry, Surroundings};
 
 /// Everything a process needs to serve one data directory. Cheap to clone.
 #[derive(Clone)]
@@ -52,6 +54,7 @@ pub struct Engine {
     sandbox: Sandbox,
     tools: Registry,
     secrets: Secrets,
+    components: Components,
     runs: Runs,
     playbooks: Playbooks,
     scheduler: Scheduler,
@@ -127,6 +130,7 @@ impl Engine {
             secrets.check()?;
         }
         let tools = Registry::within(&Surroundings { secrets: secrets.clone(), ..Surroundings::default() });
+        let components = Components::open(store.clone(), sandbox.clone(), tools.clone())?;
         let admissions = Arc::new(Semaphore::new(limits::ADMISSIONS_MAX));
         let playbooks = Playbooks::new(store.clone());
         let scheduler =
@@ -138,6 +142,7 @@ impl Engine {
             sandbox,
             tools,
             secrets,
+            components,
             scheduler,
             operator,
             inputs: jobs::ExpectedInputs::default(),

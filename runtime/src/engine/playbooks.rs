@@ -140,7 +140,7 @@ impl Engine {
     pub(super) async fn admit(&self, digest: Digest, bytes: Vec<u8>) -> Result<()> {
         let _place = self.admission().await;
         let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
-        let playbook = blocking::run(move || sandbox.load(&digest, |tool| tools.get(tool).is_some(), || Ok(bytes))).await?;
+        let playbook = blocking::run(move || sandbox.load(&digest, |tool| tools.contains(tool), || Ok(bytes))).await?;
         self.sandbox.try_start(&playbook).await
     }
 

@@ -20,7 +20,8 @@
 //! approvals    /v1/approvals           what waits for a person, and what they say
 //! calls        /v1/calls               what waits for a worker outside, and what came of it
 //! graphs       /v1/graphs            what a task graph would do
-//! operator     /v1/tools, /v1/grants, /healthz, /health, /metrics, /openapi.json
+//! tools        /v1/tools, /v1/tool-components
+//! operator     /v1/grants, /healthz, /health, /metrics, /openapi.json
 //! openapi      the document
 //! ```
 //!
@@ -45,6 +46,7 @@ mod operator;
 mod playbooks;
 mod replay;
 mod route;
+mod tools;
 mod view;
 
 use std::future::{Future, IntoFuture as _};

@@ -1,4 +1,4 @@
-//! What whoever runs the server asks of it: its tools and grants, its health, its numbers, its description.
+//! What whoever runs the server asks of it: its grants, its health, its numbers, its description.
 
 use std::sync::LazyLock;
 
@@ -8,26 +8,20 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::openapi;
 use super::route::{Gives, Route};
 use super::view;
-use crate::contract::Effect;
 use crate::engine::Engine;
 use crate::error::{Code, Result};
 use crate::tools::grants::To;
-use crate::tools::{Access, Grant, Info};
+use crate::tools::{Access, Grant};
 use crate::{blocking, metrics};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/v1/tools", tools, "list_tools", "Every tool there is.").for_all().gives(
-            200,
-            "The tools, by id.",
-            Gives::Json(openapi::of::<ToolList>),
-        ),
         Route::get("/v1/grants", grants, "list_grants", "What the operator granted to all jobs, as a job sees it.").for_all().gives(
             200,
             "The grants.",
@@ -54,10 +48,6 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn tools(State(engine): State<Engine>) -> Json<ToolList> {
-    Json(ToolList { tools: engine.tools().list().map(ToolView::of).collect() })
-}
-
 async fn grants(State(engine): State<Engine>) -> Json<GrantList> {
     Json(GrantList { grants: engine.grants().iter().map(GrantView::of).collect() })
 }
@@ -81,45 +71,6 @@ async fn numbers(State(engine): State<Engine>) -> Result<Response> {
 async fn description() -> Response {
     static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| super::openapi().to_string().into());
     view::sent(StatusCode::OK, "application/json", DOCUMENT.clone())
-}
-
-/// The answer of `GET /v1/tools`.
-#[derive(Serialize, ToSchema)]
-struct ToolList {
-    /// By id.
-    tools: Vec<ToolView>,
-}
-
-/// What everyone may know about a tool.
-#[derive(Serialize, ToSchema)]
-struct ToolView {
-    /// `fs/read`; a component imports it as `tool:fs/read`.
-    id: String,
-    /// What it does, for whoever writes a call.
-    description: &'static str,
-    /// What a job may do with it, for a reviewer.
-    words: &'static str,
-    /// What repeating a call does.
-    effect: Effect,
-    /// JSON Schema of the input.
-    #[schema(value_type = Object)]
-    input_schema: Value,
-    /// JSON Schema of the output.
-    #[schema(value_type = Object)]
-    output_schema: Value,
-}
-
-impl ToolView {
-    fn of(info: &Info) -> Self {
-        ToolView {
-            id: info.id.to_string(),
-            description: info.description,
-            words: info.words,
-            effect: info.effect,
-            input_schema: info.input_schema.clone(),
-            output_schema: info.output_schema.clone(),
-        }
-    }
 }
 
 /// The answer of `GET /v1/grants`.

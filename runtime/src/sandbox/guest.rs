@@ -27,19 +27,23 @@ pub(super) struct Bounds {
     inner: StoreLimits,
     /// What was asked for and refused.
     pub refused: Option<String>,
+    /// The most linear memory that the guest had.
+    pub memory_bytes: usize,
 }
 
 impl Bounds {
     pub(super) fn new(inner: StoreLimits) -> Self {
-        Bounds { inner, refused: None }
+        Bounds { inner, refused: None, memory_bytes: 0 }
     }
 }
 
 impl wasmtime::ResourceLimiter for Bounds {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
         let allowed = self.inner.memory_growing(current, desired, maximum)?;
-        if !allowed {
-            self.refused = Some(format!("it asked for {desired} bytes of memory; at most {}", limits::GUEST_MEMORY_BYTES_MAX));
+        match allowed {
+            // Memory never shrinks, so the sum of what was added is the most there was.
+            true => self.memory_bytes += desired - current,
+            false => self.refused = Some(format!("it asked for {desired} bytes of memory; at most {}", limits::GUEST_MEMORY_BYTES_MAX)),
         }
         Ok(allowed)
     }
@@ -75,10 +79,10 @@ pub(super) struct WitFailure {
 }
 
 /// `wit/types.wit`, enum `error-kind`.
-#[derive(Clone, Copy, ComponentType, Lower)]
+#[derive(Clone, Copy, ComponentType, Lift, Lower)]
 #[component(enum)]
 #[repr(u8)]
-enum WitErrorKind {
+pub(super) enum WitErrorKind {
     #[component(name = "invalid-input")]
     InvalidInput,
     #[component(name = "denied")]
@@ -116,12 +120,12 @@ impl From<ErrorKind> for WitErrorKind {
 }
 
 /// `wit/types.wit`, record `tool-error`.
-#[derive(ComponentType, Lower)]
+#[derive(ComponentType, Lift, Lower)]
 #[component(record)]
-struct WitToolError {
-    kind: WitErrorKind,
-    message: String,
-    detail: Option<String>,
+pub(super) struct WitToolError {
+    pub kind: WitErrorKind,
+    pub message: String,
+    pub detail: Option<String>,
 }
 
 impl From<ToolError> for WitToolError {

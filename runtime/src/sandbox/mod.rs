@@ -9,6 +9,7 @@ mod effects;
 mod flow;
 mod guest;
 mod imports;
+mod provider;
 mod run;
 mod scripted;
 mod values;
@@ -21,6 +22,10 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 pub use effects::{Answering, ChildKind, ChildOutcome, Effects, GuestFailure, Interruption, Level, StepOptions, Stop, Waited};
 pub use imports::{DATA, FLOW, Imports, PLAYBOOK, TYPES};
+pub use provider::{
+    Called, Capability, Described, Directory, Function, Opened, Provider, Question, Reach, Reached, SpaceError, Spaces, TOOLS, Usage, Web,
+    WebAnswer, WebRefusal, WebRequest,
+};
 pub use run::{Ending, Finished};
 pub use scripted::{Line, Scripted};
 pub use values::{Int, Named, Shape, Signature};
@@ -39,6 +44,8 @@ pub struct Sandbox {
 
 struct Shared {
     engine: Engine,
+    /// What every tool component may import.
+    tool_linker: provider::ToolLinker,
     cache: cache::Cache,
     /// Ends the thread that ticks the kill switch when the last sandbox is dropped.
     _ticker: Ticker,
@@ -78,7 +85,8 @@ impl Sandbox {
         let engine = Engine::new(&config())
             .map_err(|e| Error::new(Code::InternalError, format!("the WebAssembly engine does not start on this machine: {e:#}")))?;
         let cache = cache::Cache::new(&engine, cache_dir)?;
-        Ok(Sandbox { shared: Arc::new(Shared { _ticker: Ticker::start(&engine), engine, cache }) })
+        let tool_linker = provider::linker(&engine).expect("each interface is linked once");
+        Ok(Sandbox { shared: Arc::new(Shared { _ticker: Ticker::start(&engine), engine, tool_linker, cache }) })
     }
 
     /// The playbook of this digest, from memory, from the disk cache, or compiled from `bytes`. Blocks

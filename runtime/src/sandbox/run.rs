@@ -133,7 +133,7 @@ pub(super) fn check_type(component: &Component) -> Result<()> {
     }
 }
 
-fn store_limits() -> wasmtime::StoreLimits {
+pub(super) fn store_limits() -> wasmtime::StoreLimits {
     StoreLimitsBuilder::new()
         .memory_size(limits::GUEST_MEMORY_BYTES_MAX)
         .table_elements(limits::GUEST_TABLE_ELEMENTS_MAX)
@@ -143,14 +143,14 @@ fn store_limits() -> wasmtime::StoreLimits {
         .build()
 }
 
-fn readable(text: &str) -> Result<Json, String> {
+pub(super) fn readable(text: &str) -> Result<Json, String> {
     if text.len() > limits::JSON_BYTES_MAX {
         return Err(format!("{} bytes; at most {}", text.len(), limits::JSON_BYTES_MAX));
     }
     Json::parse(text.as_bytes()).map_err(|e| e.to_string())
 }
 
-fn broken(error: &wasmtime::Error) -> Ending {
+pub(super) fn broken(error: &wasmtime::Error) -> Ending {
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => Ending::OutOfFuel,
         Some(Trap::Interrupt) => Ending::OverTime(format!("ran for {} s without calling a tool", limits::GUEST_BUSY_TIME_MAX.as_secs())),

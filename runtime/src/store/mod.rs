@@ -42,8 +42,8 @@ pub use self::blobs::Blobs;
 pub use self::dying::{CrashPoint, Moment, SCRATCH_FILE};
 pub use self::key_file::KeyFile;
 pub use self::keys::{
-    AfterKey, ApprovalKey, ClaimKey, ContentKey, EntryKey, ExternalKey, IdempotencyKey, JobKey, Key, Kind, MailKey, PlaybookKey, Prefix,
-    RunHeadKey, RunKey, SecretKey, StatusKey, StepKey, TimerKey, VersionKey, WorkerKey,
+    AfterKey, ApprovalKey, ClaimKey, ContentKey, EntryKey, ExternalKey, IdempotencyKey, JobKey, Key, Kind, MailKey, NamespaceKey,
+    PlaybookKey, Prefix, RunHeadKey, RunKey, SecretKey, StatusKey, StepKey, TimerKey, ToolVersionKey, VersionKey, WorkerKey,
 };
 
 use self::committer::Committer;

@@ -1,4 +1,4 @@
-//! The tools that are built in, and what a job may reach with them.
+//! The tools: those that are built in, those of uploaded components, and what a job may reach with them.
 //!
 //! Its job: find a tool by its id, check the input against the tool's schema, perform the call within
 //! its limits, and give an [`Outcome`]. It does not know guests, journals or jobs, and never decides
@@ -9,6 +9,7 @@
 pub mod asks;
 pub mod grants;
 
+mod components;
 mod fs;
 mod http;
 mod scrubbed;
@@ -17,20 +18,24 @@ mod tool;
 pub use grants::{Access, Grant, Grants, HttpGrant, Method};
 pub use http::{LookUp, Names};
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
 use tracing::Instrument as _;
 
-use crate::contract::{Confirmation, Effect, ErrorKind, Outcome, Reconciliation, ToolError, ToolId};
+use crate::contract::{Confirmation, Effect, ErrorKind, Namespace, Outcome, Reconciliation, ToolError, ToolId};
 use crate::json::Json;
+use crate::sandbox::Usage;
 use crate::secrets::Secrets;
 use crate::{limits, metrics, spans};
 
+pub use components::{ComponentAdded, ComponentVersion, Components, NamespaceSummary, Offered};
 use tool::Panicked;
+pub use tool::Performed;
 pub(crate) use tool::{Call, Tool};
 
 /// The name of the operator's configuration file. The file tools never change a file of this name, so that a job
@@ -43,7 +48,7 @@ pub struct Info {
     /// Its name.
     pub id: ToolId,
     /// For whoever writes a call: what it does, in a sentence or two.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     /// JSON Schema (2020-12) of the input.
     pub input_schema: Value,
     /// JSON Schema (2020-12) of the output.
@@ -51,7 +56,7 @@ pub struct Info {
     /// What repeating a call does.
     pub effect: Effect,
     /// What a job may do with it, for a security reviewer: "read files".
-    pub words: &'static str,
+    pub words: Cow<'static, str>,
 }
 
 /// How long a call may take.
@@ -77,13 +82,15 @@ impl Default for Surroundings {
     }
 }
 
-/// Every tool there is, by id. Cheap to clone.
+/// Every tool there is, by id. Cheap to clone; clones see the same tools.
 #[derive(Clone)]
 pub struct Registry(Arc<Inner>);
 
 struct Inner {
     /// Sorted by id.
-    tools: Vec<Tool>,
+    built: Vec<Arc<Tool>>,
+    /// Those of uploaded components, by id. Held for a look-up or an exchange, never over an await.
+    provided: RwLock<BTreeMap<ToolId, Arc<Tool>>>,
     times: Times,
     secrets: Secrets,
     /// Calls that may still change something, by tool and key. Held for a moment, never over an await.
@@ -109,9 +116,11 @@ impl Registry {
         Registry::made(tools, times, &Surroundings::default())
     }
 
-    fn made(mut tools: Vec<Tool>, times: Times, surroundings: &Surroundings) -> Registry {
-        tools.sort_by(|a, b| a.info.id.cmp(&b.info.id));
-        Registry(Arc::new(Inner { tools, times, secrets: surroundings.secrets.clone(), under_way: Mutex::default() }))
+    fn made(tools: Vec<Tool>, times: Times, surroundings: &Surroundings) -> Registry {
+        let mut built: Vec<Arc<Tool>> = tools.into_iter().map(Arc::new).collect();
+        built.sort_by(|a, b| a.info.id.cmp(&b.info.id));
+        let secrets = surroundings.secrets.clone();
+        Registry(Arc::new(Inner { built, provided: RwLock::default(), times, secrets, under_way: Mutex::default() }))
     }
 
     /// The built-in tools and these.
@@ -121,20 +130,46 @@ impl Registry {
         Registry::of(builtin(&Surroundings::default()).into_iter().chain(more).collect(), times)
     }
 
-    fn find(&self, id: &ToolId) -> Option<&Tool> {
-        let tools = &self.0.tools;
-        tools.binary_search_by(|tool| tool.info.id.cmp(id)).ok().map(|at| &tools[at])
+    fn find(&self, id: &ToolId) -> Option<Arc<Tool>> {
+        let built = &self.0.built;
+        match built.binary_search_by(|tool| tool.info.id.cmp(id)) {
+            Ok(at) => Some(Arc::clone(&built[at])),
+            Err(_) => self.0.provided.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned(),
+        }
+    }
+
+    /// True where a tool of this program has this namespace.
+    fn has_built(&self, namespace: &Namespace) -> bool {
+        self.0.built.iter().any(|tool| tool.info.id.namespace() == namespace.as_str())
+    }
+
+    /// From now on a namespace has these tools and no others.
+    fn provide(&self, namespace: &Namespace, tools: Vec<Tool>) {
+        // A map stays whole whatever panicked while it was held.
+        let mut provided = self.0.provided.write().unwrap_or_else(PoisonError::into_inner);
+        provided.retain(|id, _| id.namespace() != namespace.as_str());
+        provided.extend(tools.into_iter().map(|tool| (tool.info.id.clone(), Arc::new(tool))));
+    }
+
+    /// True where there is a tool of this id.
+    #[must_use]
+    pub fn contains(&self, id: &ToolId) -> bool {
+        self.find(id).is_some()
     }
 
     /// What is known about the tool of this id.
     #[must_use]
-    pub fn get(&self, id: &ToolId) -> Option<&Info> {
-        self.find(id).map(|tool| &tool.info)
+    pub fn get(&self, id: &ToolId) -> Option<Arc<Info>> {
+        self.find(id).map(|tool| Arc::clone(&tool.info))
     }
 
     /// Every tool, sorted by id.
-    pub fn list(&self) -> impl Iterator<Item = &Info> {
-        self.0.tools.iter().map(|tool| &tool.info)
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Info>> {
+        let provided = self.0.provided.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Arc<Info>> = self.0.built.iter().chain(provided.values()).map(|tool| Arc::clone(&tool.info)).collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
     }
 
     /// What repeating this very call does: the tool's own effect, unless the grant that covers the call says more about
@@ -155,19 +190,41 @@ impl Registry {
     /// Each tool's page in `docs/TOOLS.md` lists its own. Any tool: `invalid-input` with every place that
     /// does not fit the schema, `not-found` where there is no such tool, `timeout`, `unavailable`, `broken`.
     pub async fn call(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Outcome {
+        self.call_metered(id, key, input, grants).await.outcome
+    }
+
+    /// As [`Registry::call`], with what the call took and printed.
+    pub async fn call_metered(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Performed {
         let (name, begun) = (id.to_string(), Instant::now());
         let span = spans::tool_call(&name, key);
         let before = self.0.secrets.known();
-        let outcome = self.perform(id, key, input, grants).instrument(span.clone()).await;
-        let outcome = scrubbed::outcome(id, outcome, before, &self.0.secrets).await;
-        let word = outcome.as_ref().err().map_or("ok", |error| error.kind.as_str());
+        let performed = async {
+            let Performed { outcome, usage, log } = self.perform(id, key, input, grants).await;
+            let outcome = scrubbed::outcome(id, outcome, Arc::clone(&before), &self.0.secrets).await;
+            let performed = Performed { outcome, usage, log: scrubbed::log(log, before, &self.0.secrets).await };
+            for line in performed.log.lines() {
+                tracing::info!(tool = %id, "{line}");
+            }
+            performed
+        };
+        let performed = performed.instrument(span.clone()).await;
+        let word = performed.outcome.as_ref().err().map_or("ok", |error| error.kind.as_str());
         span.record("outcome", word);
-        let tool = if self.find(id).is_some() { metrics::Tool::Registered(&name) } else { metrics::Tool::Unknown };
-        metrics::tool_call(tool, word, begun.elapsed().as_secs_f64());
-        outcome
+        let tool = if self.contains(id) { metrics::Tool::Registered(&name) } else { metrics::Tool::Unknown };
+        let took = begun.elapsed();
+        metrics::tool_call(tool, word, took.as_secs_f64());
+        let wall_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        Performed { usage: Usage { wall_us, ..performed.usage }, ..performed }
     }
 
-    async fn perform(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Outcome {
+    async fn perform(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Performed {
+        match self.try_perform(id, key, input, grants).await {
+            Ok(performed) => performed,
+            Err(error) => Performed { outcome: Err(error), usage: Usage::default(), log: String::new() },
+        }
+    }
+
+    async fn try_perform(&self, id: &ToolId, key: &str, input: &Json, grants: &Grants) -> Result<Performed, ToolError> {
         let Some(tool) = self.find(id) else { return Err(self.no_such_tool(id)) };
         if input.as_str().len() > limits::JSON_BYTES_MAX {
             let text = format!("the input has {} bytes; a tool takes at most {}", input.as_str().len(), limits::JSON_BYTES_MAX);
@@ -181,8 +238,8 @@ impl Registry {
                 _ => e,
             })?),
         };
-        match tokio::time::timeout(self.0.times.answer, tool.perform(self.ask(key, grants), input.clone(), under_way)).await {
-            Ok(Ok(outcome)) => outcome,
+        match tokio::time::timeout(self.0.times.answer, tool.perform(self.ask(key, input, grants), under_way)).await {
+            Ok(Ok(performed)) => Ok(performed),
             Ok(Err(Panicked)) => Err(ToolError::new(ErrorKind::Broken, format!("{id} stopped unexpectedly; this is a mistake in Reprise"))),
             Err(_) => {
                 let seconds = self.0.times.answer.as_secs_f32();
@@ -206,7 +263,7 @@ impl Registry {
         let Ok(under_way) = UnderWay::begin(&self.0, id, key) else {
             return Reconciliation::Unknown(format!("an attempt at this very call of {id} is still under way"));
         };
-        let asked = tool.reconcile(self.ask(key, grants), input.clone(), under_way);
+        let asked = tool.reconcile(self.ask(key, input, grants), under_way);
         let why = match tokio::time::timeout(self.0.times.answer, asked).await {
             Ok(Ok(Some(reconciliation))) => return reconciliation,
             Ok(Ok(None)) => format!("{id} has no way to tell whether a call of it took effect"),
@@ -225,7 +282,7 @@ impl Registry {
 
     async fn look_again(&self, id: &ToolId, input: &Json, output: &Json, grants: &Grants) -> Confirmation {
         let Some(tool) = self.find(id) else { return Confirmation::Unknown(self.no_such_tool(id).message) };
-        let asked = tool.confirm(self.ask("", grants), input.clone(), output.clone());
+        let asked = tool.confirm(self.ask("", input, grants), output.clone());
         let why = match tokio::time::timeout(self.0.times.answer, asked).await {
             Ok(Ok(Some(confirmation))) => return confirmation,
             Ok(Ok(None)) => format!("{id} has no way to tell whether its answer still holds"),
@@ -235,16 +292,16 @@ impl Registry {
         Confirmation::Unknown(why)
     }
 
-    fn ask(&self, key: &str, grants: &Grants) -> Call {
-        let begin_until = Instant::now() + self.0.times.begin;
-        Call { key: key.to_owned(), grants: grants.clone(), secrets: self.0.secrets.known(), begin_until }
+    fn ask(&self, key: &str, input: &Json, grants: &Grants) -> Call {
+        let (key, input, grants) = (key.to_owned(), input.clone(), grants.clone());
+        Call { key, input, grants, secrets: self.0.secrets.known(), begin_until: Instant::now() + self.0.times.begin }
     }
 
     fn no_such_tool(&self, id: &ToolId) -> ToolError {
         let text = if id.is_external() {
             format!("{id} is performed by a worker from outside, which a job waits for, and never called here")
         } else {
-            let ids: Vec<String> = self.list().map(|info| info.id.to_string()).collect();
+            let ids: Vec<String> = self.list().iter().map(|info| info.id.to_string()).collect();
             format!("there is no tool {id}; there are {}", ids.join(", "))
         };
         ToolError::new(ErrorKind::NotFound, text)

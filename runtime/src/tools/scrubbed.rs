@@ -39,6 +39,12 @@ pub(super) async fn confirmation(confirmation: Confirmation, before: Arc<Known>,
     clean(confirmation, 0, Scrubber::confirmation, before, secrets).await
 }
 
+/// What a tool printed.
+pub(super) async fn log(log: String, before: Arc<Known>, secrets: &Secrets) -> String {
+    let bytes = log.len();
+    clean(log, bytes, |scrubber, log| scrubber.text(&log).into_owned(), before, secrets).await
+}
+
 async fn clean<T: Send + 'static>(came: T, bytes: usize, without: fn(&Scrubber, T) -> T, before: Arc<Known>, secrets: &Secrets) -> T {
     let now = secrets.known();
     if before.scrubber().is_empty() && now.scrubber().is_empty() {

@@ -18,7 +18,7 @@ fn call(registry: &Registry, id: &str, key: &str, input: &str) -> Outcome {
 #[test]
 fn the_registry_lists_each_tool_with_its_effect_and_its_words() {
     let registry = Registry::builtin();
-    let listed: Vec<String> = registry.list().map(|info| format!("{} ({}): {}", info.id, info.effect, info.words)).collect();
+    let listed: Vec<String> = registry.list().iter().map(|info| format!("{} ({}): {}", info.id, info.effect, info.words)).collect();
     assert_eq!(
         listed,
         [
@@ -101,11 +101,11 @@ fn hanging() -> Tool {
 pub(super) fn odd_info() -> Info {
     Info {
         id: ToolId::parse("test/odd").unwrap(),
-        description: "",
+        description: "".into(),
         input_schema: json!({}),
         output_schema: json!({}),
         effect: Effect::Read,
-        words: "",
+        words: "".into(),
     }
 }
 

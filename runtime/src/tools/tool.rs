@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::contract::{Confirmation, Effect, ErrorKind, Outcome, Reconciliation, ToolError};
 use crate::error::Issue;
 use crate::json::Json;
+use crate::sandbox::Usage;
 use crate::secrets::Known;
 use crate::{blocking, limits};
 
@@ -27,6 +28,8 @@ use super::{Grants, Info, cut};
 pub(crate) struct Call {
     /// Names this call for good: the same after a crash. Empty where a tool is asked to confirm.
     pub(crate) key: String,
+    /// What it is called with, as it came.
+    pub(crate) input: Json,
     pub(crate) grants: Grants,
     /// Those that there were when it began. What is compared with a recorded answer is without them, as that is.
     pub(crate) secrets: Arc<Known>,
@@ -46,6 +49,17 @@ impl Call {
         std::thread::sleep(pause.min(self.begin_until.saturating_duration_since(Instant::now())));
         self.has_time()
     }
+}
+
+/// What a call came to, what it took, and what it printed.
+#[derive(Debug, Clone)]
+pub struct Performed {
+    /// The output, or why there is none.
+    pub outcome: Outcome,
+    /// What it took.
+    pub usage: Usage,
+    /// What a tool component printed, up to [`limits::TOOL_LOG_BYTES_MAX`].
+    pub log: String,
 }
 
 /// What a call gave, for comparing it with the world.
@@ -120,11 +134,21 @@ async fn caught<T>(make: impl FnOnce() -> Waiting<T>) -> Result<T, Panicked> {
 /// What repeating a call does, by its input and grants.
 type EffectOf = Box<dyn Fn(&Value, &Grants) -> Effect + Send + Sync>;
 
+/// How a tool does its work.
+enum Run {
+    /// A function of this program.
+    Built(Work<Value, Result<Value, ToolError>>),
+    /// A guest's function, which checks its output itself.
+    Guest(GuestWork),
+}
+
+type GuestWork = Arc<dyn Fn(Call) -> Waiting<Performed> + Send + Sync>;
+
 /// A tool: what it says of itself, and the functions that do it.
 pub(crate) struct Tool {
-    pub(super) info: Info,
+    pub(super) info: Arc<Info>,
     input: Arc<jsonschema::Validator>,
-    run: Work<Value, Result<Value, ToolError>>,
+    run: Run,
     effect: Option<EffectOf>,
     reconcile: Option<Work<Value, Reconciliation>>,
     confirm: Option<Work<Recorded, Confirmation>>,
@@ -132,9 +156,21 @@ pub(crate) struct Tool {
 
 impl Tool {
     fn new(info: Info, run: Work<Value, Result<Value, ToolError>>) -> Tool {
-        let input =
-            jsonschema::validator_for(&info.input_schema).expect("a built-in tool's input schema is a schema; a test holds it to that");
-        Tool { info, input: Arc::new(input), run, effect: None, reconcile: None, confirm: None }
+        let input = validator(&info.input_schema).expect("a built-in tool's input schema is a schema; a test holds it to that");
+        Tool { info: Arc::new(info), input: Arc::new(input), run: Run::Built(run), effect: None, reconcile: None, confirm: None }
+    }
+
+    /// One that a component provides; it can be stopped while it works.
+    ///
+    /// # Errors
+    /// Why its input schema is none.
+    pub(super) fn guest<F: Future<Output = Performed> + Send + 'static>(
+        info: Info,
+        run: impl Fn(Call) -> F + Send + Sync + 'static,
+    ) -> Result<Tool, String> {
+        let input = Arc::new(validator(&info.input_schema)?);
+        let run: GuestWork = Arc::new(move |call| Box::pin(run(call)));
+        Ok(Tool { info: Arc::new(info), input, run: Run::Guest(run), effect: None, reconcile: None, confirm: None })
     }
 
     /// One whose function blocks.
@@ -186,15 +222,31 @@ impl Tool {
     }
 
     /// Checks the input and runs; `held` is dropped when the work has ended.
-    pub(super) async fn perform(&self, call: Call, input: Json, held: impl Send + 'static) -> Result<Outcome, Panicked> {
-        let (schema, id) = (Arc::clone(&self.input), self.info.id.clone());
+    pub(super) async fn perform(&self, call: Call, held: impl Send + 'static) -> Result<Performed, Panicked> {
+        let (schema, id, input) = (Arc::clone(&self.input), self.info.id.clone(), call.input.clone());
         let prepare = move || check(&schema, &id, &input).map_err(Refused::Input);
-        let output = match self.run.run(call, prepare, held).await {
+        let run = match &self.run {
+            Run::Built(run) => run,
+            Run::Guest(run) => {
+                let _until_done = held;
+                // Moving a small input to another thread and back takes longer than checking it.
+                let checked = match call.input.as_str().len() <= limits::TOOL_CHECK_HERE_BYTES_MAX {
+                    true => caught(|| Box::pin(std::future::ready(prepare()))).await.unwrap_or(Err(Refused::Panicked)),
+                    false => blocking::run(prepare).await,
+                };
+                return match checked {
+                    Ok(_) => caught(|| run(call)).await.map_err(|Panicked| self.panicked()),
+                    Err(Refused::Input(error)) => Ok(built(Err(error))),
+                    Err(Refused::Panicked) => Err(self.panicked()),
+                };
+            }
+        };
+        let output = match run.run(call, prepare, held).await {
             Ok(output) => output,
-            Err(Refused::Input(error)) => return Ok(Err(error)),
+            Err(Refused::Input(error)) => return Ok(built(Err(error))),
             Err(Refused::Panicked) => return Err(self.panicked()),
         };
-        Ok(output.map_err(|e| ToolError { message: cut(&e.message), ..e }).and_then(|output| {
+        Ok(built(output.map_err(|e| ToolError { message: cut(&e.message), ..e }).and_then(|output| {
             let output = Json::from(&output);
             let bytes = output.as_str().len();
             if bytes > limits::JSON_BYTES_MAX {
@@ -203,26 +255,39 @@ impl Tool {
                 return Err(ToolError::new(ErrorKind::Failed, text));
             }
             Ok(output)
-        }))
+        })))
     }
 
     /// None where the tool has no way to tell.
-    pub(super) async fn reconcile(&self, call: Call, input: Json, held: impl Send + 'static) -> Result<Option<Reconciliation>, Panicked> {
+    pub(super) async fn reconcile(&self, call: Call, held: impl Send + 'static) -> Result<Option<Reconciliation>, Panicked> {
         let Some(reconcile) = &self.reconcile else { return Ok(None) };
+        let input = call.input.clone();
         reconcile.run(call, move || Ok(input.value()), held).await.map(Some).map_err(|Panicked| self.panicked())
     }
 
     /// None where the tool has no way to tell.
-    pub(super) async fn confirm(&self, call: Call, input: Json, output: Json) -> Result<Option<Confirmation>, Panicked> {
+    pub(super) async fn confirm(&self, call: Call, output: Json) -> Result<Option<Confirmation>, Panicked> {
         let Some(confirm) = &self.confirm else { return Ok(None) };
+        let input = call.input.clone();
         let prepare = move || Ok(Recorded { input: input.value(), output: output.value() });
         confirm.run(call, prepare, ()).await.map(Some).map_err(|Panicked| self.panicked())
     }
 
     fn panicked(&self) -> Panicked {
-        tracing::error!(tool = %self.info.id, "a built-in tool panicked");
+        tracing::error!(tool = %self.info.id, "a tool panicked");
         Panicked
     }
+}
+
+/// What a tool of this program came to: it prints nothing, and takes no fuel.
+fn built(outcome: Outcome) -> Performed {
+    let bytes = outcome.as_ref().map_or_else(|e| e.message.len(), |output| output.as_str().len());
+    Performed { outcome, usage: Usage { output_bytes: bytes as u64, ..Usage::default() }, log: String::new() }
+}
+
+/// Without backtracking, a pattern takes time in proportion to the text.
+pub(super) fn validator(schema: &Value) -> Result<jsonschema::Validator, String> {
+    jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex()).build(schema).map_err(|e| cut(&e.to_string()))
 }
 
 /// Why a function was not run, or not to its end.

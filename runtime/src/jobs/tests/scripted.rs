@@ -120,7 +120,14 @@ pub(super) fn registry(world: &Arc<Mutex<World>>) -> Registry {
     let tool = |effect: Effect| {
         let any = json!({"type": "object"});
         let id = ToolId::parse(&format!("sim/{effect}")).unwrap();
-        let info = Info { id, description: "Is scripted.", input_schema: any.clone(), output_schema: any, effect, words: "be scripted" };
+        let info = Info {
+            id,
+            description: "Is scripted.".into(),
+            input_schema: any.clone(),
+            output_schema: any,
+            effect,
+            words: "be scripted".into(),
+        };
         let (does, knows) = (Arc::clone(world), Arc::clone(world));
         Tool::waiting(info, move |call, input| {
             let outcome = does.lock().unwrap().call(effect, &call.key, &input);

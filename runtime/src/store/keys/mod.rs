@@ -18,6 +18,7 @@
 
 mod job;
 mod playbook;
+mod tool;
 mod work;
 mod run;
 mod secret;
@@ -29,6 +30,7 @@ pub use self::job::{EntryKey, IdempotencyKey, JobKey, StatusKey};
 pub use self::playbook::{ContentKey, PlaybookKey, VersionKey};
 pub use self::run::{AfterKey, RunHeadKey, RunKey, StepKey};
 pub use self::secret::SecretKey;
+pub use self::tool::{NamespaceKey, ToolVersionKey};
 pub use self::work::{ApprovalKey, ClaimKey, ExternalKey, MailKey, TimerKey, WorkerKey};
 
 use crate::error::{Code, Error, Result};
@@ -77,6 +79,10 @@ pub enum Kind {
     Worker = 17,
     /// [`SecretKey`]
     Secret = 18,
+    /// [`NamespaceKey`]
+    Namespace = 21,
+    /// [`ToolVersionKey`]
+    ToolVersion = 22,
 }
 
 /// What whoever watches a key watches: the row itself, and of mail all that there is for the job.
@@ -278,6 +284,8 @@ mod tests {
         assert_eq!(hex(EntryKey { job_id, seq: 258 }.encode()), format!("08{job}0000000000000102"));
         assert_eq!(hex(StatusKey { status: 3, space: space.clone(), job_id }.encode()), format!("0903{default}{job}"));
         assert_eq!(hex(IdempotencyKey { space, key: "k".to_owned() }.encode()), format!("0a{default}6b"));
+        assert_eq!(hex(NamespaceKey { namespace: "n".to_owned() }.encode()), "156e00");
+        assert_eq!(hex(ToolVersionKey { namespace: "n".to_owned(), version: 258 }.encode()), "166e0000000102");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{Call, Found, Info, PATH, Place, atomic, descend, input};
 pub(super) fn info() -> Info {
     Info {
         id: ToolId::parse("fs/list").expect("two kebab-case words"),
-        description: "Lists a directory, and the directories below it where asked to. Symbolic links are listed, not followed.",
+        description: "Lists a directory, and the directories below it where asked to. Symbolic links are listed, not followed.".into(),
         input_schema: json!({
             "type": "object",
             "required": ["path"],
@@ -49,7 +49,7 @@ pub(super) fn info() -> Info {
             },
         }),
         effect: Effect::Read,
-        words: "list directories",
+        words: "list directories".into(),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Call, Found, Info, PATH, Place, input};
 pub(super) fn info() -> Info {
     Info {
         id: ToolId::parse("fs/read").expect("two kebab-case words"),
-        description: "Reads a file, as text (UTF-8) or as JSON.",
+        description: "Reads a file, as text (UTF-8) or as JSON.".into(),
         input_schema: json!({
             "type": "object",
             "required": ["path"],
@@ -36,7 +36,7 @@ pub(super) fn info() -> Info {
             "oneOf": [{ "required": ["text"] }, { "required": ["json"] }],
         }),
         effect: Effect::Read,
-        words: "read files",
+        words: "read files".into(),
     }
 }
 

@@ -14,7 +14,8 @@ use super::{Call, Info, Missing, PATH, Place, atomic, input, sync_dir};
 pub(super) fn info() -> Info {
     Info {
         id: ToolId::parse("fs/remove").expect("two kebab-case words"),
-        description: "Removes a file, a symbolic link (never what it points to) or an empty directory. What is already gone is fine.",
+        description: "Removes a file, a symbolic link (never what it points to) or an empty directory. What is already gone is fine."
+            .into(),
         input_schema: json!({
             "type": "object",
             "required": ["path"],
@@ -28,7 +29,7 @@ pub(super) fn info() -> Info {
             "properties": { "path": { "type": "string" } },
         }),
         effect: Effect::Idempotent,
-        words: "remove files and empty directories",
+        words: "remove files and empty directories".into(),
     }
 }
 

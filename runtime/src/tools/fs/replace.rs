@@ -13,7 +13,7 @@ use super::{Call, Info, Missing, PATH, Place, atomic, input, read};
 pub(super) fn info() -> Info {
     Info {
         id: ToolId::parse("fs/replace").expect("two kebab-case words"),
-        description: "Replaces text inside a file. The text must stand there exactly `count` times, or nothing is changed.",
+        description: "Replaces text inside a file. The text must stand there exactly `count` times, or nothing is changed.".into(),
         input_schema: json!({
             "type": "object",
             "required": ["path", "old", "new"],
@@ -42,7 +42,7 @@ pub(super) fn info() -> Info {
             },
         }),
         effect: Effect::Once,
-        words: "replace text inside files",
+        words: "replace text inside files".into(),
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Call, Info, Missing, PATH, Place, atomic, input};
 pub(super) fn info() -> Info {
     Info {
         id: ToolId::parse("fs/write").expect("two kebab-case words"),
-        description: "Writes a whole file: a new one, or in place of the one that is there. Nobody ever sees half of it.",
+        description: "Writes a whole file: a new one, or in place of the one that is there. Nobody ever sees half of it.".into(),
         input_schema: json!({
             "type": "object",
             "required": ["path", "text"],
@@ -37,7 +37,7 @@ pub(super) fn info() -> Info {
             },
         }),
         effect: Effect::Idempotent,
-        words: "create files, and replace the whole content of files",
+        words: "create files, and replace the whole content of files".into(),
     }
 }
 

@@ -68,7 +68,7 @@ fn tool(method: Method, info: Info, gate: Gate) -> Tool {
 fn info(method: Method, name: &str, description: &'static str, effect: Effect, words: &'static str) -> Info {
     Info {
         id: ToolId::parse(name).expect("two kebab-case words"),
-        description,
+        description: description.into(),
         input_schema: input_schema(method),
         output_schema: json!({
             "type": "object",
@@ -85,7 +85,7 @@ fn info(method: Method, name: &str, description: &'static str, effect: Effect, w
             },
         }),
         effect,
-        words,
+        words: words.into(),
     }
 }
 

@@ -1,0 +1,47 @@
+//! What a call of a tool component may reach: what the component asks for, as far as grants give it to its namespace.
+
+use std::path::PathBuf;
+
+use crate::sandbox::{Directory, Reach};
+use crate::tools::asks::{Ask, Asks};
+use crate::tools::grants::OpenDir;
+use crate::tools::{Access, Grants};
+
+/// `grants`: as the component's namespace sees them.
+pub(super) fn reach(asks: &Asks, grants: &Grants) -> Reach {
+    let mut reach = Reach::default();
+    for ask in asks.iter() {
+        match ask {
+            Ask::Files => reach.directories = grants.dirs().map(|(name, open)| directory(name.as_str(), open)).collect(),
+            Ask::Environment => reach.environment = values(grants),
+            Ask::Configuration => reach.configuration = values(grants),
+            Ask::Clock => reach.clock = grants.clock(),
+            Ask::Randomness => reach.random = grants.random(),
+            Ask::Web | Ask::KeyValue => {}
+            // A component that imports a tool is refused at upload.
+            Ask::Tool(_) => {}
+        }
+    }
+    reach
+}
+
+fn values(grants: &Grants) -> Vec<(String, String)> {
+    grants.env().map(|grant| (grant.variable.clone(), grant.value.clone())).collect()
+}
+
+fn directory(name: &str, open: &OpenDir) -> Directory {
+    Directory { name: name.to_owned(), path: held(open), writable: open.access == Access::ReadWrite }
+}
+
+/// The directory by its open handle: whatever was renamed since, it stays the one that was granted.
+#[cfg(target_os = "linux")]
+fn held(open: &OpenDir) -> PathBuf {
+    use std::os::fd::AsRawFd as _;
+    PathBuf::from(format!("/proc/self/fd/{}", open.dir.as_raw_fd()))
+}
+
+/// The directory where it was when the grants were opened, a moment ago.
+#[cfg(not(target_os = "linux"))]
+fn held(open: &OpenDir) -> PathBuf {
+    open.path.clone()
+}
