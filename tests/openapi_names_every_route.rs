@@ -102,7 +102,8 @@ fn each_documented_field_of_a_request_is_read() {
             let own_code = [("tenant_id", "invalid_tenant_id"), ("scope", "invalid_scope")].into_iter().find(|(name, _)| name == field);
             let Some(wrong) = wrong_value(schema) else { continue };
             let body = Value::Object(Map::from_iter([(field.clone(), wrong)]));
-            let content = [("content-type", "application/json")];
+            let token = format!("Bearer {}", server.operator_token());
+            let content = [("content-type", "application/json"), ("authorization", token.as_str())];
             let answer = server.send(&method, &filled(path), &content, Some(body.to_string().into_bytes()));
             tried += 1;
             match own_code {

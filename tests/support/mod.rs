@@ -6,6 +6,7 @@ pub mod counter;
 pub mod documented;
 pub mod dying;
 pub mod graphs;
+pub mod guests;
 pub mod page;
 pub mod server;
 pub mod site;

@@ -104,6 +104,11 @@ impl Server {
         answer
     }
 
+    /// What an operator shows.
+    pub fn operator_token(&self) -> String {
+        std::fs::read_to_string(self.data.path().join(reprise::engine::OPERATOR_TOKEN_FILE)).unwrap().trim().to_owned()
+    }
+
     /// The server is there and can do its work.
     pub fn assert_alive(&self) {
         let answer = self.get("/healthz");

@@ -218,7 +218,13 @@ mod tests {
     use super::*;
 
     fn call(w: &World, time: Duration) -> Call {
-        Call { key: "k".to_owned(), input: crate::json::Json::trusted("{}"), grants: w.grants.clone(), secrets: std::sync::Arc::default(), begin_until: Instant::now() + time }
+        Call {
+            key: "k".to_owned(),
+            input: crate::json::Json::trusted("{}"),
+            grants: w.grants.clone(),
+            secrets: std::sync::Arc::default(),
+            begin_until: Instant::now() + time,
+        }
     }
 
     /// Appends an `x` to `project/a.txt`; `meanwhile` runs at each attempt between reading and writing.

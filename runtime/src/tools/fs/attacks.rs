@@ -274,7 +274,13 @@ fn a_directory_that_turns_into_a_link_between_two_looks_does_not_let_anyone_out(
             }
         });
         // Many tries, each as short as can be: reading goes past the registry, and `World` checks the rest.
-        let call = Call { key: "k".to_owned(), input: crate::json::Json::trusted("{}"), grants: w.grants.clone(), secrets: std::sync::Arc::default(), begin_until: Instant::now() };
+        let call = Call {
+            key: "k".to_owned(),
+            input: crate::json::Json::trusted("{}"),
+            grants: w.grants.clone(),
+            secrets: std::sync::Arc::default(),
+            begin_until: Instant::now(),
+        };
         for n in 0..20_000 {
             let read = super::read::call(&call, &json!({ "path": "project/flip/secret.txt" }));
             assert!(!format!("{read:?}").contains(SECRET), "the secret got out at try {n}");
