@@ -14,7 +14,7 @@ fn filled(template: &str) -> String {
     let job = "0192f0c1-2345-7000-8000-000000000000";
     let part_of_a_job = ["/v1/approvals/", "/v1/calls/"].iter().any(|of| template.starts_with(of));
     let id = if part_of_a_job { format!("{job}.1") } else { job.to_owned() };
-    template.replace("{id}", &id).replace("{version}", "1").replace("{seq}", "1")
+    template.replace("{namespace}", "fs").replace("{name}", "read").replace("{id}", &id).replace("{version}", "1").replace("{seq}", "1")
 }
 
 fn operations() -> Vec<(&'static str, String, &'static Value)> {
