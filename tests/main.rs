@@ -38,6 +38,8 @@ mod no_job_is_lost;
 mod the_sandbox_holds;
 mod the_counting_server_counts;
 mod http_tools_reach_what_is_granted;
+mod grants_are_made_by_operators;
+mod grants_on_the_command_line;
 mod http_goes_to_no_other_place;
 mod http_trusts_certificates;
 mod cli_steers_jobs;

@@ -135,6 +135,8 @@ codes! {
     ApprovalNotFound = "approval_not_found", NotFound;
     /// No secret of this name is set.
     SecretNotFound = "secret_not_found", NotFound;
+    /// The store has no grant of this name.
+    GrantNotFound = "grant_not_found", NotFound;
     /// The job's journal has no entry of this number.
     EntryNotFound = "entry_not_found", NotFound;
     /// No such route.
@@ -153,6 +155,8 @@ codes! {
     JobStateConflict = "job_state_conflict", Conflict;
     /// The claim of an external call is not, or no longer, the caller's: another may have it by now.
     ClaimLost = "claim_lost", Conflict;
+    /// Another grant stands on this one: a program on its directory, a secret on its web server.
+    GrantInUse = "grant_in_use", Conflict;
     /// Many writers touched the same thing at once; try again.
     Contended = "contended", Conflict;
     /// The upload is not a WebAssembly component.

@@ -351,6 +351,8 @@ pub const HTTP_TIMEOUT_MS_DEFAULT: u64 = 15_000;
 /// The longest time that a job may give an `http` call: below [`TOOL_CALL_TIME_MAX`], so that the tool's own error is heard.
 pub const HTTP_TIMEOUT_MS_MAX: u64 = 25_000;
 
+/// Grants in the store: each is a line that a person has read, and all are opened at every attempt of a job.
+pub const GRANTS_MAX: usize = 500;
 /// Arguments that an `exec` grant names one by one; more is a script, which is a program of its own.
 pub const EXEC_ARGS_MAX: usize = 64;
 /// Bytes of one such argument: as long as a path may be.

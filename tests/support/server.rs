@@ -84,6 +84,18 @@ impl Server {
         self.send("POST", path, &[("content-type", "application/json")], Some(body.to_string().into_bytes()))
     }
 
+    /// Where it keeps its data.
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Any request of an operator, with JSON or nothing.
+    pub fn operator(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let bearer = format!("Bearer {}", self.operator_token());
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        self.send(method, path, &headers, body.map(|body| body.to_string().into_bytes()))
+    }
+
     /// Any request; the answer must be as documented.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Answer {
         let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));

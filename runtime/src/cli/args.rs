@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::componentize::Componentize;
 use super::exit;
+use super::granting::GrantsCommand;
 use super::options::JobOptions;
 use super::steering::{ApprovalsCommand, CallsCommand, JobsCommand};
 use crate::engine::{Engine, Settings};
@@ -92,6 +93,9 @@ pub(super) enum Command {
     /// Playbooks: list.
     #[command(subcommand)]
     Playbooks(PlaybooksCommand),
+    /// What all jobs may reach: list, add, remove.
+    #[command(subcommand)]
+    Grants(GrantsCommand),
     /// The tools that a playbook can import: list, upload, show, call, activate.
     #[command(subcommand)]
     Tools(super::tools::ToolsCommand),
@@ -330,7 +334,7 @@ impl Global {
 
     /// What was named, or the user's own place for data. Never one in the working directory, which a job is often
     /// granted.
-    fn data(&self) -> Result<PathBuf> {
+    pub(super) fn data(&self) -> Result<PathBuf> {
         if let Some(data) = &self.data {
             return Ok(data.clone());
         }

@@ -9,6 +9,8 @@ mod componentize;
 mod demo;
 mod evidence;
 mod exit;
+mod grants;
+mod granting;
 mod graph;
 mod inspect;
 mod interrupt;
@@ -36,6 +38,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Arguments, Command, GraphCommand, PlaybooksCommand, RunsCommand};
+use granting::GrantsCommand;
 use output::Output;
 use steering::{ApprovalsCommand, CallsCommand, JobsCommand};
 
@@ -120,6 +123,9 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Runs(RunsCommand::List(args)) => lists::runs(&global, args, output).await,
         Command::Runs(RunsCommand::Show(args)) => lists::run(&global, args, output).await,
         Command::Playbooks(PlaybooksCommand::List(args)) => lists::playbooks(&global, args, output).await,
+        Command::Grants(GrantsCommand::List(args)) => grants::list(&global, args, output).await,
+        Command::Grants(GrantsCommand::Add(args)) => grants::add(&global, args, output).await,
+        Command::Grants(GrantsCommand::Remove(args)) => grants::remove(&global, args, output).await,
         Command::Tools(command) => tools::tools(&global, command, output).await,
     }
 }

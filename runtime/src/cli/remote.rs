@@ -3,11 +3,15 @@
 //! A data directory that a server has open cannot be opened here, so that what is to be said to its jobs is said to the server.
 //! It does not know what the requests mean.
 
+use std::path::Path;
+
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder, Url};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use super::output::shell;
+use crate::engine::operator_token;
 use crate::error::{Code, Error, Issue, Result};
 use crate::ids::Space;
 use crate::limits;
@@ -18,6 +22,34 @@ pub(super) struct Server {
     client: Client,
     base: Url,
     space: Space,
+    /// What shows that an operator asks.
+    token: Option<Token>,
+}
+
+/// The operator's token, and where it was found.
+pub(super) struct Token {
+    text: Zeroizing<String>,
+    found: String,
+}
+
+/// The variable that holds the operator's token where the data directory is not at hand.
+const TOKEN_VARIABLE: &str = "REPRISE_OPERATOR_TOKEN";
+
+impl Token {
+    /// From the environment, or from the data directory where that can be read.
+    ///
+    /// # Errors
+    /// `invalid_configuration` where the file in the data directory is no secret any more.
+    pub(super) fn find(data: &Path) -> Result<Option<Token>> {
+        if let Ok(text) = std::env::var(TOKEN_VARIABLE) {
+            return Ok(Some(Token { text: text.into(), found: TOKEN_VARIABLE.to_owned() }));
+        }
+        match operator_token(data) {
+            Ok(file) => Ok(Some(Token { text: file.hex(), found: file.path().display().to_string() })),
+            Err(e) if matches!(e.code, Code::FileNotFound | Code::StoreUnavailable) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
 }
 
 impl Server {
@@ -27,7 +59,12 @@ impl Server {
         let base = address(url)?;
         let client = Client::builder().no_proxy().timeout(limits::HTTP_REQUEST_TIME_MAX).build();
         let client = client.map_err(|e| Error::new(Code::InternalError, format!("the HTTP client: {e}")))?;
-        Ok(Server { client, base, space })
+        Ok(Server { client, base, space, token: None })
+    }
+
+    /// The same, asked by an operator.
+    pub(super) fn asked_with(self, token: Option<Token>) -> Server {
+        Server { token, ..self }
     }
 
     /// # Errors
@@ -36,6 +73,20 @@ impl Server {
         let mut url = self.url(path);
         url.query_pairs_mut().append_pair("tenant_id", self.space.tenant()).append_pair("scope", self.space.scope()).extend_pairs(query);
         self.answer(self.client.get(url)).await
+    }
+
+    /// Puts these fields.
+    ///
+    /// # Errors
+    /// `server_unreachable`, what the server answers with.
+    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        self.answer(self.client.put(self.url(path)).header(CONTENT_TYPE, "application/json").body(body.to_string())).await
+    }
+
+    /// # Errors
+    /// `server_unreachable`, what the server answers with.
+    pub(super) async fn delete(&self, path: &str) -> Result<Value> {
+        self.answer(self.client.delete(self.url(path))).await
     }
 
     /// Posts these fields, without those that are null, for the space and in the name of `by`.
@@ -73,6 +124,10 @@ impl Server {
     }
 
     async fn answer(&self, request: RequestBuilder) -> Result<Value> {
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token.text.as_str()),
+            None => request,
+        };
         let response = request.send().await.map_err(|e| self.unreachable(&reason(e)))?;
         let status = response.status();
         let bytes = response.bytes().await.map_err(|e| self.unreachable(&reason(e)))?;
@@ -80,7 +135,20 @@ impl Server {
         if status.is_success() && body.is_object() {
             return Ok(body);
         }
-        Err(refusal(&body).unwrap_or_else(|| self.unreachable(&format!("it answers with status {status}, and not as Reprise does"))))
+        let refused =
+            refusal(&body).unwrap_or_else(|| self.unreachable(&format!("it answers with status {status}, and not as Reprise does")));
+        Err(self.with_where_the_token_is(refused))
+    }
+
+    fn with_where_the_token_is(&self, e: Error) -> Error {
+        let hint = match (e.code, &self.token) {
+            (Code::OperatorTokenMissing, _) => format!("set {TOKEN_VARIABLE} to it, or name the server's data directory with --data"),
+            (Code::OperatorTokenWrong, Some(token)) => {
+                format!("what was sent is from {}; set {TOKEN_VARIABLE}, or name the server's data directory with --data", token.found)
+            }
+            _ => return e,
+        };
+        Error { message: format!("{}; {hint}", e.message), ..e }
     }
 
     fn unreachable(&self, why: &str) -> Error {

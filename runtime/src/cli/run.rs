@@ -65,7 +65,8 @@ async fn started(global: &Global, space: &Space, args: &Run, manner: Manner) -> 
 async fn missing_grants(engine: &Engine, space: &Space, job: &JobId, own: &[Grant]) -> Result<Vec<String>> {
     let component = engine.job(space, job).await?.state.component;
     let needed = engine.inspect(engine.component(component).await?).await?.grants_needed;
-    let has = |name: &str| engine.grants().iter().chain(own).any(|grant| grant.name().as_str() == name);
+    let granted = engine.granted()?;
+    let has = |name: &str| granted.iter().chain(own).any(|grant| grant.name().as_str() == name);
     Ok(needed.into_keys().filter(|name| !has(name)).collect())
 }
 

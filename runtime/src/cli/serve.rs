@@ -24,7 +24,7 @@ pub(super) async fn serve(global: &Global, args: Serve, output: &Output) -> Resu
     engine.note(&format!("serving http://{address}, which answers the same questions"))?;
     let interrupt = Interrupt::listen()?;
     let resumed = engine.resume_all().await?;
-    let grants: Vec<String> = engine.grants().iter().map(crate::tools::Grant::words).collect();
+    let grants: Vec<String> = engine.granted()?.iter().map(crate::tools::Grant::words).collect();
     output.show(
         || json!({"listening": format!("http://{address}"), "data": engine.data_dir(), "resumed_jobs": resumed, "grants": grants}),
         || {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::args::{Global, json_of};
 use super::interrupt::Interrupt;
 use super::output::Output;
-use super::remote::{self, Server};
+use super::remote::{self, Server, Token};
 use super::standing::in_words;
 use super::steering::{At, JobCancel, JobReason, JobResolve, JobResume, JobRetry, JobSignal};
 use super::{exit, run};
@@ -34,6 +34,17 @@ pub(super) async fn open(global: &Global, at: &At) -> Result<Door> {
     match &at.url {
         Some(url) => Ok(Door::There(Server::at(url, global.space()?)?)),
         None => Ok(Door::Here(global.existing().await.map_err(remote::served)?)),
+    }
+}
+
+/// As [`open`], for what an operator asks: whoever can open the data directory is one, and a server is shown the token.
+///
+/// # Errors
+/// As [`open`]; `invalid_configuration` where the token's file is no secret any more.
+pub(super) async fn open_as_operator(global: &Global, at: &At) -> Result<Door> {
+    match open(global, at).await? {
+        Door::There(server) => Ok(Door::There(server.asked_with(Token::find(&global.data()?)?))),
+        here => Ok(here),
     }
 }
 

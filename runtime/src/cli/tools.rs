@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::args::{Global, json_of, parse_grant};
 use super::exit;
 use super::output::{Output, printable, table};
-use super::steer::{Door, open};
+use super::steer::{Door, open, open_as_operator};
 use super::steering::At;
 use super::upload::read_component;
 use crate::contract::{Namespace, ToolId};
@@ -207,7 +207,7 @@ async fn call(global: &Global, args: ToolsCall, output: &Output) -> Result<u8> {
 }
 
 async fn activate(global: &Global, args: ToolsActivate, output: &Output) -> Result<u8> {
-    let view = match open(global, &args.at).await? {
+    let view = match open_as_operator(global, &args.at).await? {
         Door::Here(engine) => value(engine.activate_tools(&args.namespace, args.version).await?),
         Door::There(server) => {
             let path = format!("/v1/tool-components/{}/versions/{}/activate", args.namespace, args.version);

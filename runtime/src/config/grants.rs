@@ -63,18 +63,21 @@ pub(super) fn read(tables: &[Spanned<Table>], source: &Source) -> Result<Vec<Gra
 impl Table {
     fn grant(&self, at: &Range<usize>, source: &Source) -> Result<Grant> {
         let beside = source.real.parent();
-        let grant = self.written().read(beside).map_err(|Wrong { field, index, error }| {
-            let place = field.and_then(|field| self.place(field, index));
-            source.wrong(place.unwrap_or(at.clone()), error.message)
-        })?;
+        let grant = self
+            .written()
+            .read(beside)
+            .map_err(|Wrong { field, index, error }| source.wrong(self.place(field, index).unwrap_or(at.clone()), error.message))?;
         if let Grant::Fs(fs) = &grant
             && fs.access == Access::ReadWrite
             && source.real.starts_with(&fs.path)
-            && source.real.file_name() != Some(FILE_NAME.as_ref())
+            && (source.real.file_name() != Some(FILE_NAME.as_ref()) || !fs.to.is_builtin())
         {
+            let (who, or) = match fs.to.is_builtin() {
+                true => ("job", format!(", or name the file {FILE_NAME}, which no built-in tool changes")),
+                false => ("tool", String::new()),
+            };
             let why = format!(
-                "this grant holds the configuration file itself, so a job could write its own grants; \
-                 make it \"ro\", grant a directory below, or name the file {FILE_NAME}, which no tool changes"
+                "this grant holds the configuration file itself, so a {who} could write its own grants; make it \"ro\", grant a directory below{or}"
             );
             return Err(source.wrong(self.place("path", None).unwrap_or(at.clone()), why));
         }

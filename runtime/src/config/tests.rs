@@ -149,7 +149,7 @@ fn each_mistake_in_any_kind_is_shown_with_its_line() {
     for (old, new, says) in [
         ("\"notes\"", "\"a/b\"", "3: \"a/b\" cannot name a grant"),
         ("name = \"notes\"\n", "", "1: missing field `name`"),
-        ("\"mail\"", "\"Mail\"", "5: namespace: \"Mail\" is not a namespace"),
+        ("\"mail\"", "\"Mail\"", "5: \"Mail\" is not a namespace"),
         ("secret = \"key\"\n", "", "7: missing field `secret`"),
         ("http = \"pay.example\"", "http = \"pay\"", "11: there is no grant of kind \"http\" named \"pay\"; grant that first"),
         ("http = \"pay.example\"", "http = \"p\"", "11: there is no grant of kind \"http\" named \"p\"; grant that first"),

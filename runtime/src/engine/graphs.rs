@@ -158,12 +158,12 @@ impl Engine {
             return Err(Error::new(Code::TooLarge, format!("the context has more than {} bytes", limits::JSON_BYTES_MAX)));
         }
         let _place = self.planners.acquire().await.expect("it is never closed");
-        let means = self.means(own);
+        let means = self.means(own)?;
         planner::plan(wish, &means, settings, &|graph, input| self.fits(graph, input)).await
     }
 
     /// What a planner may make a graph of.
-    fn means(&self, own: &[Grant]) -> Means {
+    fn means(&self, own: &[Grant]) -> Result<Means> {
         let built_in = self.tools.list().into_iter().map(|info| Offer {
             id: info.id.clone(),
             description: info.description.to_string(),
@@ -179,8 +179,9 @@ impl Engine {
             output_schema: None,
         });
         // What is for tool components is nothing that a graph's own steps could use.
-        let all = self.grants().iter().chain(own).filter(|grant| grant.to().is_none_or(To::is_builtin));
-        Means { tools: built_in.chain(outside).collect(), grants: all.map(Grant::inside_words).collect() }
+        let granted = self.granted()?;
+        let all = granted.iter().chain(own).filter(|grant| grant.to().is_none_or(To::is_builtin));
+        Ok(Means { tools: built_in.chain(outside).collect(), grants: all.map(Grant::inside_words).collect() })
     }
 
     /// Whether the graph could be run with this input.

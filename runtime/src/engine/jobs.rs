@@ -160,11 +160,12 @@ impl Engine {
         if bytes > limits::JSON_BYTES_MAX {
             return Err(Error::new(Code::TooLarge, format!("the input has {bytes} bytes; at most {}", limits::JSON_BYTES_MAX)));
         }
-        super::keep_out(self.data_dir(), own)?;
         if own.is_empty() {
             return Ok(());
         }
-        let (all, own) = (self.grants().to_vec(), own.to_vec());
+        let all = self.granted()?;
+        self.precincts.check(own, &all.iter().chain(own).cloned().collect::<Vec<_>>())?;
+        let own = own.to_vec();
         blocking::run(move || Grants::open(&all)?.with(&own).map(drop)).await
     }
 

@@ -7,6 +7,7 @@
 mod candidate;
 mod control;
 mod evidence;
+mod grants;
 mod graphs;
 mod inspect;
 mod jobs;
@@ -25,6 +26,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
 pub use control::{ApprovalView, approval_row, call_cursor, call_row, cursor_of};
 pub use evidence::verify_evidence;
+pub use grants::{GrantView, Granted, Source};
 pub use graphs::{GraphCheck, Task, TaskRequest, check_graph_file};
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
@@ -36,7 +38,7 @@ pub use tools::{AskView, ToolAnswer, ToolCall, ToolComponentView, ToolRefusal, T
 pub use watch::{News, Watch};
 
 use crate::config::{self, Config};
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::evidence::Signer;
 use crate::jobs::{Catalogue, Rules, Scheduler, Target};
 use crate::lifecycle::Playbooks;
@@ -45,7 +47,9 @@ use crate::runs::Runs;
 use crate::sandbox::Sandbox;
 use crate::secrets::Secrets;
 use crate::store::{CrashPoint, KeyFile, Store};
+use crate::tools::grants::Kept;
 use crate::tools::{Components, Grant, Grants, Registry, Surroundings};
+use grants::Precincts;
 
 /// Everything a process needs to serve one data directory. Cheap to clone.
 #[derive(Clone)]
@@ -65,6 +69,12 @@ pub struct Engine {
     signer: Option<Signer>,
     /// What the operator configured.
     config: Arc<Config>,
+    /// Further grants to all jobs, from the command line.
+    flags: Arc<[Grant]>,
+    /// Grants to all jobs in the store.
+    kept: Kept,
+    /// What no grant may reach.
+    precincts: Arc<Precincts>,
     /// Taken by whatever compiles a component, so that no crowd of uploads takes the processors from the jobs.
     admissions: Arc<Semaphore>,
     /// Taken by whoever asks the planner.
@@ -105,8 +115,8 @@ impl Settings {
             None => Config::empty(),
         };
         // Opened once now, so that a directory that is not there is an error at the start and not in a job.
-        let grants = Grants::open(&config.grants)?.with(&self.grants)?.list().to_vec();
-        Ok(Config { grants, ..config })
+        Grants::open(&config.grants)?.with(&self.grants)?;
+        Ok(config)
     }
 }
 
@@ -121,7 +131,12 @@ impl Engine {
             Some(point) => Store::open_to_die(&settings.data, point)?,
             None => Store::open(&settings.data)?,
         };
-        keep_out(&settings.data, &config.grants)?;
+        let config_file = settings.config.clone().unwrap_or_else(|| settings.data.join(config::FILE_NAME));
+        let precincts = Precincts::around(&settings.data, Some(&config_file), config.signing_key.as_deref());
+        let standing: Vec<Grant> = config.grants.iter().chain(&settings.grants).cloned().collect();
+        precincts.check(&standing, &standing)?;
+        let kept = Kept::new(store.clone());
+        grants::keep_apart(&standing, &kept)?;
         let operator = Arc::new(store.key_file(OPERATOR_TOKEN_FILE)?);
         let sandbox = Sandbox::new(Some(&settings.data.join("compiled")))?;
         let secrets = Secrets::open(&store)?;
@@ -134,7 +149,7 @@ impl Engine {
         let admissions = Arc::new(Semaphore::new(limits::ADMISSIONS_MAX));
         let playbooks = Playbooks::new(store.clone());
         let scheduler =
-            Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), rules(&config, settings.serves), catalogue(&playbooks));
+            Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), rules(&config, standing, settings.serves), catalogue(&playbooks));
         Ok(Engine {
             runs: Runs::new(store.clone()),
             playbooks,
@@ -150,6 +165,9 @@ impl Engine {
             planners: Arc::new(Semaphore::new(limits::PLANNERS_MAX)),
             signer: config.signing_key.as_deref().map(Signer::read).transpose()?,
             config: Arc::new(config),
+            flags: settings.grants.clone().into(),
+            kept,
+            precincts: Arc::new(precincts),
         })
     }
 
@@ -163,12 +181,6 @@ impl Engine {
     #[must_use]
     pub fn tools(&self) -> &Registry {
         &self.tools
-    }
-
-    /// What the operator granted to all jobs.
-    #[must_use]
-    pub fn grants(&self) -> &[Grant] {
-        self.scheduler.grants()
     }
 
     /// The data directory.
@@ -213,9 +225,9 @@ impl Engine {
 }
 
 /// What the operator settled for all jobs.
-fn rules(config: &Config, looks_after_all: bool) -> Rules {
+fn rules(config: &Config, grants: Vec<Grant>, looks_after_all: bool) -> Rules {
     Rules {
-        grants: config.grants.clone(),
+        grants,
         lease: config.scheduler.lease,
         running_max: config.scheduler.running_max,
         tools: config.concurrency.tools.iter().map(|(tool, most)| (tool.clone(), *most)).collect(),
@@ -232,24 +244,4 @@ fn catalogue(playbooks: &Playbooks) -> Catalogue {
         let version = playbooks.get(space, id, None)?;
         Ok((Target { playbook_id: version.playbook_id, version: version.version }, version.component))
     })
-}
-
-/// A job that could change the data directory could change its own past.
-///
-/// # Errors
-/// `invalid_configuration` that names the grant.
-fn keep_out(data: &Path, grants: &[Grant]) -> Result<()> {
-    let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
-    for grant in grants {
-        let Grant::Fs(grant) = grant else { continue };
-        if data.starts_with(&grant.path) || grant.path.starts_with(&data) {
-            let why = format!(
-                "grant {:?} covers the data directory {}; grant a directory that does not hold it and does not lie in it",
-                grant.name.as_str(),
-                data.display()
-            );
-            return Err(Error::new(Code::InvalidConfiguration, why));
-        }
-    }
-    Ok(())
 }

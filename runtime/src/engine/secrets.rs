@@ -27,8 +27,10 @@ pub struct SecretView {
 
 impl Engine {
     /// Every secret, by name.
-    #[must_use]
-    pub fn secrets(&self) -> Vec<SecretView> {
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn secrets(&self) -> Result<Vec<SecretView>> {
         self.secrets.list().into_iter().map(|about| self.view_of_secret(about)).collect()
     }
 
@@ -39,7 +41,7 @@ impl Engine {
     /// `invalid_request` for a value that cannot be a secret, `too_large`, `secrets_locked`, `store_unavailable`, `store_poisoned`.
     pub async fn set_secret(&self, name: &SecretName, value: SecretText) -> Result<(SecretView, bool)> {
         let (about, new) = self.secrets.set(name, value).await?;
-        Ok((self.view_of_secret(about), new))
+        Ok((self.view_of_secret(about)?, new))
     }
 
     /// Forgets a secret.
@@ -50,17 +52,17 @@ impl Engine {
         self.secrets.remove(name).await
     }
 
-    fn view_of_secret(&self, about: About) -> SecretView {
+    fn view_of_secret(&self, about: About) -> Result<SecretView> {
         let names = |grant: &Grant| match grant {
             Grant::Secret(grant) if grant.secret.as_str() == about.name.as_str() => Some(grant.name.to_string()),
             _ => None,
         };
-        SecretView {
+        Ok(SecretView {
             name: about.name.to_string(),
             bytes: about.bytes,
             created_at: rfc3339(about.created_ms),
             updated_at: rfc3339(about.updated_ms),
-            grants: self.grants().iter().filter_map(names).collect(),
-        }
+            grants: self.granted()?.iter().filter_map(names).collect(),
+        })
     }
 }

@@ -214,7 +214,7 @@ impl Engine {
     pub async fn call_tool(&self, call: ToolCall) -> Result<ToolAnswer> {
         let ToolCall { tool, key, input } = call;
         self.tool(&tool)?;
-        let given = self.grants().to_vec();
+        let given = self.granted()?;
         let grants = blocking::run(move || Grants::open(&given)).await?;
         let key = key.unwrap_or_else(crate::ids::secret);
         let performed = self.tools.call_metered(&tool, &key, &input, &grants).await;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::error::{Code, Error, Issue, Result};
 use crate::ids::{JobId, PlaybookId, Space};
 use crate::jobs::{ApprovalId, CallId};
+use crate::tools::grants::GrantName;
 use crate::{fields, limits};
 
 /// Tenant, scope and actor of a body.
@@ -125,6 +126,9 @@ pub(super) struct OfPlaybook(pub PlaybookId);
 /// The version that the path names.
 pub(super) struct OfVersion(pub PlaybookId, pub u32);
 
+/// The grant that the path names.
+pub(super) struct OfGrant(pub GrantName);
+
 /// The job that the path names.
 pub(super) struct OfJob(pub JobId);
 
@@ -152,6 +156,15 @@ impl<S: Sync + Send> FromRequestParts<S> for OfVersion {
             Some(version) => Ok(OfVersion(id, version)),
             None => Err(Error::invalid("/version", format!("{text:?} is not a version; versions are numbered 1, 2, 3, ..."))),
         }
+    }
+}
+
+impl<S: Sync + Send> FromRequestParts<S> for OfGrant {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let name = named(parts, state, "name").await?;
+        GrantName::parse(&name).map(OfGrant).map_err(|e| Error::invalid("/name", e.message))
     }
 }
 

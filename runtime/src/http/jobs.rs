@@ -175,7 +175,9 @@ async fn journal(
 pub(super) fn without_host_paths(mut entry: Value) -> Value {
     for grant in entry.get_mut("grants").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(fields) = grant.as_object_mut() {
-            fields.remove("path");
+            for of_the_host in ["path", "program", "value"] {
+                fields.remove(of_the_host);
+            }
         }
     }
     entry
@@ -307,9 +309,17 @@ mod tests {
 
     #[test]
     fn a_jobs_own_grants_are_shown_without_the_hosts_directories() {
-        let grants = json!([{"kind": "fs", "name": "project", "path": "/home/ada/acme", "access": "rw"}]);
+        let grants = json!([
+            {"kind": "fs", "name": "project", "path": "/home/ada/acme", "access": "rw"},
+            {"kind": "exec", "name": "git", "program": "/home/ada/bin/git", "args": ["log"], "directory": "project"},
+            {"kind": "env", "name": "LANG", "variable": "LANG", "value": "C", "to": ["search"]},
+        ]);
         let shown = without_host_paths(json!({"kind": "created", "grants": grants, "input": {"path": "kept"}}));
-        let left = json!([{"kind": "fs", "name": "project", "access": "rw"}]);
+        let left = json!([
+            {"kind": "fs", "name": "project", "access": "rw"},
+            {"kind": "exec", "name": "git", "args": ["log"], "directory": "project"},
+            {"kind": "env", "name": "LANG", "variable": "LANG", "to": ["search"]},
+        ]);
         assert_eq!(shown, json!({"kind": "created", "grants": left, "input": {"path": "kept"}}));
         assert_eq!(without_host_paths(json!({"kind": "called"})), json!({"kind": "called"}));
     }

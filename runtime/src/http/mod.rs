@@ -21,7 +21,8 @@
 //! calls        /v1/calls               what waits for a worker outside, and what came of it
 //! graphs       /v1/graphs            what a task graph would do
 //! tools        /v1/tools, /v1/tool-components
-//! operator     /v1/grants, /healthz, /health, /metrics, /openapi.json
+//! grants       /v1/grants            what operators granted, and granting
+//! operator     /healthz, /health, /metrics, /openapi.json
 //! openapi      the document
 //! ```
 //!
@@ -37,6 +38,7 @@ mod control;
 mod envelope;
 mod evidence;
 mod events;
+mod grants;
 mod graphs;
 mod host;
 mod jobs;

@@ -1,4 +1,4 @@
-//! What whoever runs the server asks of it: its grants, its health, its numbers, its description.
+//! What whoever runs the server asks of it: its health, its numbers, its description.
 
 use std::sync::LazyLock;
 
@@ -16,17 +16,10 @@ use super::route::{Gives, Route};
 use super::view;
 use crate::engine::Engine;
 use crate::error::{Code, Result};
-use crate::tools::grants::To;
-use crate::tools::{Access, Grant};
 use crate::{blocking, metrics};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/v1/grants", grants, "list_grants", "What the operator granted to all jobs, as a job sees it.").for_all().gives(
-            200,
-            "The grants.",
-            Gives::Json(openapi::of::<GrantList>),
-        ),
         Route::get("/healthz", healthz, "healthz", "Whether the server can do its work.")
             .for_all()
             .gives(200, "It can.", Gives::Json(openapi::of::<Healthz>))
@@ -48,10 +41,6 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn grants(State(engine): State<Engine>) -> Json<GrantList> {
-    Json(GrantList { grants: engine.grants().iter().map(GrantView::of).collect() })
-}
-
 async fn healthz(State(engine): State<Engine>) -> Result<Json<Healthz>> {
     engine.check()?;
     Ok(Json(Healthz { ok: true, version: env!("CARGO_PKG_VERSION"), store: StoreHealth { writable: true } }))
@@ -71,61 +60,6 @@ async fn numbers(State(engine): State<Engine>) -> Result<Response> {
 async fn description() -> Response {
     static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| super::openapi().to_string().into());
     view::sent(StatusCode::OK, "application/json", DOCUMENT.clone())
-}
-
-/// The answer of `GET /v1/grants`.
-#[derive(Serialize, ToSchema)]
-struct GrantList {
-    /// In the order in which they were given.
-    grants: Vec<GrantView>,
-}
-
-/// A grant as a job sees it. The directory's place on the host is left out: whoever may ask a server to run
-/// playbooks need not learn how its disk is laid out. The operator, who wrote it down, sees it in `reprise.toml`.
-#[derive(Serialize, ToSchema)]
-struct GrantView {
-    /// The first part of every path that a job uses; of an `http` grant, a name for people.
-    name: String,
-    /// `fs`, `http`, `kv`, `exec`, `secret`, `env`, `clock` or `random`.
-    kind: &'static str,
-    /// The namespaces of the tool components that it is for; absent where it is for the built-in tools.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    to: Vec<String>,
-    /// Of `fs` and `kv`: `ro` or `rw`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    access: Option<&'static str>,
-    /// Of `http`: scheme, host and port.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<String>,
-    /// Of `http`: what may be sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    methods: Option<Vec<&'static str>>,
-    /// Of `http`: where it may be sent, this path and those below it; everywhere where there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
-    /// For people.
-    words: String,
-}
-
-impl GrantView {
-    fn of(grant: &Grant) -> Self {
-        let (access, http) = match grant {
-            Grant::Fs(fs) => (Some(fs.access), None),
-            Grant::Kv(kv) => (Some(kv.access), None),
-            Grant::Http(http) => (None, Some(http)),
-            Grant::Exec(_) | Grant::Secret(_) | Grant::Env(_) | Grant::Clock(_) | Grant::Random(_) => (None, None),
-        };
-        GrantView {
-            name: grant.name().to_string(),
-            kind: grant.kind(),
-            to: grant.to().into_iter().flat_map(To::namespaces).map(ToString::to_string).collect(),
-            access: access.map(Access::as_str),
-            origin: http.map(|http| http.origin.clone()),
-            methods: http.map(|http| http.methods.iter().map(|method| method.as_str()).collect()),
-            path: http.and_then(|http| http.path.clone()),
-            words: grant.inside_words(),
-        }
-    }
 }
 
 /// The answer of `GET /healthz`.

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{self, MethodRouter};
 
 use super::openapi::{Field, Shape};
-use super::{approvals, body, calls, control, evidence, graphs, jobs, operator, playbooks, replay, tools};
+use super::{approvals, body, calls, control, evidence, grants, graphs, jobs, operator, playbooks, replay, tools};
 use crate::engine::Engine;
 use crate::error::{Code, Error};
 
@@ -116,7 +116,8 @@ impl Route {
 /// Every route there is.
 pub(super) fn table() -> Vec<Route> {
     let of_jobs = [graphs::routes(), jobs::routes(), control::routes(), approvals::routes(), calls::routes(), evidence::routes()];
-    [replay::routes(), playbooks::routes(), tools::routes()].into_iter().chain(of_jobs).chain([operator::routes()]).flatten().collect()
+    let of_all = [tools::routes(), grants::routes(), operator::routes()];
+    [replay::routes(), playbooks::routes()].into_iter().chain(of_jobs).chain(of_all).flatten().collect()
 }
 
 /// Any path that is not in the table.

@@ -210,10 +210,15 @@ pub(super) async fn load(shared: &Arc<Shared>, component: crate::ids::Digest) ->
         .await
 }
 
-/// What the operator granted to all jobs, and what was granted to this one. Opened at every attempt, so that a
+/// What the operator granted to all jobs at the start and in the store, and what was granted to this one. Opened at every attempt, so that a
 /// grant that was taken back is gone, and a directory that was made anew is the new one.
 async fn effective_grants(shared: &Arc<Shared>, log: &Log) -> Result<Grants> {
     let own = own_grants(&log.state().grants)?;
     let shared = Arc::clone(shared);
-    blocking::run(move || Grants::open(&shared.rules.grants)?.with(&own)).await
+    blocking::run(move || {
+        let kept = shared.kept.grants()?;
+        let in_the_store = |e: Error| Error { message: format!("{}; `reprise grants list` shows what is in the store", e.message), ..e };
+        Grants::open(&shared.rules.grants)?.with(&kept).map_err(in_the_store)?.with(&own)
+    })
+    .await
 }

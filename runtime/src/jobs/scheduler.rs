@@ -17,7 +17,7 @@ use crate::ids::{JobId, Space};
 use crate::journal::{self, Entry, Log, Status};
 use crate::sandbox::Sandbox;
 use crate::store::Store;
-use crate::tools::{Grant, Registry};
+use crate::tools::Registry;
 use crate::{blocking, limits, metrics, spans};
 use tracing::Instrument as _;
 
@@ -44,12 +44,6 @@ impl Scheduler {
     pub fn new(store: Store, sandbox: Sandbox, tools: Registry, rules: Rules, catalogue: Catalogue) -> Self {
         let shared = Arc::new(Shared::new(store, sandbox, tools, rules, catalogue));
         Scheduler { _running: Arc::new(Running(Arc::clone(&shared))), shared }
-    }
-
-    /// What the operator granted to all jobs.
-    #[must_use]
-    pub fn grants(&self) -> &[Grant] {
-        &self.shared.rules.grants
     }
 
     /// Registers this worker and begins to look after what is due, where that has not been done yet.

@@ -17,6 +17,7 @@ use crate::ids::{Digest, JobId, PlaybookId, Space};
 use crate::limits;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
+use crate::tools::grants::Kept;
 use crate::tools::{Grant, Registry};
 
 /// Finds the newest version of a playbook, and its component.
@@ -25,7 +26,7 @@ pub type Catalogue = Arc<dyn Fn(&Space, &PlaybookId) -> Result<(Target, Digest)>
 /// What an operator settled for all jobs.
 #[derive(Clone)]
 pub struct Rules {
-    /// What is granted to all jobs.
+    /// What is granted to all jobs from the start of this process on; more is in the store.
     pub grants: Vec<Grant>,
     /// Time after which a worker that does not stir is taken for dead.
     pub lease: Duration,
@@ -61,6 +62,8 @@ pub(super) struct Shared {
     pub sandbox: Sandbox,
     pub tools: Registry,
     pub rules: Rules,
+    /// What an operator granted to all jobs since.
+    pub kept: Kept,
     pub catalogue: Catalogue,
     pub slots: Slots,
     pub tool_gates: Gates,
@@ -95,6 +98,7 @@ impl Shared {
             slots: Slots::new(rules.running_max.clamp(1, limits::JOBS_RUNNING_MAX)),
             tool_gates: Gates::new(rules.tools.iter().map(|(tool, most)| (tool.to_string(), *most))),
             playbook_gates: Gates::new(rules.playbooks.iter().cloned()),
+            kept: Kept::new(store.clone()),
             store,
             sandbox,
             tools,

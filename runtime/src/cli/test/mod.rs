@@ -114,7 +114,7 @@ async fn stored(global: &Global, playbook: &str, web: &mut Vec<HttpGrant>) -> Re
     let (id, version) = playbook_and_version(playbook)?;
     let engine = global.existing().await?;
     let space = global.space()?;
-    add_web(web, engine.grants());
+    add_web(web, &engine.granted()?);
     let version = engine.playbook(&space, &id, version)?;
     let mut playbooks = vec![(id, engine.component(version.component).await?)];
     with_children(&engine, &space, &mut playbooks).await?;

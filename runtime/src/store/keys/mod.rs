@@ -16,6 +16,7 @@
 //! What must stay true: bytes compare as the tuple of the fields does, and a prefix made of the first
 //! fields covers exactly the keys that begin with these fields.
 
+mod grant;
 mod job;
 mod playbook;
 mod tool;
@@ -26,6 +27,7 @@ mod secret;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
+pub use self::grant::GrantKey;
 pub use self::job::{EntryKey, IdempotencyKey, JobKey, StatusKey};
 pub use self::playbook::{ContentKey, PlaybookKey, VersionKey};
 pub use self::run::{AfterKey, RunHeadKey, RunKey, StepKey};
@@ -79,6 +81,8 @@ pub enum Kind {
     Worker = 17,
     /// [`SecretKey`]
     Secret = 18,
+    /// [`GrantKey`]
+    Grant = 19,
     /// [`NamespaceKey`]
     Namespace = 21,
     /// [`ToolVersionKey`]
@@ -286,6 +290,7 @@ mod tests {
         assert_eq!(hex(IdempotencyKey { space, key: "k".to_owned() }.encode()), format!("0a{default}6b"));
         assert_eq!(hex(NamespaceKey { namespace: "n".to_owned() }.encode()), "156e00");
         assert_eq!(hex(ToolVersionKey { namespace: "n".to_owned(), version: 258 }.encode()), "166e0000000102");
+        assert_eq!(hex(GrantKey { name: "g".to_owned() }.encode()), "136700");
     }
 
     #[test]

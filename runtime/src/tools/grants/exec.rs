@@ -54,7 +54,7 @@ impl ExecGrant {
     pub(super) fn read(written: &Written) -> Result<ExecGrant, Wrong> {
         written.only(&["program", "args", "directory"])?;
         let program = program(need(written.program.as_ref(), "program")?).map_err(Wrong::field("program"))?;
-        let at = |(index, error)| Wrong { field: Some("args"), index: Some(index), error };
+        let at = |(index, error)| Wrong { field: "args", index: Some(index), error };
         let args = patterns(written.args.iter().flatten().map(String::as_str)).map_err(at)?;
         let directory = GrantName::parse(need(written.directory.as_ref(), "directory")?).map_err(Wrong::field("directory"))?;
         let name = match written.name()? {
@@ -76,6 +76,10 @@ impl ExecGrant {
         let (program, directory) = (program(path)?, GrantName::parse(directory)?);
         let args = patterns(args.split(' ').filter(|arg| !arg.is_empty())).map_err(|(_, e)| e)?;
         Ok(ExecGrant { name: own_name(&program)?, program, args, directory })
+    }
+
+    pub(super) fn usable_now(&self) -> Result<()> {
+        self.program.to_str().ok_or_else(|| malformed("the path of the program is not UTF-8".to_owned())).and_then(program).map(drop)
     }
 
     /// True where this program may be started with these arguments.

@@ -152,9 +152,8 @@ impl HttpGrant {
     pub(super) fn read(written: &Written) -> Result<HttpGrant, Wrong> {
         written.only(&["origin", "methods", "path", "key_header", "reconcile", "private", "to"])?;
         let origin = need(written.origin.as_ref(), "origin")?.clone();
-        let method = |(index, text): (usize, &String)| {
-            Method::parse(text).map_err(|error| Wrong { field: Some("methods"), index: Some(index), error })
-        };
+        let method =
+            |(index, text): (usize, &String)| Method::parse(text).map_err(|error| Wrong { field: "methods", index: Some(index), error });
         let methods = match &written.methods {
             Some(list) => list.iter().enumerate().map(method).collect::<Result<_, _>>()?,
             None => only_get(),

@@ -12,6 +12,7 @@ mod env;
 mod exec;
 mod fs;
 mod http;
+mod kept;
 mod kv;
 mod name;
 mod open;
@@ -24,10 +25,12 @@ pub use env::EnvGrant;
 pub use exec::{ArgPattern, ExecGrant};
 pub use fs::{Access, FsGrant};
 pub use http::{HttpGrant, Method, base_url};
+pub use kept::{Kept, KeptGrant};
 pub use kv::KvGrant;
 pub use name::{GrantName, To};
 pub use open::Grants;
 pub(super) use open::OpenDir;
+use open::check_together;
 pub use random::RandomGrant;
 pub use secret::{Place, SecretGrant};
 pub use written::{Written, Wrong};
@@ -180,21 +183,56 @@ impl Grant {
         }
     }
 
+    /// The same under another name.
+    #[must_use]
+    pub fn named(mut self, name: GrantName) -> Grant {
+        let own = match &mut self {
+            Grant::Fs(grant) => &mut grant.name,
+            Grant::Http(grant) => &mut grant.name,
+            Grant::Kv(grant) => &mut grant.name,
+            Grant::Exec(grant) => &mut grant.name,
+            Grant::Secret(grant) => &mut grant.name,
+            Grant::Env(grant) => &mut grant.name,
+            Grant::Clock(grant) => &mut grant.name,
+            Grant::Random(grant) => &mut grant.name,
+        };
+        *own = name;
+        self
+    }
+
     /// For people: `project: read and write files below /home/me/project`.
     #[must_use]
     pub fn words(&self) -> String {
+        format!("{}: {}", self.name(), self.what_and_for_whom())
+    }
+
+    /// As [`Grant::words`], without its name.
+    #[must_use]
+    pub fn what_and_for_whom(&self) -> String {
         let what = match self {
             Grant::Fs(grant) => grant.words(),
             Grant::Exec(grant) => grant.words(),
             _ => self.what(),
         };
-        format!("{}: {what}{}", self.name(), self.to().map(To::words).unwrap_or_default())
+        format!("{what}{}", self.to().map(To::words).unwrap_or_default())
     }
 
     /// As a job may see it, without its name and without anything of the host's disk: `read and write files below project/`.
     #[must_use]
     pub fn inside_words(&self) -> String {
         format!("{}{}", self.what(), self.to().map(To::words).unwrap_or_default())
+    }
+
+    /// Whether what it names is there, as it was when it was granted. Blocks.
+    ///
+    /// # Errors
+    /// `invalid_configuration` that says what is not.
+    pub fn usable_now(&self) -> Result<()> {
+        match self {
+            Grant::Fs(grant) => open::open_dir(grant).map(drop),
+            Grant::Exec(grant) => grant.usable_now(),
+            _ => Ok(()),
+        }
     }
 
     fn what(&self) -> String {

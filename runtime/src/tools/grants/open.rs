@@ -69,10 +69,7 @@ impl Grants {
             }
         }
         let list: Arc<[Grant]> = self.list.iter().chain(more).cloned().collect();
-        if let Some((grant, needs, e)) = dangling(more, &list) {
-            return Err(malformed(format!("grant {:?}: {}: {}", grant.name().as_str(), needs.field, e.message)));
-        }
-        keep_programs(&list)?;
+        check_together(more, &list)?;
         Ok(Grants { list, dirs: Arc::new(dirs), reader: self.reader.clone() })
     }
 
@@ -217,7 +214,7 @@ impl fmt::Debug for Grants {
     }
 }
 
-fn open_dir(grant: &FsGrant) -> Result<Dir> {
+pub(super) fn open_dir(grant: &FsGrant) -> Result<Dir> {
     let unusable = |why: String| malformed(format!("grant {:?}: the directory {} {why}", grant.name.as_str(), grant.path.display()));
     // A grant may be older than this process. If a part of its path was since replaced by a link, it would open something else.
     match grant.path.canonicalize() {
@@ -226,6 +223,17 @@ fn open_dir(grant: &FsGrant) -> Result<Dir> {
         Err(e) => return Err(unusable(format!("cannot be opened: {e}"))),
     }
     Dir::open_ambient_dir(&grant.path, ambient_authority()).map_err(|e| unusable(format!("cannot be opened: {e}")))
+}
+
+/// Whether `new` hang together with `all`, which holds them.
+///
+/// # Errors
+/// `invalid_configuration`: one stands on a grant that is not there, or a program could be rewritten through one.
+pub(super) fn check_together(new: &[Grant], all: &[Grant]) -> Result<()> {
+    if let Some((grant, needs, e)) = dangling(new, all) {
+        return Err(malformed(format!("grant {:?}: {}: {}", grant.name().as_str(), needs.field, e.message)));
+    }
+    keep_programs(all)
 }
 
 /// A job that may write a program decides what it does, and no pattern of arguments says otherwise.

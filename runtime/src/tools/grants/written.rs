@@ -59,8 +59,8 @@ pub struct Written {
 /// What is wrong with what was written, and in which part.
 #[derive(Debug)]
 pub struct Wrong {
-    /// The part; none where one is missing.
-    pub field: Option<&'static str>,
+    /// The part, which may be missing; empty where it is the whole.
+    pub field: &'static str,
     /// Which element of it, where it is a list.
     pub index: Option<usize>,
     /// `invalid_configuration` that says what would be right.
@@ -70,7 +70,7 @@ pub struct Wrong {
 impl Wrong {
     /// With a part as a whole.
     pub(super) fn field(field: &'static str) -> impl FnOnce(Error) -> Wrong {
-        move |error| Wrong { field: Some(field), index: None, error }
+        move |error| Wrong { field, index: None, error }
     }
 }
 
@@ -141,7 +141,7 @@ impl Written {
     /// For whom it is.
     pub(super) fn to(&self) -> Result<To, Wrong> {
         let read = |(index, text): (usize, &String)| {
-            Namespace::parse(text).map_err(|e| Wrong { field: Some("to"), index: Some(index), error: malformed(e.message) })
+            Namespace::parse(text).map_err(|e| Wrong { field: "to", index: Some(index), error: malformed(last(e)) })
         };
         Ok(To::components(self.to.iter().flatten().enumerate().map(read).collect::<Result<_, _>>()?))
     }
@@ -150,11 +150,15 @@ impl Written {
     pub(super) fn to_components(&self) -> Result<To, Wrong> {
         let to = self.to()?;
         if to.is_builtin() {
-            let field = self.to.is_some().then_some("to");
-            return Err(Wrong { field, index: None, error: malformed(only_components(&self.kind)) });
+            return Err(Wrong::field("to")(malformed(only_components(&self.kind))));
         }
         Ok(to)
     }
+}
+
+/// What is wrong with an element, without the place that its own reader gave it.
+fn last(e: Error) -> String {
+    e.issues.into_iter().next().map_or(e.message, |issue| issue.message)
 }
 
 /// Why a grant of this kind must name namespaces.
@@ -164,7 +168,7 @@ pub(super) fn only_components(kind: &str) -> String {
 
 /// A part that this kind must have.
 pub(super) fn need<'w, T>(part: Option<&'w T>, name: &'static str) -> Result<&'w T, Wrong> {
-    part.ok_or_else(|| Wrong { field: None, index: None, error: malformed(format!("missing field `{name}`")) })
+    part.ok_or_else(|| Wrong::field(name)(malformed(format!("missing field `{name}`"))))
 }
 
 /// A path as it was written, from where it begins.
