@@ -145,6 +145,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", MethodNotAllowed;
     /// A file or directory named on the command line is not there.
     FileNotFound = "file_not_found", NotFound;
+    /// A directory that is to be made is there already; nothing is written over.
+    FileExists = "file_exists", Conflict;
     /// The same id was used before with other content; `details` shows both.
     IdConflict = "id_conflict", Conflict;
     /// The run has ended and takes no more steps.

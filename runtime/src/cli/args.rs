@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use super::componentize::Componentize;
 use super::exit;
 use super::granting::GrantsCommand;
+use super::new::New;
 use super::options::JobOptions;
 use super::steering::{ApprovalsCommand, CallsCommand, JobsCommand};
 use crate::engine::{Engine, Settings};
@@ -66,6 +67,8 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Make a component of a WebAssembly module that a compiler for plain wasm32 wrote, of C for instance.
     Componentize(Componentize),
+    /// Begin a tool or a playbook in a language: writes a project that builds with one command.
+    New(New),
     /// Task graphs: check.
     #[command(subcommand)]
     Graph(GraphCommand),

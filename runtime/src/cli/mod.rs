@@ -17,6 +17,7 @@ mod interrupt;
 mod jobs;
 mod lists;
 mod logging;
+mod new;
 mod options;
 mod output;
 mod record;
@@ -92,6 +93,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Upload(args) => upload::upload(&global, args, output).await,
         Command::Inspect(args) => inspect::inspect(&global, args, output).await,
         Command::Componentize(args) => componentize::componentize(args, output).await,
+        Command::New(args) => new::new(args, output).await,
         Command::Graph(GraphCommand::Check(args)) => graph::check(args, output).await,
         Command::Run(args) => run::run(&global, args, output).await,
         Command::Test(args) => Box::pin(test::test(&global, args, output)).await,
