@@ -50,3 +50,4 @@ mod kill_everywhere;
 mod kill_a_server;
 mod calls_end_in_time;
 mod playbooks_are_tested;
+mod guests_rust;

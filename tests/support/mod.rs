@@ -10,3 +10,4 @@ pub mod guests;
 pub mod page;
 pub mod server;
 pub mod site;
+pub mod toolchains;

@@ -24,6 +24,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::toolchains::rust_environment;
+
 /// The repository.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -111,6 +113,12 @@ impl Reader {
         }
         let mut shell = Command::new("bash");
         shell.arg("--norc").current_dir(&clone).env("HOME", home.path()).env("TMPDIR", home.path());
+        for (name, value) in rust_environment() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
         shell.env_remove("REPRISE_DATA").env_remove("REPRISE_LOG").env_remove("XDG_DATA_HOME");
         let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("bash is there");
         let mut to_shell = shell.stdin.take().unwrap();

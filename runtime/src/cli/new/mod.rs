@@ -48,8 +48,11 @@ pub(super) enum Kind {
 /// What a project is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Language {
-    /// Rust, with its crate.
+    /// Rust, for wasm32-wasip2.
     Rust,
+    /// JavaScript, in QuickJS.
+    #[value(name = "js")]
+    Javascript,
 }
 
 pub(super) async fn new(args: New, output: &Output) -> Result<u8> {
@@ -60,7 +63,7 @@ pub(super) async fn new(args: New, output: &Output) -> Result<u8> {
     let filled = |text: &str| fill(text, &name);
     let (build, component) = (filled(template.build), filled(template.component));
     let upload = match kind {
-        Kind::Tool => format!("reprise tools upload {component} --namespace {name}"),
+        Kind::Tool => format!("reprise tools upload {component}"),
         Kind::Playbook => format!("reprise upload {component} --playbook {name}"),
     };
     let files: Vec<(String, String)> =

@@ -82,11 +82,33 @@ const RUST_PLAYBOOK: Template = Template {
     component: "target/wasm32-wasip2/release/{{snake}}.wasm",
 };
 
+const JAVASCRIPT_LIBRARY: &[Embedded] = files!("guest-sdk/javascript/reprise": "build.mjs", "playbook.js", "testing.js", "tool.js");
+
+const JAVASCRIPT_BESIDE: &[(&str, &[Embedded])] = &[("reprise", JAVASCRIPT_LIBRARY), ("reprise", LICENCE), ("reprise/wit", WIT)];
+
+const JAVASCRIPT_TOOL: Template = Template {
+    own: files!("guest-sdk/javascript/template-tool": ".gitignore", "README.md", "package.json", "src/tool.js", "test/tool.test.js"),
+    beside: JAVASCRIPT_BESIDE,
+    build: "npm install && npm run build",
+    component: "{{name}}.wasm",
+};
+
+const JAVASCRIPT_PLAYBOOK: Template = Template {
+    own: files!("guest-sdk/javascript/template-playbook":
+        ".gitignore", "README.md", "package.json", "src/playbook.js", "test/playbook.test.js",
+    ),
+    beside: JAVASCRIPT_BESIDE,
+    build: "npm install && npm run build",
+    component: "{{name}}.wasm",
+};
+
 impl Template {
     pub(super) fn of(language: Language, kind: Kind) -> &'static Template {
         match (language, kind) {
             (Language::Rust, Kind::Tool) => &RUST_TOOL,
             (Language::Rust, Kind::Playbook) => &RUST_PLAYBOOK,
+            (Language::Javascript, Kind::Tool) => &JAVASCRIPT_TOOL,
+            (Language::Javascript, Kind::Playbook) => &JAVASCRIPT_PLAYBOOK,
         }
     }
 
@@ -115,7 +137,7 @@ mod tests {
             let below = path.strip_prefix(top).unwrap().to_str().unwrap().to_owned();
             match (path.is_dir(), below.as_str()) {
                 // The contract is a link to `wit/`, and written on its own; the crate's own tests stay at home.
-                (true, "target" | "wit" | "tests") => {}
+                (true, "target" | "node_modules" | "wit" | "tests") => {}
                 (true, _) => walk(&path, top, into),
                 (false, _) => {
                     into.insert(below);
@@ -132,6 +154,9 @@ mod tests {
             ("guest-sdk/rust/reprise-guest", RUST_CRATE),
             ("guest-sdk/rust/template-tool", RUST_TOOL.own),
             ("guest-sdk/rust/template-playbook", RUST_PLAYBOOK.own),
+            ("guest-sdk/javascript/reprise", JAVASCRIPT_LIBRARY),
+            ("guest-sdk/javascript/template-tool", JAVASCRIPT_TOOL.own),
+            ("guest-sdk/javascript/template-playbook", JAVASCRIPT_PLAYBOOK.own),
         ] {
             let mut there = BTreeSet::new();
             walk(&repository.join(directory), &repository.join(directory), &mut there);

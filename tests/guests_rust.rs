@@ -1,0 +1,148 @@
+//! Guests in Rust: what `reprise new` writes and what stands in `guest-sdk/rust` is built as a user builds it, uploaded, granted
+//! and called, on the command line and over HTTP.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::cli::Place;
+use crate::support::page::repository;
+use crate::support::server::Server;
+use crate::support::toolchains::{has_rust_for_components, rust_environment};
+
+/// `cargo` in a project, as its user types it; gives what it printed.
+fn cargo(project: &Path, arguments: &str) -> String {
+    let mut cargo = Command::new("cargo");
+    cargo.args(arguments.split(' ')).current_dir(project);
+    for (name, value) in rust_environment() {
+        match value {
+            Some(value) => cargo.env(name, value),
+            None => cargo.env_remove(name),
+        };
+    }
+    let done = cargo.output().unwrap();
+    let printed = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "cargo {arguments} in {}:\n{printed}", project.display());
+    printed
+}
+
+/// Begins a project, tests it, builds it with the command that is shown, and gives the component's path.
+fn begun_and_built(place: &Place, kind: &str, name: &str) -> String {
+    let begun = place.json(0, &["new", kind, "--lang", "rust", name]);
+    let project = place.path(name);
+    let tested = cargo(&project, "test");
+    assert!(tested.contains("test result: ok. 2 passed"), "{tested}");
+    let build = begun["build"].as_str().unwrap();
+    let printed = cargo(&project, build.strip_prefix("cargo ").unwrap());
+    assert!(!printed.contains("warning"), "{printed}");
+    project.join(begun["component"].as_str().unwrap()).to_str().unwrap().to_owned()
+}
+
+/// A command that must fail with `code`; its error.
+fn refused(place: &Place, code: i32, arguments: &[&str]) -> Value {
+    let ran = place.run(&[&["--json"], arguments].concat());
+    assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
+    serde_json::from_str(&ran.stderr).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {ran:?}"))
+}
+
+/// The id of the one approval that waits.
+fn waiting_approval(place: &Place) -> String {
+    let list = place.json(0, &["approvals", "list"]);
+    let [approval] = list["approvals"].as_array().unwrap().as_slice() else { panic!("{list}") };
+    approval["approval_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_fresh_playbook_is_built_with_one_command_and_waits_for_a_person() {
+    if !has_rust_for_components() {
+        return;
+    }
+    let place = Place::new();
+    let component = begun_and_built(&place, "playbook", "sign-off");
+    let inspected = place.json(0, &["inspect", &component]);
+    let imports: Vec<&str> = inspected["imports"].as_array().unwrap().iter().map(|line| line["import"].as_str().unwrap()).collect();
+    assert_eq!(imports, ["tool:fs/read", "tool:fs/write", "flow.step", "flow.approve", "flow.now", "flow.log"]);
+
+    place.file("tree/plan.md", "# The plan\nSleep.\n");
+    let grant = format!("fs:project={}", place.path("tree").display());
+    place.json(0, &["upload", &component, "--playbook", "sign-off"]);
+    let waiting = place.json(7, &["run", "sign-off", "--input", r#"{"document": "project/plan.md"}"#, "--grant", &grant]);
+    assert_eq!(waiting["waiting_on"]["title"], json!("Sign project/plan.md?"), "{waiting}");
+    let done = place.json(0, &["approvals", "approve", &waiting_approval(&place), "--by", "ada", "--comment", "gladly"]);
+    assert_eq!((&done["status"], &done["output"]), (&json!("completed"), &json!({"signature": "project/plan.md.signed"})), "{done}");
+    let signed = std::fs::read_to_string(place.path("tree/plan.md.signed")).unwrap();
+    assert!(signed.starts_with("# The plan\nsigned at ") && signed.contains(r#"{"comment":"gladly"}"#), "{signed}");
+
+    // What goes wrong names the step, and the input is held against the type.
+    for (input, step, words) in [
+        (r#"{"document": "project/gone.md"}"#, json!("read"), "not-found: \"project/gone.md\" is not there"),
+        (r#"{"dokument": "project/plan.md"}"#, Value::Null, "the input does not fit: missing field `document`"),
+    ] {
+        let failure = place.json(1, &["run", "sign-off", "--input", input, "--grant", &grant])["failure"].clone();
+        assert_eq!(failure["step"], step, "{failure}");
+        assert!(failure["message"].as_str().unwrap().contains(words), "{failure}");
+    }
+
+    // The same bytes over HTTP.
+    let server = Server::granting(&[grant]);
+    let component = std::fs::read(&component).unwrap();
+    server.send("POST", "/v1/playbooks?id=sign-off", &[("content-type", "application/wasm")], Some(component)).ok();
+    let job =
+        server.post("/v1/jobs", &json!({"playbook_id": "sign-off", "input": {"document": "project/plan.md"}, "wait_ms": 60_000})).ok();
+    assert_eq!((&job["status"], &job["waiting_on"]["title"]), (&json!("waiting"), &json!("Sign project/plan.md?")), "{job}");
+}
+
+#[test]
+fn a_project_is_begun_once_and_nothing_is_written_over() {
+    let place = Place::new();
+    let first = place.json(0, &["new", "tool", "--lang", "rust", "version-tools"]);
+    let written = place.tree("version-tools");
+    let listed: Vec<&str> = first["files"].as_array().unwrap().iter().map(|file| file.as_str().unwrap()).collect();
+    let mut there: Vec<&str> = written.keys().map(String::as_str).collect();
+    there.sort_unstable();
+    let mut sorted = listed.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, there);
+    let own = ["Cargo.toml", "Cargo.lock", "README.md", "src/lib.rs"];
+    for (path, text) in written.iter().filter(|(path, _)| own.contains(&path.as_str())) {
+        assert!(text.contains("version-tools") && !text.contains("{{"), "{path}");
+    }
+    // The contract is the one that the host was built with.
+    for file in ["playbook.wit", "tool.wit", "types.wit"] {
+        let own = std::fs::read_to_string(repository().join("wit").join(file)).unwrap();
+        assert_eq!(written[&format!("vendor/reprise-guest/wit/{file}")], own);
+    }
+    place.file("version-tools/src/lib.rs", "mine");
+    assert_eq!(refused(&place, 4, &["new", "playbook", "--lang", "rust", "version-tools"])["error"], json!("file_exists"));
+    // A file, a link and an empty directory are there too.
+    place.file("a-file", "mine");
+    std::fs::create_dir(place.path("empty")).unwrap();
+    std::os::unix::fs::symlink(place.path("nowhere"), place.path("link")).unwrap();
+    for dir in ["a-file", "empty", "link"] {
+        assert_eq!(refused(&place, 4, &["new", "tool", "--lang", "rust", "mine", "--dir", dir])["error"], json!("file_exists"), "{dir}");
+    }
+    assert_eq!(place.tree("version-tools")["src/lib.rs"], "mine");
+    assert!(!place.path("nowhere").exists());
+}
+
+#[test]
+fn a_project_that_cannot_be_begun_says_why() {
+    let place = Place::new();
+    for (arguments, code, words) in [
+        (&["tool", "--lang", "rust", "Version_Tools"][..], 2, "kebab-case"),
+        (&["tool", "--lang", "rust", "../up"], 2, "kebab-case"),
+        (&["tool", "--lang", "rust", "fs"], 2, "that Reprise has itself"),
+        (&["playbook", "--lang", "rust", "match"], 2, "a word of Rust"),
+        (&["playbook", "--lang", "cobol", "x"], 2, "cobol"),
+        (&["plugin", "--lang", "rust", "x"], 2, "plugin"),
+        (&["tool", "--lang", "rust", "x", "--dir", "no/such/place"], 3, "no/such/place"),
+    ] {
+        let mut all = vec!["new"];
+        all.extend(arguments);
+        let refused = place.run(&all);
+        assert_eq!(refused.code, code, "{arguments:?}: {refused:?}");
+        assert!(refused.stderr.contains(words), "{arguments:?}: {refused:?}");
+        assert!(!place.path("x").exists());
+    }
+}
