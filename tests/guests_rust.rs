@@ -127,6 +127,28 @@ fn a_project_is_begun_once_and_nothing_is_written_over() {
 }
 
 #[test]
+fn a_project_begins_in_every_language() {
+    let place = Place::new();
+    for language in ["rust", "js", "python", "c"] {
+        for kind in ["tool", "playbook"] {
+            let name = format!("my-{language}-{kind}");
+            let begun = place.json(0, &["new", kind, "--lang", language, &name]);
+            let (build, files) = (begun["build"].as_str().unwrap(), place.tree(&name));
+            assert!(files["README.md"].contains(build) && files["README.md"].contains(&name), "{name}");
+            for (path, text) in &files {
+                // What is left of a placeholder would be a word in braces.
+                let left = ["{{name}}", "{{namespace}}", "{{snake}}"].iter().any(|word| text.contains(word));
+                assert!(!left, "{name}/{path}");
+                // What is run is executable.
+                let mode =
+                    std::os::unix::fs::PermissionsExt::mode(&place.path(&format!("{name}/{path}")).metadata().unwrap().permissions());
+                assert_eq!(text.starts_with("#!"), mode & 0o100 != 0, "{name}/{path}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_project_that_cannot_be_begun_says_why() {
     let place = Place::new();
     for (arguments, code, words) in [

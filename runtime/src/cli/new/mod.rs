@@ -53,6 +53,10 @@ pub(super) enum Language {
     /// JavaScript, in QuickJS.
     #[value(name = "js")]
     Javascript,
+    /// Python, with CPython in the component.
+    Python,
+    /// C, by clang or zig.
+    C,
 }
 
 pub(super) async fn new(args: New, output: &Output) -> Result<u8> {

@@ -102,6 +102,44 @@ const JAVASCRIPT_PLAYBOOK: Template = Template {
     component: "{{name}}.wasm",
 };
 
+const PYTHON_LIBRARY: &[Embedded] =
+    files!("guest-sdk/python/reprise": "__init__.py", "build.py", "playbook.py", "testing.py", "tool.py", "types.py");
+
+const PYTHON_BESIDE: &[(&str, &[Embedded])] = &[("reprise", PYTHON_LIBRARY), ("reprise", LICENCE), ("reprise/wit", WIT)];
+
+const PYTHON_TOOL: Template = Template {
+    own: files!("guest-sdk/python/template-tool": ".gitignore", "README.md", "build.py", "test_tool.py", "tool.py"),
+    beside: PYTHON_BESIDE,
+    build: "python3 build.py",
+    component: "{{name}}.wasm",
+};
+
+const PYTHON_PLAYBOOK: Template = Template {
+    own: files!("guest-sdk/python/template-playbook": ".gitignore", "README.md", "build.py", "playbook.py", "test_playbook.py"),
+    beside: PYTHON_BESIDE,
+    build: "python3 build.py",
+    component: "{{name}}.wasm",
+};
+
+const C_LIBRARY: &[Embedded] = files!("guest-sdk/c/reprise": "abi.h", "json.c", "json.h", "playbook.c", "playbook.h", "tool.c", "tool.h");
+
+/// Its contract is `abi.h`.
+const C_BESIDE: &[(&str, &[Embedded])] = &[("reprise", C_LIBRARY), ("reprise", LICENCE)];
+
+const C_TOOL: Template = Template {
+    own: files!("guest-sdk/c/template-tool": ".gitignore", "README.md", "build.sh", "src/tool.c"),
+    beside: C_BESIDE,
+    build: "./build.sh",
+    component: "{{name}}.wasm",
+};
+
+const C_PLAYBOOK: Template = Template {
+    own: files!("guest-sdk/c/template-playbook": ".gitignore", "README.md", "build.sh", "src/playbook.c"),
+    beside: C_BESIDE,
+    build: "./build.sh",
+    component: "{{name}}.wasm",
+};
+
 impl Template {
     pub(super) fn of(language: Language, kind: Kind) -> &'static Template {
         match (language, kind) {
@@ -109,6 +147,10 @@ impl Template {
             (Language::Rust, Kind::Playbook) => &RUST_PLAYBOOK,
             (Language::Javascript, Kind::Tool) => &JAVASCRIPT_TOOL,
             (Language::Javascript, Kind::Playbook) => &JAVASCRIPT_PLAYBOOK,
+            (Language::Python, Kind::Tool) => &PYTHON_TOOL,
+            (Language::Python, Kind::Playbook) => &PYTHON_PLAYBOOK,
+            (Language::C, Kind::Tool) => &C_TOOL,
+            (Language::C, Kind::Playbook) => &C_PLAYBOOK,
         }
     }
 
@@ -137,7 +179,7 @@ mod tests {
             let below = path.strip_prefix(top).unwrap().to_str().unwrap().to_owned();
             match (path.is_dir(), below.as_str()) {
                 // The contract is a link to `wit/`, and written on its own; the crate's own tests stay at home.
-                (true, "target" | "node_modules" | "wit" | "tests") => {}
+                (true, "target" | "node_modules" | "wit" | "tests" | "__pycache__") => {}
                 (true, _) => walk(&path, top, into),
                 (false, _) => {
                     into.insert(below);
@@ -157,6 +199,12 @@ mod tests {
             ("guest-sdk/javascript/reprise", JAVASCRIPT_LIBRARY),
             ("guest-sdk/javascript/template-tool", JAVASCRIPT_TOOL.own),
             ("guest-sdk/javascript/template-playbook", JAVASCRIPT_PLAYBOOK.own),
+            ("guest-sdk/python/reprise", PYTHON_LIBRARY),
+            ("guest-sdk/python/template-tool", PYTHON_TOOL.own),
+            ("guest-sdk/python/template-playbook", PYTHON_PLAYBOOK.own),
+            ("guest-sdk/c/reprise", C_LIBRARY),
+            ("guest-sdk/c/template-tool", C_TOOL.own),
+            ("guest-sdk/c/template-playbook", C_PLAYBOOK.own),
         ] {
             let mut there = BTreeSet::new();
             walk(&repository.join(directory), &repository.join(directory), &mut there);
