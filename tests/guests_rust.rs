@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::cli::Place;
-use crate::support::page::repository;
+use crate::support::page::{follow, repository};
 use crate::support::server::Server;
 use crate::support::toolchains::{has_rust_for_components, rust_environment};
 
@@ -44,6 +44,14 @@ fn refused(place: &Place, code: i32, arguments: &[&str]) -> Value {
     let ran = place.run(&[&["--json"], arguments].concat());
     assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
     serde_json::from_str(&ran.stderr).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {ran:?}"))
+}
+
+/// Builds a worked example of the repository, and gives its component.
+fn worked(place: &Place, directory: &str, name: &str) -> String {
+    let target = place.path(&format!("{name}-target"));
+    let project = repository().join("guest-sdk/rust").join(directory);
+    cargo(&project, &format!("build --release --locked --target wasm32-wasip2 --target-dir {}", target.display()));
+    target.join(format!("wasm32-wasip2/release/{name}.wasm")).to_str().unwrap().to_owned()
 }
 
 /// The id of the one approval that waits.
@@ -91,6 +99,91 @@ fn a_fresh_playbook_is_built_with_one_command_and_waits_for_a_person() {
     let job =
         server.post("/v1/jobs", &json!({"playbook_id": "sign-off", "input": {"document": "project/plan.md"}, "wait_ms": 60_000})).ok();
     assert_eq!((&job["status"], &job["waiting_on"]["title"]), (&json!("waiting"), &json!("Sign project/plan.md?")), "{job}");
+}
+
+#[test]
+fn a_fresh_tool_is_built_with_one_command_and_called() {
+    if !has_rust_for_components() {
+        return;
+    }
+    let place = Place::new();
+    let component = begun_and_built(&place, "tool", "version-tools");
+    let uploaded = place.json(0, &["tools", "upload", &component]);
+    assert_eq!((&uploaded["namespace"], &uploaded["asks"]), (&json!("version-tools"), &json!([])), "{uploaded}");
+    let call = |code: i32, input: &str| place.json(code, &["tools", "call", "version-tools/bump", "--input", input]);
+    assert_eq!(call(0, r#"{"version": "1.2.3", "part": "minor"}"#)["output"], json!({"version": "1.3.0"}));
+    let wrong = call(1, r#"{"version": "1.2", "part": "minor"}"#);
+    assert_eq!((&wrong["ok"], &wrong["error"]["kind"]), (&json!(false), &json!("invalid-input")), "{wrong}");
+
+    let server = Server::start();
+    let bytes = std::fs::read(&component).unwrap();
+    server.send("POST", "/v1/tools", &[("content-type", "application/wasm")], Some(bytes)).ok();
+    let tool = server.get("/v1/tools/version-tools/bump").ok();
+    assert_eq!(
+        (&tool["effect"], &tool["description"]),
+        (&json!("pure"), &json!("Raises one part of a version, and sets those behind it to 0."))
+    );
+    assert_eq!(tool["input_schema"]["properties"]["version"]["description"], json!("A version: three numbers joined by dots."), "{tool}");
+    let answer = server.post("/v1/tools/version-tools/bump/call", &json!({"input": {"version": "1.2.3", "part": "major"}})).ok();
+    assert_eq!(answer["output"], json!({"version": "2.0.0"}), "{answer}");
+    let misfit = server.post("/v1/tools/version-tools/bump/call", &json!({"input": {"version": "1.2.3", "part": "all"}})).ok();
+    assert_eq!(misfit["error"]["kind"], json!("invalid-input"), "{misfit}");
+}
+
+#[test]
+fn the_worked_tool_and_the_worked_playbook_do_their_work_together() {
+    if !has_rust_for_components() {
+        return;
+    }
+    let place = Place::new();
+    let (ledger, expenses) = (worked(&place, "tool", "ledger"), worked(&place, "playbook", "expenses"));
+    // A playbook whose tool is not there is refused.
+    let early = refused(&place, 5, &["upload", &expenses, "--playbook", "expenses"]);
+    assert_eq!(early["error"], json!("imports_unsatisfied"), "{early}");
+    place.json(0, &["tools", "upload", &ledger]);
+    place.json(0, &["upload", &expenses, "--playbook", "expenses"]);
+
+    for (claim, cents) in [("small", 1_200), ("large", 90_000), ("huge", 9_000_000)] {
+        place.file(
+            &format!("claims/{claim}.json"),
+            &json!({"employee": "ann", "cents": cents, "what": "a train, \"first\" class"}).to_string(),
+        );
+    }
+    std::fs::create_dir(place.path("books")).unwrap();
+    let claims = format!("fs:claims={}", place.path("claims").display());
+    let books = format!("fs@ledger:books={}", place.path("books").display());
+    let start = |code: i32, claim: &str, books: &str| {
+        let input = json!({"claim": claim}).to_string();
+        place.json(code, &["run", "expenses", "--input", &input, "--grant", &claims, "--grant", books])
+    };
+    // Nothing that is not granted: the ledger is a tool of its own, which no grant for the built-in tools reaches.
+    let builtin = format!("fs:books={}", place.path("books").display());
+    let denied = start(1, "small", &builtin);
+    assert_eq!(denied["failure"]["step"], json!("book"), "{denied}");
+    assert!(denied["failure"]["message"].as_str().unwrap().contains("there is no directory /books"), "{denied}");
+
+    let small = start(0, "small", &books);
+    assert_eq!(small["output"], json!({"decision": "paid", "line": 1}), "{small}");
+    let decided = |word: &str, claim: &str| {
+        start(7, claim, &books);
+        place.json(0, &["approvals", word, &waiting_approval(&place), "--by", "ada"])["output"].clone()
+    };
+    assert_eq!(decided("approve", "large"), json!({"decision": "paid", "line": 2}));
+    assert_eq!(decided("reject", "huge")["decision"], json!("rejected"));
+    assert!(place.path("claims/huge.decision.json").exists());
+
+    let balance = place.json(0, &["tools", "call", "ledger/balance", "--input", r#"{"account": "ann"}"#, "--grant", &books]);
+    assert_eq!(balance["output"], json!({"cents": 91_200, "entries": 2}), "{balance}");
+    let lines = std::fs::read_to_string(place.path("books/ledger.csv")).unwrap();
+    assert!(lines.lines().all(|line| line.ends_with(r#",ann,1200,"a train, ""first"" class""#) || line.contains(",ann,90000,")), "{lines}");
+}
+
+#[test]
+fn the_page_about_guests_in_rust_can_be_followed() {
+    if !has_rust_for_components() {
+        return;
+    }
+    assert!(follow("docs/GUEST-RUST.md") >= 15, "the commands are marked as tested");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::exit;
 use super::output::Output;
 use crate::blocking;
-use crate::contract::ToolId;
+use crate::contract::{Namespace, ToolId};
 use crate::error::{Code, Error, Result};
 use crate::tools::Registry;
 use templates::Template;
@@ -153,12 +153,12 @@ const RUST_WORDS: &[&str] = &[
 /// `invalid_request` where the name is none for this kind of thing in this language.
 fn check(name: &str, kind: Kind, language: Language) -> Result<()> {
     let wrong = |message: String| Err(Error::invalid("NAME", message));
-    if ToolId::parse(&format!("{name}/x")).is_err() {
+    if Namespace::parse(name).is_err() {
         return wrong(format!(
             "{name:?} is not in kebab-case: words of lower-case letters and digits, each beginning with a letter, joined by single dashes, such as release-notes"
         ));
     }
-    let taken = name == ToolId::AGENT || Registry::builtin().list().any(|tool| tool.id.namespace() == name);
+    let taken = name == ToolId::AGENT || Registry::builtin().list().iter().any(|tool| tool.id.namespace() == name);
     if kind == Kind::Tool && taken {
         return wrong(format!(
             "{name:?} is the namespace of tools that Reprise has itself; a tool's namespace is its own, such as my-{name}"
