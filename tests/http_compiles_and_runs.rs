@@ -407,7 +407,11 @@ fn tools_are_listed_with_what_they_may_change() {
             json!(["http/get", "read"]),
             json!(["http/patch", "once"]),
             json!(["http/post", "once"]),
-            json!(["http/put", "idempotent"])
+            json!(["http/put", "idempotent"]),
+            json!(["kv/delete", "idempotent"]),
+            json!(["kv/get", "read"]),
+            json!(["kv/list", "read"]),
+            json!(["kv/set", "idempotent"])
         ]
     );
     assert!(tools["tools"].as_array().unwrap().iter().all(|tool| tool["input_schema"]["type"] == "object"));

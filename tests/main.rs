@@ -42,6 +42,7 @@ mod grants_are_made_by_operators;
 mod grants_on_the_command_line;
 mod http_goes_to_no_other_place;
 mod http_trusts_certificates;
+mod kv_tools;
 mod cli_steers_jobs;
 mod http_steers_jobs;
 mod http_asks_people_and_workers;

@@ -324,6 +324,20 @@ pub const SECRET_BYTES_MAX: usize = 64 * 1024;
 pub const SECRETS_MAX: usize = 256;
 /// Bytes of a text that is searched for secrets on a thread which serves others too: less than a millisecond's work.
 pub const SCRUB_HERE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a key in a key-value space: enough for a path or an address, and a page of [`KV_LIST_MAX`] stays below
+/// [`JSON_BYTES_MAX`] even where each character is escaped.
+pub const KV_KEY_BYTES_MAX: usize = 256;
+/// Bytes of a value in a key-value space. A larger one would become a blob, and blobs are kept for ever, while a value may
+/// be replaced as often as somebody likes.
+pub const KV_VALUE_BYTES_MAX: usize = INLINE_BYTES_MAX;
+/// Keys of one space. A space is for what a job must remember, and no database.
+pub const KV_KEYS_MAX: u64 = 100_000;
+/// Bytes of the keys and values of one space together: all of it can be read into memory by who looks after it.
+pub const KV_SPACE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Keys in one answer of `kv/list`; who wants more asks for those after the last one.
+pub const KV_LIST_MAX: usize = 1_000;
+/// Rows that are read at once to list keys: their values come along and are let go of.
+pub const KV_LIST_ROWS_AT_ONCE: usize = 64;
 
 /// Bytes of a URL that the `http` tools take; servers refuse longer ones.
 pub const HTTP_URL_BYTES_MAX: usize = 8 * 1024;

@@ -144,7 +144,7 @@ impl Engine {
             // A secret that cannot be read cannot be kept out of a journal either.
             secrets.check()?;
         }
-        let tools = Registry::within(&Surroundings { secrets: secrets.clone(), ..Surroundings::default() });
+        let tools = Registry::within(&Surroundings { secrets: secrets.clone(), store: Some(store.clone()), ..Surroundings::default() });
         let components = Components::open(store.clone(), sandbox.clone(), tools.clone())?;
         let admissions = Arc::new(Semaphore::new(limits::ADMISSIONS_MAX));
         let playbooks = Playbooks::new(store.clone());

@@ -42,8 +42,9 @@ pub use self::blobs::Blobs;
 pub use self::dying::{CrashPoint, Moment, SCRATCH_FILE};
 pub use self::key_file::KeyFile;
 pub use self::keys::{
-    AfterKey, ApprovalKey, ClaimKey, ContentKey, EntryKey, ExternalKey, GrantKey, IdempotencyKey, JobKey, Key, Kind, MailKey, NamespaceKey,
-    PlaybookKey, Prefix, RunHeadKey, RunKey, SecretKey, StatusKey, StepKey, TimerKey, ToolVersionKey, VersionKey, WorkerKey,
+    AfterKey, ApprovalKey, ClaimKey, ContentKey, EntryKey, ExternalKey, GrantKey, IdempotencyKey, JobKey, Key, Kind, KvKey, KvSpaceKey,
+    MailKey, NamespaceKey, PlaybookKey, Prefix, RunHeadKey, RunKey, SecretKey, StatusKey, StepKey, TimerKey, ToolVersionKey, VersionKey,
+    WorkerKey,
 };
 
 use self::committer::Committer;

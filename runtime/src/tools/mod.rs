@@ -12,6 +12,7 @@ pub mod grants;
 mod components;
 mod fs;
 mod http;
+mod kv;
 mod scrubbed;
 mod tool;
 
@@ -31,6 +32,7 @@ use crate::contract::{Confirmation, Effect, ErrorKind, Namespace, Outcome, Recon
 use crate::json::Json;
 use crate::sandbox::Usage;
 use crate::secrets::Secrets;
+use crate::store::Store;
 use crate::{limits, metrics, spans};
 
 pub use components::{ComponentAdded, ComponentVersion, Components, NamespaceSummary, Offered};
@@ -73,12 +75,14 @@ pub struct Surroundings {
     pub names: Arc<dyn Names>,
     /// Put into requests where a grant says so, and taken out of everything that a tool answers.
     pub secrets: Secrets,
+    /// Where the `kv` tools keep what they are given. Where there is none, they are listed and cannot be called.
+    pub store: Option<Store>,
 }
 
-/// Names as this machine finds them, and no secrets.
+/// Names as this machine finds them, no secrets and no store.
 impl Default for Surroundings {
     fn default() -> Self {
-        Surroundings { names: Arc::new(http::OfThisMachine), secrets: Secrets::none() }
+        Surroundings { names: Arc::new(http::OfThisMachine), secrets: Secrets::none(), store: None }
     }
 }
 
@@ -311,7 +315,8 @@ impl Registry {
 /// The tools that are part of this program.
 fn builtin(surroundings: &Surroundings) -> Vec<Tool> {
     let gate = http::gate::Gate::new(Arc::clone(&surroundings.names), surroundings.secrets.clone());
-    fs::tools().into_iter().chain(http::tools(&gate)).collect()
+    let spaces = surroundings.store.clone().map(kv::Spaces::of);
+    fs::tools().into_iter().chain(http::tools(&gate)).chain(kv::tools(spaces)).collect()
 }
 
 /// The input as the tool's own type.

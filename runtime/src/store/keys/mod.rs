@@ -18,6 +18,7 @@
 
 mod grant;
 mod job;
+mod kv;
 mod playbook;
 mod tool;
 mod work;
@@ -29,6 +30,7 @@ use std::marker::PhantomData;
 
 pub use self::grant::GrantKey;
 pub use self::job::{EntryKey, IdempotencyKey, JobKey, StatusKey};
+pub use self::kv::{KvKey, KvSpaceKey};
 pub use self::playbook::{ContentKey, PlaybookKey, VersionKey};
 pub use self::run::{AfterKey, RunHeadKey, RunKey, StepKey};
 pub use self::secret::SecretKey;
@@ -83,10 +85,14 @@ pub enum Kind {
     Secret = 18,
     /// [`GrantKey`]
     Grant = 19,
+    /// [`KvKey`]
+    Kv = 20,
     /// [`NamespaceKey`]
     Namespace = 21,
     /// [`ToolVersionKey`]
     ToolVersion = 22,
+    /// [`KvSpaceKey`]
+    KvSpace = 23,
 }
 
 /// What whoever watches a key watches: the row itself, and of mail all that there is for the job.
@@ -253,7 +259,7 @@ mod tests {
             assert_eq!(&K::decode(&bytes).unwrap(), key, "a key comes back as it went in");
             for cut in 0..bytes.len() {
                 // A shorter text of its own may stand last; everything else must not decode.
-                assert!(K::decode(&bytes[..cut]).is_err() || K::KIND == Kind::Idempotency, "{key:?} cut at {cut}");
+                assert!(K::decode(&bytes[..cut]).is_err() || matches!(K::KIND, Kind::Idempotency | Kind::Kv), "{key:?} cut at {cut}");
             }
         }
         assert_eq!(a.encode().cmp(&b.encode()), fields(a).cmp(&fields(b)), "bytes sort as the fields do: {a:?} {b:?}");
@@ -288,6 +294,8 @@ mod tests {
         assert_eq!(hex(EntryKey { job_id, seq: 258 }.encode()), format!("08{job}0000000000000102"));
         assert_eq!(hex(StatusKey { status: 3, space: space.clone(), job_id }.encode()), format!("0903{default}{job}"));
         assert_eq!(hex(IdempotencyKey { space, key: "k".to_owned() }.encode()), format!("0a{default}6b"));
+        assert_eq!(hex(KvKey { space: "s".to_owned(), key: "k".to_owned() }.encode()), "1473006b");
+        assert_eq!(hex(KvSpaceKey { space: "s".to_owned() }.encode()), "177300");
         assert_eq!(hex(NamespaceKey { namespace: "n".to_owned() }.encode()), "156e00");
         assert_eq!(hex(ToolVersionKey { namespace: "n".to_owned(), version: 258 }.encode()), "166e0000000102");
         assert_eq!(hex(GrantKey { name: "g".to_owned() }.encode()), "136700");
