@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::{Global, Inspect, playbook_and_version};
 use super::output::Output;
-use super::{exit, show};
+use super::{exit, show, tools};
 use crate::engine;
 use crate::error::{Code, Error, Result};
 
@@ -12,8 +12,21 @@ pub(super) async fn inspect(global: &Global, args: Inspect, output: &Output) -> 
     let file = Path::new(&args.what);
     let inspection = if file.is_file() {
         let bytes = std::fs::read(file).map_err(|e| Error::new(Code::FileNotFound, format!("cannot read {}: {e}", file.display())))?;
-        // A file needs no data directory, so that anyone can look at what they were sent.
-        engine::inspect_file(bytes).await?
+        if engine::is_tool_component(&bytes) {
+            let inspection = engine::inspect_tool_file(bytes).await?;
+            let value = serde_json::to_value(&inspection).expect("an inspection has string keys");
+            output.show(|| value.clone(), || tools::inspection_in_words(&value));
+            return Ok(exit::OK);
+        }
+        // A file needs no data directory, so that anyone can look at what they were sent. Where it imports tools that were
+        // uploaded, only the directory knows what these are.
+        match engine::inspect_file(bytes.clone()).await {
+            Err(e) if e.code == Code::ImportsUnsatisfied && global.is_there()? => match global.existing().await {
+                Ok(engine) => engine.inspect(bytes).await?,
+                Err(_) => return Err(e),
+            },
+            inspected => inspected?,
+        }
     } else if args.what.contains('/') || args.what.ends_with(".wasm") {
         return Err(Error::new(
             Code::FileNotFound,

@@ -255,27 +255,44 @@ fn component_in_words(view: &Value) -> String {
     if view["repeated"].as_bool().unwrap_or_default() {
         lines.push("These bytes were uploaded before.".to_owned());
     }
-    for tool in list(&view["tools"]) {
-        lines.push(format!("  {} ({})  {}", text(&tool["id"]), text(&tool["effect"]), text(&tool["description"])));
-    }
-    match list(&view["asks"]) {
-        asks if asks.is_empty() => lines.push("It asks for nothing: it can only compute.".to_owned()),
-        asks => {
-            lines.push("It asks to, and gets none of it unless a grant is given to it:".to_owned());
-            let ask = |ask: &Value| format!("  {}", text(&ask["words"]));
-            lines.extend(asks.iter().map(ask));
-        }
-    }
+    lines.extend(offer_in_words(view));
     let diff = &view["permission_diff"];
     lines.extend(list(&diff["added"]).iter().map(|words| format!("  + {}", text(words))));
     lines.extend(list(&diff["removed"]).iter().map(|words| format!("  - {}", text(words))));
-    for left in list(&view["left_out"]) {
-        lines.push(format!("Left out: {} {}", text(&left["path"]), text(&left["message"])));
-    }
     if view["activation"] == "needs_approval" {
         lines.push(format!("Next: reprise tools activate {} {}", text(&view["namespace"]), view["version"]));
     }
     lines.join("\n")
+}
+
+/// What `reprise inspect` says of a tool component.
+pub(super) fn inspection_in_words(view: &Value) -> String {
+    let namespace = match &view["namespace"] {
+        Value::Null => "a namespace that whoever uploads it names".to_owned(),
+        named => format!("the namespace {}", text(named)),
+    };
+    let mut lines =
+        vec![format!("A tool component for {namespace}; {} bytes, sha256 {}", view["component_bytes"], text(&view["component_digest"]))];
+    lines.extend(offer_in_words(view));
+    lines.push("Next: reprise tools upload FILE.wasm".to_owned());
+    lines.join("\n")
+}
+
+/// What it offers, what it asks for, and what it leaves out.
+fn offer_in_words(view: &Value) -> Vec<String> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let tool = |tool: &Value| format!("  {} ({})  {}", text(&tool["id"]), text(&tool["effect"]), text(&tool["description"]));
+    let mut lines: Vec<String> = list(&view["tools"]).iter().map(tool).collect();
+    match list(&view["asks"]) {
+        asks if asks.is_empty() => lines.push("It asks for nothing: it can only compute.".to_owned()),
+        asks => {
+            lines.push("It asks to, and gets none of it unless a grant is given to it:".to_owned());
+            lines.extend(asks.iter().map(|ask| format!("  {}", text(&ask["words"]))));
+        }
+    }
+    let left = |left: &Value| format!("Left out: {} {}", text(&left["path"]), text(&left["message"]));
+    lines.extend(list(&view["left_out"]).iter().map(left));
+    lines
 }
 
 fn answer_in_words(answer: &Value) -> String {

@@ -34,7 +34,10 @@ pub use operator::{OPERATOR_TOKEN_FILE, operator_token};
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
 pub use secrets::SecretView;
 pub use steps::StepTemplate;
-pub use tools::{AskView, ToolAnswer, ToolCall, ToolComponentView, ToolRefusal, ToolUpload, ToolView};
+pub use tools::{
+    AskView, ToolAnswer, ToolCall, ToolComponentView, ToolInspection, ToolRefusal, ToolUpload, ToolView, inspect_tool_file,
+    is_tool_component,
+};
 pub use watch::{News, Watch};
 
 use crate::config::{self, Config};

@@ -8,9 +8,9 @@ use crate::contract::{Effect, Namespace, ToolId};
 use crate::error::{Code, Error, Issue, Result};
 use crate::ids::Digest;
 use crate::json::Json;
-use crate::sandbox::Usage;
+use crate::sandbox::{Sandbox, Usage};
 use crate::tools::asks::{Activation, Asks, Diff, PermissionDiff};
-use crate::tools::{ComponentAdded, ComponentVersion, Grants, Info, NamespaceSummary, Offered};
+use crate::tools::{ComponentAdded, ComponentVersion, Grants, Info, NamespaceSummary, Offered, Preview, preview};
 use crate::{blocking, limits};
 
 /// A tool component made elsewhere.
@@ -123,6 +123,68 @@ pub struct ToolView {
     pub output_schema: Value,
 }
 
+/// A tool component in plain words, before anyone takes it in.
+#[derive(Debug, Clone, Serialize)]
+pub struct ToolInspection {
+    /// SHA-256 of the component.
+    pub component_digest: String,
+    /// Its size.
+    pub component_bytes: usize,
+    /// The namespace that it names; none where whoever uploads it names one.
+    pub namespace: Option<String>,
+    /// What it offers.
+    pub tools: Vec<ToolView>,
+    /// What it asks for, in words.
+    pub asks: Vec<AskView>,
+    /// Exported functions that are no tools, and why.
+    pub left_out: Vec<Issue>,
+}
+
+/// True where these bytes are a component that could only provide tools.
+#[must_use]
+pub fn is_tool_component(bytes: &[u8]) -> bool {
+    crate::sandbox::is_no_playbook(bytes)
+}
+
+/// Inspects the bytes of a tool component without running any of its tools, and without a data directory.
+///
+/// # Errors
+/// As [`Engine::upload_tools`].
+pub async fn inspect_tool_file(bytes: Vec<u8>) -> Result<ToolInspection> {
+    let (digest, component_bytes) = (Digest::of(&bytes), bytes.len());
+    let (sandbox, provider) = blocking::run(move || {
+        let sandbox = Sandbox::new(None)?;
+        let provider = sandbox.load_provider(&digest, || Ok(bytes))?;
+        Ok::<_, Error>((sandbox, provider))
+    })
+    .await?;
+    let Preview { namespace, tools, asks, left_out } = preview(&sandbox, &provider).await?;
+    let words = crate::tools::words_of(&asks);
+    Ok(ToolInspection {
+        component_digest: digest.to_string(),
+        component_bytes,
+        namespace: namespace.map(|namespace| namespace.to_string()),
+        tools: tools.iter().map(|tool| offered_view(tool, &words)).collect(),
+        asks: ask_views(&asks),
+        left_out,
+    })
+}
+
+fn offered_view(tool: &Offered, words: &str) -> ToolView {
+    ToolView {
+        id: tool.id.to_string(),
+        description: tool.description.clone(),
+        words: words.to_owned(),
+        effect: tool.effect,
+        input_schema: tool.input_schema.clone(),
+        output_schema: tool.output_schema.clone(),
+    }
+}
+
+fn ask_views(asks: &Asks) -> Vec<AskView> {
+    asks.iter().map(|ask| AskView { ask: ask.to_string(), words: ask.words(|_| None) }).collect()
+}
+
 impl ToolView {
     /// Of a tool that is here.
     #[must_use]
@@ -231,22 +293,14 @@ impl Engine {
         let active = self.components.get(&version.namespace, None)?;
         let no_tools = |_: &ToolId| None;
         let words = version.words();
-        let tool = |tool: &Offered| ToolView {
-            id: tool.id.to_string(),
-            description: tool.description.clone(),
-            words: words.clone(),
-            effect: tool.effect,
-            input_schema: tool.input_schema.clone(),
-            output_schema: tool.output_schema.clone(),
-        };
         Ok(ToolComponentView {
             namespace: version.namespace.to_string(),
             version: version.version,
             activation: version.activation(&active.asks),
             component_digest: version.component.to_string(),
             component_bytes: version.component_bytes,
-            tools: version.tools.iter().map(tool).collect(),
-            asks: version.asks.iter().map(|ask| AskView { ask: ask.to_string(), words: ask.words(no_tools) }).collect(),
+            tools: version.tools.iter().map(|tool| offered_view(tool, &words)).collect(),
+            asks: ask_views(&version.asks),
             permission_diff: Diff::between(against.unwrap_or(&active.asks), &version.asks).words(no_tools),
             left_out: version.left_out.clone(),
             repeated: false,

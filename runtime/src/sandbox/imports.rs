@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use wasmparser::Payload;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
@@ -98,6 +99,29 @@ pub(super) fn sort(engine: &Engine, component: &Component, provides: impl Fn(&To
     }
     imports.tools.sort();
     if missing.is_empty() { Ok(imports) } else { Err(missing) }
+}
+
+/// True where these bytes are a component that does not export the playbook interface, as far as its outermost layer is readable.
+#[must_use]
+pub fn is_no_playbook(bytes: &[u8]) -> bool {
+    wasmparser::Parser::is_component(bytes) && !names_playbook(bytes)
+}
+
+fn names_playbook(bytes: &[u8]) -> bool {
+    let mut within = 0_usize;
+    for payload in wasmparser::Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+        match payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => within += 1,
+            Payload::End(_) => within = within.saturating_sub(1),
+            Payload::ComponentExportSection(exports) if within == 0 => {
+                if exports.into_iter().map_while(Result::ok).any(|export| export.name.name == PLAYBOOK) {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// True where the component exports the playbook interface with `run`.

@@ -21,9 +21,9 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 pub use effects::{Answering, ChildKind, ChildOutcome, Effects, GuestFailure, Interruption, Level, StepOptions, Stop, Waited};
-pub use imports::{DATA, FLOW, Imports, PLAYBOOK, TYPES};
+pub use imports::{DATA, FLOW, Imports, PLAYBOOK, TYPES, is_no_playbook};
 pub use provider::{
-    Called, Capability, Described, Directory, Function, Opened, Provider, Question, Reach, Reached, SpaceError, Spaces, TOOLS, Usage, Web,
+    Called, Capability, Described, Directory, Function, Provider, Question, Reach, Reached, Space, SpaceError, Spaces, TOOLS, Usage, Web,
     WebAnswer, WebRefusal, WebRequest,
 };
 pub use run::{Ending, Finished};

@@ -35,7 +35,7 @@ use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::{limits, metrics, spans};
 
-pub use components::{ComponentAdded, ComponentVersion, Components, NamespaceSummary, Offered};
+pub use components::{ComponentAdded, ComponentVersion, Components, NamespaceSummary, Offered, Preview, preview, words_of};
 use tool::Panicked;
 pub use tool::Performed;
 pub(crate) use tool::{Call, Tool};
@@ -97,6 +97,7 @@ struct Inner {
     provided: RwLock<BTreeMap<ToolId, Arc<Tool>>>,
     times: Times,
     secrets: Secrets,
+    ways: Ways,
     /// Calls that may still change something, by tool and key. Held for a moment, never over an await.
     under_way: Mutex<HashSet<(ToolId, String)>>,
 }
@@ -112,26 +113,28 @@ impl Registry {
     #[must_use]
     pub fn within(surroundings: &Surroundings) -> Registry {
         let times = Times { begin: limits::TOOL_BEGIN_TIME_MAX, answer: limits::TOOL_CALL_TIME_MAX };
-        Registry::made(builtin(surroundings), times, surroundings)
+        let ways = Ways::of(surroundings);
+        Registry::made(ways.builtin(), times, surroundings, ways)
     }
 
     #[cfg(test)]
     fn of(tools: Vec<Tool>, times: Times) -> Registry {
-        Registry::made(tools, times, &Surroundings::default())
+        let surroundings = Surroundings::default();
+        Registry::made(tools, times, &surroundings, Ways::of(&surroundings))
     }
 
-    fn made(tools: Vec<Tool>, times: Times, surroundings: &Surroundings) -> Registry {
+    fn made(tools: Vec<Tool>, times: Times, surroundings: &Surroundings, ways: Ways) -> Registry {
         let mut built: Vec<Arc<Tool>> = tools.into_iter().map(Arc::new).collect();
         built.sort_by(|a, b| a.info.id.cmp(&b.info.id));
         let secrets = surroundings.secrets.clone();
-        Registry(Arc::new(Inner { built, provided: RwLock::default(), times, secrets, under_way: Mutex::default() }))
+        Registry(Arc::new(Inner { built, provided: RwLock::default(), times, secrets, ways, under_way: Mutex::default() }))
     }
 
     /// The built-in tools and these.
     #[cfg(test)]
     pub(crate) fn with(more: Vec<Tool>) -> Registry {
         let times = Times { begin: limits::TOOL_BEGIN_TIME_MAX, answer: limits::TOOL_CALL_TIME_MAX };
-        Registry::of(builtin(&Surroundings::default()).into_iter().chain(more).collect(), times)
+        Registry::of(Ways::of(&Surroundings::default()).builtin().into_iter().chain(more).collect(), times)
     }
 
     fn find(&self, id: &ToolId) -> Option<Arc<Tool>> {
@@ -140,6 +143,11 @@ impl Registry {
             Ok(at) => Some(Arc::clone(&built[at])),
             Err(_) => self.0.provided.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned(),
         }
+    }
+
+    /// What leads out of one call.
+    fn ways(&self) -> &Ways {
+        &self.0.ways
     }
 
     /// True where a tool of this program has this namespace.
@@ -312,11 +320,26 @@ impl Registry {
     }
 }
 
-/// The tools that are part of this program.
-fn builtin(surroundings: &Surroundings) -> Vec<Tool> {
-    let gate = http::gate::Gate::new(Arc::clone(&surroundings.names), surroundings.secrets.clone());
-    let spaces = surroundings.store.clone().map(kv::Spaces::of);
-    fs::tools().into_iter().chain(http::tools(&gate)).chain(kv::tools(spaces)).collect()
+/// What leads out of one call, for tools of every kind.
+#[derive(Clone)]
+struct Ways {
+    gate: http::gate::Gate,
+    /// None where there is no store to keep anything in.
+    spaces: Option<kv::Spaces>,
+}
+
+impl Ways {
+    fn of(surroundings: &Surroundings) -> Ways {
+        Ways {
+            gate: http::gate::Gate::new(Arc::clone(&surroundings.names), surroundings.secrets.clone()),
+            spaces: surroundings.store.clone().map(kv::Spaces::of),
+        }
+    }
+
+    /// The tools that are part of this program.
+    fn builtin(&self) -> Vec<Tool> {
+        fs::tools().into_iter().chain(http::tools(&self.gate)).chain(kv::tools(self.spaces.clone())).collect()
+    }
 }
 
 /// The input as the tool's own type.

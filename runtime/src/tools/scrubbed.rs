@@ -84,7 +84,8 @@ mod tests {
         })
         .confirmed_waiting(|_, recorded| async move { Confirmation::Changed(format!("{} by now", recorded.output)) });
         let times = Times { begin: limits::TOOL_BEGIN_TIME_MAX, answer: limits::TOOL_CALL_TIME_MAX };
-        Registry::made(vec![tool], times, &Surroundings { secrets: secrets.clone(), ..Surroundings::default() })
+        let surroundings = Surroundings { secrets: secrets.clone(), ..Surroundings::default() };
+        Registry::made(vec![tool], times, &surroundings, super::super::Ways::of(&surroundings))
     }
 
     async fn called(registry: &Registry, input: &serde_json::Value) -> Outcome {

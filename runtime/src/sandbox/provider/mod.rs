@@ -22,7 +22,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 pub use call::{Called, Question, Usage};
 pub use functions::Function;
 pub use imports::Capability;
-pub use reach::{Directory, Opened, Reach, Reached, SpaceError, Spaces, Web, WebAnswer, WebRefusal, WebRequest};
+pub use reach::{Directory, Reach, Reached, Space, SpaceError, Spaces, Web, WebAnswer, WebRefusal, WebRequest};
 
 use super::Sandbox;
 use crate::contract::Effect;

@@ -90,29 +90,27 @@ pub enum WebRefusal {
     Broken(String),
 }
 
-/// The key-value spaces.
+/// The way to the spaces of keys and values. It decides which may be used.
 pub trait Spaces: Send + Sync {
-    /// Whether this space may be used, and how.
-    fn open(&self, space: &str) -> Result<Opened, SpaceError>;
-    /// A value.
-    fn get(&self, space: &str, key: &str) -> Reached<Result<Option<Vec<u8>>, SpaceError>>;
-    /// Puts a value; durable when it returns.
-    fn set(&self, space: &str, key: &str, value: Vec<u8>) -> Reached<Result<(), SpaceError>>;
-    /// Takes a value away; what is not there is fine.
-    fn delete(&self, space: &str, key: &str) -> Reached<Result<(), SpaceError>>;
-    /// Keys in their order, after `after`; at most as many as one page has.
-    fn keys(&self, space: &str, after: Option<&str>) -> Reached<Result<Vec<String>, SpaceError>>;
-    /// Adds to a number that is kept as decimal text; what it is then.
-    fn increment(&self, space: &str, key: &str, delta: u64) -> Reached<Result<u64, SpaceError>>;
+    /// A space, if it may be looked into.
+    ///
+    /// # Errors
+    /// Why not.
+    fn open(&self, space: &str) -> Result<Arc<dyn Space>, SpaceError>;
 }
 
-/// How a space may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opened {
-    /// Look only.
-    ReadOnly,
-    /// Look and change.
-    ReadWrite,
+/// One space.
+pub trait Space: Send + Sync {
+    /// A value.
+    fn get(&self, key: String) -> Reached<Result<Option<Vec<u8>>, SpaceError>>;
+    /// Puts a value; durable when it returns.
+    fn set(&self, key: String, value: Vec<u8>) -> Reached<Result<(), SpaceError>>;
+    /// Takes a value away; what is not there is fine.
+    fn delete(&self, key: String) -> Reached<Result<(), SpaceError>>;
+    /// Keys in their order, behind `after`: as many as fit on a page, none at the end.
+    fn keys(&self, after: Option<String>) -> Reached<Result<Vec<String>, SpaceError>>;
+    /// Adds to a number that is kept as decimal text; what it is then.
+    fn increment(&self, key: String, delta: u64) -> Reached<Result<u64, SpaceError>>;
 }
 
 /// Why a space does not answer.

@@ -7,7 +7,7 @@ use wasmtime::{Result, StoreContextMut};
 
 use super::guest::ToolGuest;
 use super::log::Log;
-use super::reach::{Opened, SpaceError, Spaces};
+use super::reach::{Space, SpaceError, Spaces};
 use crate::limits;
 
 const STORE: &str = "wasi:keyvalue/store@0.2.0-draft";
@@ -21,11 +21,7 @@ pub(super) struct Buckets {
 }
 
 /// A space that a guest opened.
-struct Bucket {
-    spaces: Arc<dyn Spaces>,
-    space: String,
-    opened: Opened,
-}
+struct Bucket(Arc<dyn Space>);
 
 /// `wasi:keyvalue/store`, variant `error`.
 #[derive(Debug, ComponentType, Lift, Lower)]
@@ -61,41 +57,31 @@ fn told(log: &Log, error: SpaceError) -> WitError {
 
 /// A bucket as one call of it needs it: nothing is borrowed while others are waited for.
 struct Held {
-    spaces: Arc<dyn Spaces>,
-    space: String,
-    opened: Opened,
+    space: Arc<dyn Space>,
     log: Log,
 }
 
 impl Held {
     fn of(store: &mut StoreContextMut<'_, ToolGuest>, bucket: &Resource<Bucket>) -> Result<Held> {
         let guest = store.data_mut();
-        let Bucket { spaces, space, opened } = guest.table.get(bucket)?;
-        Ok(Held { spaces: Arc::clone(spaces), space: space.clone(), opened: *opened, log: guest.log.clone() })
+        let Bucket(space) = guest.table.get(bucket)?;
+        Ok(Held { space: Arc::clone(space), log: guest.log.clone() })
     }
 
-    async fn get(&self, key: &str) -> Answer<Option<Vec<u8>>> {
-        self.spaces.get(&self.space, key).await.map_err(|e| told(&self.log, e))
+    async fn get(&self, key: String) -> Answer<Option<Vec<u8>>> {
+        self.space.get(key).await.map_err(|e| told(&self.log, e))
     }
 
-    async fn set(&self, key: &str, value: Vec<u8>) -> Answer<()> {
-        self.may_change()?;
-        self.spaces.set(&self.space, key, value).await.map_err(|e| told(&self.log, e))
+    async fn set(&self, key: String, value: Vec<u8>) -> Answer<()> {
+        self.space.set(key, value).await.map_err(|e| told(&self.log, e))
     }
 
-    async fn delete(&self, key: &str) -> Answer<()> {
-        self.may_change()?;
-        self.spaces.delete(&self.space, key).await.map_err(|e| told(&self.log, e))
+    async fn delete(&self, key: String) -> Answer<()> {
+        self.space.delete(key).await.map_err(|e| told(&self.log, e))
     }
 
-    fn may_change(&self) -> Answer<()> {
-        match self.opened {
-            Opened::ReadWrite => Ok(()),
-            Opened::ReadOnly => {
-                let why = format!("the grant of the space {:?} is read-only", self.space);
-                Err(told(&self.log, SpaceError::Denied(why)))
-            }
-        }
+    async fn increment(&self, key: String, delta: u64) -> Answer<u64> {
+        self.space.increment(key, delta).await.map_err(|e| told(&self.log, e))
     }
 }
 
@@ -117,23 +103,22 @@ fn link_store(linker: &mut Linker<ToolGuest>) -> Result<()> {
             let why = format!("this tool has no kv grant; the space {space:?} is not opened");
             return Ok((Err(told(&guest.buckets.log, SpaceError::Denied(why))),));
         };
-        let opened = match spaces.open(&space) {
-            Ok(opened) => opened,
-            Err(e) => return Ok((Err(told(&guest.buckets.log, e)),)),
-        };
-        Ok((Answer::Ok(guest.table.push(Bucket { spaces, space, opened })?),))
+        match spaces.open(&space) {
+            Ok(space) => Ok((Answer::Ok(guest.table.push(Bucket(space))?),)),
+            Err(e) => Ok((Err(told(&guest.buckets.log, e)),)),
+        }
     })?;
     store.func_wrap_async("[method]bucket.get", |mut store, (bucket, key): (Resource<Bucket>, String)| {
-        Box::new(async move { Ok((Held::of(&mut store, &bucket)?.get(&key).await,)) })
+        Box::new(async move { Ok((Held::of(&mut store, &bucket)?.get(key).await,)) })
     })?;
     store.func_wrap_async("[method]bucket.set", |mut store, (bucket, key, value): (Resource<Bucket>, String, Vec<u8>)| {
-        Box::new(async move { Ok((Held::of(&mut store, &bucket)?.set(&key, value).await,)) })
+        Box::new(async move { Ok((Held::of(&mut store, &bucket)?.set(key, value).await,)) })
     })?;
     store.func_wrap_async("[method]bucket.delete", |mut store, (bucket, key): (Resource<Bucket>, String)| {
-        Box::new(async move { Ok((Held::of(&mut store, &bucket)?.delete(&key).await,)) })
+        Box::new(async move { Ok((Held::of(&mut store, &bucket)?.delete(key).await,)) })
     })?;
     store.func_wrap_async("[method]bucket.exists", |mut store, (bucket, key): (Resource<Bucket>, String)| {
-        Box::new(async move { Ok((Held::of(&mut store, &bucket)?.get(&key).await.map(|value| value.is_some()),)) })
+        Box::new(async move { Ok((Held::of(&mut store, &bucket)?.get(key).await.map(|value| value.is_some()),)) })
     })?;
     store.func_wrap_async("[method]bucket.list-keys", |mut store, (bucket, cursor): (Resource<Bucket>, Option<u64>)| {
         Box::new(async move { Ok((list(&Held::of(&mut store, &bucket)?, cursor.unwrap_or(0)).await,)) })
@@ -145,7 +130,7 @@ async fn list(held: &Held, cursor: u64) -> Answer<WitKeys> {
     let seen = usize::try_from(cursor).unwrap_or(usize::MAX);
     let (mut passed, mut after) = (0_usize, None::<String>);
     loop {
-        let page = held.spaces.keys(&held.space, after.as_deref()).await.map_err(|e| told(&held.log, e))?;
+        let page = held.space.keys(after).await.map_err(|e| told(&held.log, e))?;
         let Some(last) = page.last().cloned() else { return Ok(WitKeys { keys: Vec::new(), cursor: None }) };
         if passed.saturating_add(page.len()) > seen {
             let keys: Vec<String> = page.into_iter().skip(seen - passed).collect();
@@ -158,13 +143,7 @@ async fn list(held: &Held, cursor: u64) -> Answer<WitKeys> {
 
 fn link_atomics(linker: &mut Linker<ToolGuest>) -> Result<()> {
     linker.instance(ATOMICS)?.func_wrap_async("increment", |mut store, (bucket, key, delta): (Resource<Bucket>, String, u64)| {
-        Box::new(async move {
-            let held = Held::of(&mut store, &bucket)?;
-            if let Err(e) = held.may_change() {
-                return Ok((Err(e),));
-            }
-            Ok((held.spaces.increment(&held.space, &key, delta).await.map_err(|e| told(&held.log, e)),))
-        })
+        Box::new(async move { Ok((Held::of(&mut store, &bucket)?.increment(key, delta).await,)) })
     })
 }
 
@@ -179,7 +158,7 @@ fn link_batch(linker: &mut Linker<ToolGuest>) -> Result<()> {
             let mut found = Vec::with_capacity(keys.len());
             let mut bytes = 0;
             for key in keys {
-                let value = match held.get(&key).await {
+                let value = match held.get(key.clone()).await {
                     Ok(value) => value,
                     Err(e) => return Ok((Err(e),)),
                 };
@@ -199,7 +178,7 @@ fn link_batch(linker: &mut Linker<ToolGuest>) -> Result<()> {
                 return Ok((Err(e),));
             }
             for (key, value) in pairs {
-                if let Err(e) = held.set(&key, value).await {
+                if let Err(e) = held.set(key, value).await {
                     return Ok((Err(e),));
                 }
             }
@@ -213,7 +192,7 @@ fn link_batch(linker: &mut Linker<ToolGuest>) -> Result<()> {
                 return Ok((Err(e),));
             }
             for key in keys {
-                if let Err(e) = held.delete(&key).await {
+                if let Err(e) = held.delete(key).await {
                     return Ok((Err(e),));
                 }
             }

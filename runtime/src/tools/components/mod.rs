@@ -9,6 +9,8 @@ mod offer;
 mod provided;
 mod reach;
 mod saved;
+mod spaces;
+mod web;
 
 use std::sync::Arc;
 
@@ -61,10 +63,7 @@ impl ComponentVersion {
     /// What a job may do with its tools, for a reviewer.
     #[must_use]
     pub fn words(&self) -> String {
-        if self.asks.is_empty() {
-            return "compute; it reaches nothing".to_owned();
-        }
-        self.asks.words(|_| None).join(", ")
+        words_of(&self.asks)
     }
 
     /// Whether its tools are the ones that are called, compared with what the active version asks for.
@@ -296,10 +295,53 @@ impl Components {
     }
 
     fn provide(&self, version: &ComponentVersion, loaded: Option<Provider>) -> Result<()> {
-        let provided = Arc::new(Provided::new(self.store.clone(), self.sandbox.clone(), version, loaded));
+        let provided = Arc::new(Provided::new(self.store.clone(), self.sandbox.clone(), self.registry.ways().clone(), version, loaded));
         let tools = version.tools.iter().map(|offered| Provided::tool(&provided, version, offered)).collect::<Result<Vec<_>>>()?;
         self.registry.provide(&version.namespace, tools);
         Ok(())
+    }
+}
+
+/// What tools of a component that asks for this may do, for a reviewer.
+#[must_use]
+pub fn words_of(asks: &Asks) -> String {
+    if asks.is_empty() {
+        return "compute; it reaches nothing".to_owned();
+    }
+    asks.words(|_| None).join(", ")
+}
+
+/// What a component would offer, without taking it in.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// The namespace that the component names; none where whoever uploads it names one.
+    pub namespace: Option<Namespace>,
+    /// What it offers, sorted by id. Where it names no namespace, the ids are in `unnamed`.
+    pub tools: Vec<Offered>,
+    /// What it asks for.
+    pub asks: Asks,
+    /// Exported functions that are no tools, and why.
+    pub left_out: Vec<Issue>,
+}
+
+/// Looks at a component without taking it in. One that describes itself is asked, without reach.
+///
+/// # Errors
+/// As [`Components::add`], but for what is here already.
+pub async fn preview(sandbox: &Sandbox, provider: &Provider) -> Result<Preview> {
+    let unnamed = Namespace::parse("unnamed").expect("a word is a namespace");
+    let asks = asks(provider);
+    match provider.functions() {
+        None => {
+            let offer = offer::described(None, sandbox.describe(provider).await?)?;
+            Ok(Preview { namespace: Some(offer.namespace), tools: offer.tools, asks, left_out: offer.left_out })
+        }
+        Some(functions) => {
+            let own = offer::exported(None, provider, functions);
+            let namespace = own.as_ref().ok().map(|offer| offer.namespace.clone());
+            let offer = own.or_else(|_| offer::exported(Some(&unnamed), provider, functions))?;
+            Ok(Preview { namespace, tools: offer.tools, asks, left_out: offer.left_out })
+        }
     }
 }
 

@@ -13,13 +13,14 @@ use crate::sandbox::{Provider, Question, Reach, Sandbox, Usage};
 use crate::store::Store;
 use crate::tools::asks::Asks;
 use crate::tools::tool::validator;
-use crate::tools::{Call, Info, Performed, Tool};
+use crate::tools::{Call, Info, Performed, Tool, Ways};
 use crate::{blocking, limits};
 
 /// An active version.
 pub(super) struct Provided {
     store: Store,
     sandbox: Sandbox,
+    ways: Ways,
     namespace: Namespace,
     digest: Digest,
     asks: Asks,
@@ -28,10 +29,10 @@ pub(super) struct Provided {
 }
 
 impl Provided {
-    pub(super) fn new(store: Store, sandbox: Sandbox, version: &ComponentVersion, loaded: Option<Provider>) -> Self {
+    pub(super) fn new(store: Store, sandbox: Sandbox, ways: Ways, version: &ComponentVersion, loaded: Option<Provider>) -> Self {
         let provider = loaded.map_or_else(OnceCell::new, |provider| OnceCell::new_with(Some(provider)));
         let (namespace, digest, asks) = (version.namespace.clone(), version.component, version.asks.clone());
-        Provided { store, sandbox, namespace, digest, asks, provider }
+        Provided { store, sandbox, ways, namespace, digest, asks, provider }
     }
 
     /// One of its tools, as the registry calls it.
@@ -106,6 +107,6 @@ impl Provided {
 
     /// What it asks for, as far as it was granted.
     fn reach(&self, call: &Call) -> Reach {
-        reach(&self.asks, &call.grants.for_namespace(&self.namespace))
+        reach(&self.asks, &call.grants.for_namespace(&self.namespace), &self.ways)
     }
 }

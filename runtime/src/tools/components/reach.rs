@@ -1,14 +1,18 @@
 //! What a call of a tool component may reach: what the component asks for, as far as grants give it to its namespace.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::sandbox::{Directory, Reach};
+use crate::sandbox::{Directory, Reach, Spaces};
 use crate::tools::asks::{Ask, Asks};
 use crate::tools::grants::OpenDir;
-use crate::tools::{Access, Grants};
+use crate::tools::{Access, Grants, Ways, kv};
+
+use super::spaces::Granted;
+use super::web::Door;
 
 /// `grants`: as the component's namespace sees them.
-pub(super) fn reach(asks: &Asks, grants: &Grants) -> Reach {
+pub(super) fn reach(asks: &Asks, grants: &Grants, ways: &Ways) -> Reach {
     let mut reach = Reach::default();
     for ask in asks.iter() {
         match ask {
@@ -17,7 +21,11 @@ pub(super) fn reach(asks: &Asks, grants: &Grants) -> Reach {
             Ask::Configuration => reach.configuration = values(grants),
             Ask::Clock => reach.clock = grants.clock(),
             Ask::Randomness => reach.random = grants.random(),
-            Ask::Web | Ask::KeyValue => {}
+            Ask::Web => reach.web = Some(Arc::new(Door { gate: ways.gate.clone(), grants: grants.clone() })),
+            Ask::KeyValue => {
+                let granted = |spaces: &kv::Spaces| Granted { spaces: spaces.clone(), grants: grants.clone() };
+                reach.spaces = ways.spaces.as_ref().map(|spaces| Arc::new(granted(spaces)) as Arc<dyn Spaces>);
+            }
             // A component that imports a tool is refused at upload.
             Ask::Tool(_) => {}
         }
