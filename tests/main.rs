@@ -17,6 +17,7 @@ mod http_records_a_run;
 mod http_refuses_bad_input;
 mod http_uploads;
 mod tool_components;
+mod ordinary_components;
 mod openapi_names_every_route;
 mod playbook_written_by_hand;
 mod docs_are_true;
