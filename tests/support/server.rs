@@ -68,8 +68,13 @@ impl Server {
 
     /// Stops the server in order and starts another one on the same data.
     pub fn restart(&mut self) {
+        self.restart_granting(&[]);
+    }
+
+    /// As [`Server::restart`], with these grants.
+    pub fn restart_granting(&mut self, grants: &[String]) {
         self.running.take().unwrap().stop();
-        let (address, running) = run(self.data.path(), &[]);
+        let (address, running) = run(self.data.path(), grants);
         self.address = address;
         self.running = Some(running);
     }
