@@ -42,6 +42,11 @@ fn the_page_about_grants_can_be_followed() {
 }
 
 #[test]
+fn the_page_about_bundles_can_be_followed() {
+    assert!(follow("docs/BUNDLES.md") >= 10, "the commands are marked as tested");
+}
+
+#[test]
 fn the_testing_page_can_be_followed() {
     assert!(follow("docs/TESTING.md") >= 10, "the commands are marked as tested");
 }

@@ -18,6 +18,8 @@ mod http_refuses_bad_input;
 mod http_uploads;
 mod tool_components;
 mod ordinary_components;
+mod bundles_are_proved;
+mod bundles_travel;
 mod openapi_names_every_route;
 mod playbook_written_by_hand;
 mod docs_are_true;

@@ -15,6 +15,7 @@ const NAMED_ONLY_IN: &[(&[&str], &[&str])] = &[
     (&["chacha20poly1305::"], &["secrets"]),
     (&["cap_std::", "cap_fs_ext::"], &["tools"]),
     (&["wasm_encoder::", "wit_component::", "wit_parser::"], &["compiler"]),
+    (&["tar::"], &["bundles"]),
     (&["axum::", "tower::", "tower_http::"], &["http"]),
     (&["reqwest::"], &["outbound.rs", "tools", "planner", "cli"]),
     (&["rustls::"], &["outbound.rs", "cli"]),

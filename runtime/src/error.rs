@@ -177,6 +177,10 @@ codes! {
     NotCompilable = "not_compilable", Unprocessable;
     /// The evidence is not what was made, or was not signed by the key that was named; the message says at which place.
     EvidenceBroken = "evidence_broken", Unprocessable;
+    /// The bundle is not what was packed, or does not show what it says; the message says at which place. Nothing of it was kept.
+    BundleBroken = "bundle_broken", Unprocessable;
+    /// What is to be packed holds the value of a secret; the message says where.
+    SecretInBundle = "secret_in_bundle", Unprocessable;
     /// The planner made no graph that could be run, or said that it cannot; `issues` lists what is wrong with its last one. Nothing was started.
     PlannerFailed = "planner_failed", Unprocessable;
     /// Larger than a limit; the message names the limit.

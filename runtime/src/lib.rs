@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod http;
 pub mod engine;
+pub mod bundles;
 pub mod lifecycle;
 pub mod jobs;
 pub mod evidence;

@@ -207,6 +207,15 @@ pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes of an evidence bundle: the entries of a full journal as JSON strings, in which every quotation mark takes two bytes,
 /// a plan, and the manifest.
 pub const EVIDENCE_BYTES_MAX: usize = 192 * 1024 * 1024;
+/// Bytes of a playbook's bundle: it is read whole, and packed again to compare. A playbook with a handful of the largest tool
+/// components and a recording of a long day fits.
+pub const BUNDLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Files in such a bundle: three for each component, and one each for the rest. A playbook of eighty components is none.
+pub const BUNDLE_FILES_MAX: usize = 256;
+/// Bytes of a bundle's own JSON files: what a version keeps beside its component came in one request of half of that.
+pub const BUNDLE_JSON_BYTES_MAX: usize = 2 * HTTP_BODY_BYTES_MAX;
+/// Jobs whose evidence goes along in a bundle: to show that it works, not to move an archive.
+pub const BUNDLE_EVIDENCE_MAX: usize = 16;
 /// Entries that are read from the store at a time; at the usual half kilobyte each they take half a megabyte.
 pub const JOURNAL_READ_ROWS: usize = 1_000;
 /// Rows that are looked at for one page of a filtered list: about 50 ms. Beyond that the page ends early and says where to go on.

@@ -7,6 +7,7 @@ pub mod documented;
 pub mod dying;
 pub mod graphs;
 pub mod guests;
+pub mod layout;
 pub mod page;
 pub mod server;
 pub mod site;

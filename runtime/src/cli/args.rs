@@ -65,6 +65,10 @@ pub(super) enum Command {
     Upload(Upload),
     /// Show in plain words what a component may reach and what it does, without running it.
     Inspect(Inspect),
+    /// Write a playbook with the tools it needs, its plan and its recording into one file for another machine.
+    Pack(super::bundle::Pack),
+    /// Take in what `reprise pack` wrote, once everything that it says is shown.
+    Install(super::bundle::Install),
     /// Make a component of a WebAssembly module that a compiler for plain wasm32 wrote, of C for instance.
     Componentize(Componentize),
     /// Begin a tool or a playbook in a language: writes a project that builds with one command.

@@ -4,6 +4,7 @@
 
 mod args;
 mod asks;
+mod bundle;
 mod compile;
 mod componentize;
 mod demo;
@@ -92,6 +93,8 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Compile(args) => compile::compile(&global, args, output).await,
         Command::Upload(args) => upload::upload(&global, args, output).await,
         Command::Inspect(args) => inspect::inspect(&global, args, output).await,
+        Command::Pack(args) => bundle::pack(&global, args, output).await,
+        Command::Install(args) => bundle::install(&global, args, output).await,
         Command::Componentize(args) => componentize::componentize(args, output).await,
         Command::New(args) => new::new(args, output).await,
         Command::Graph(GraphCommand::Check(args)) => graph::check(args, output).await,

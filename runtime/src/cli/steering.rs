@@ -357,7 +357,7 @@ pub(super) struct CallExtend {
     pub own: OwnCall,
 }
 
-fn parse_job_id(text: &str) -> Result<JobId, String> {
+pub(super) fn parse_job_id(text: &str) -> Result<JobId, String> {
     JobId::parse(text).map_err(|e| e.message)
 }
 

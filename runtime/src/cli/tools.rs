@@ -237,7 +237,7 @@ fn tool_in_words(view: &Value) -> String {
     )
 }
 
-fn component_in_words(view: &Value) -> String {
+pub(super) fn component_in_words(view: &Value) -> String {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let activation = match view["activation"].as_str().unwrap_or_default() {
         "needs_approval" => "not active: it asks for more than the version that is",

@@ -13,7 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::tools::{Info, Registry};
 
 /// How a recorded tool is bound.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Binding {
     /// The tool it becomes, such as `fs/replace`.

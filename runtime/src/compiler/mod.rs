@@ -21,7 +21,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use bindings::{Binding, Bindings};
 pub use dataflow::PERHAPS;
@@ -42,16 +42,16 @@ use prove::Script;
 use trace::Trace;
 
 /// How a run is to be compiled.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// Take the successful steps of a run that did not end with success.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_partial: bool,
     /// More bindings of recorded tool names; they win over the built-in table.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bindings: BTreeMap<String, Binding>,
     /// Recorded directory -> the grant under whose name a job will see it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub roots: BTreeMap<String, String>,
 }
 

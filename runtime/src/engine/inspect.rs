@@ -206,7 +206,7 @@ fn described(
     inspection
 }
 
-fn import_lines(imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Effect)>) -> Vec<ImportLine> {
+pub(super) fn import_lines(imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Effect)>) -> Vec<ImportLine> {
     let tool = |tool: &ToolId| {
         let (allows, effect) = words(tool).unwrap_or_else(|| {
             ("asks an agent outside to do it; what that agent does, and where, nothing here bounds".to_owned(), Effect::Once)
@@ -272,7 +272,7 @@ fn change(step: &Step) -> ChangeLine {
 }
 
 /// The first word of each path that the plan names, and whether something is changed below it.
-fn grants_needed(plan: &Plan) -> BTreeMap<String, &'static str> {
+pub(super) fn grants_needed(plan: &Plan) -> BTreeMap<String, &'static str> {
     let mut reads = BTreeSet::new();
     let mut writes = BTreeSet::new();
     for step in plan.steps().filter(|step| step.tool.namespace() == "fs") {

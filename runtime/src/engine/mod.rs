@@ -4,6 +4,7 @@
 //! It puts the parts together and decides nothing that a part decides. It does not know JSON over HTTP, flags
 //! or exit codes.
 
+mod bundles;
 mod candidate;
 mod control;
 mod evidence;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub use bundles::{EvidenceLine, Installation};
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
 pub use control::{ApprovalView, approval_row, call_cursor, call_row, cursor_of};
 pub use evidence::verify_evidence;

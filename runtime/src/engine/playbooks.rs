@@ -75,7 +75,7 @@ impl Engine {
     pub async fn compile_from_run(&self, space: &Space, request: CompileRequest) -> Result<CompiledVersion> {
         let (runs, asked) = (self.runs.clone(), (space.clone(), request.run_id.clone()));
         let run = blocking::run(move || runs.get(&asked.0, &asked.1)).await?;
-        let compiled = self.compile(run.clone(), request.options).await?;
+        let compiled = self.compile(run.clone(), request.options.clone()).await?;
         let digest = self.keep(compiled.component.clone()).await?;
         let playbook_id = request.playbook_id.unwrap_or_else(|| {
             PlaybookId::derived(&[space.tenant().as_bytes(), space.scope().as_bytes(), request.run_id.as_str().as_bytes()])
@@ -87,6 +87,7 @@ impl Engine {
             success_criteria: request.success_criteria,
             risk_profile: request.risk_profile,
             metadata: request.metadata,
+            options: Some(request.options),
         };
         let new = NewVersion {
             playbook_id,

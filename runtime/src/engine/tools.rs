@@ -289,19 +289,27 @@ impl Engine {
     }
 
     /// `against`: what the version asked for that was active when this one came; without it, the one that is active now.
-    fn component_view(&self, version: &ComponentVersion, against: Option<&Asks>) -> Result<ToolComponentView> {
-        let active = self.components.get(&version.namespace, None)?;
+    pub(super) fn component_view(&self, version: &ComponentVersion, against: Option<&Asks>) -> Result<ToolComponentView> {
+        let against = match against {
+            Some(against) => against.clone(),
+            None => match self.components.get(&version.namespace, None) {
+                Ok(active) => active.asks,
+                // It is the first of its namespace, and not kept yet.
+                Err(e) if e.code == Code::ToolNotFound => version.asks.clone(),
+                Err(e) => return Err(e),
+            },
+        };
         let no_tools = |_: &ToolId| None;
         let words = version.words();
         Ok(ToolComponentView {
             namespace: version.namespace.to_string(),
             version: version.version,
-            activation: version.activation(&active.asks),
+            activation: version.activation(&against),
             component_digest: version.component.to_string(),
             component_bytes: version.component_bytes,
             tools: version.tools.iter().map(|tool| offered_view(tool, &words)).collect(),
             asks: ask_views(&version.asks),
-            permission_diff: Diff::between(against.unwrap_or(&active.asks), &version.asks).words(no_tools),
+            permission_diff: Diff::between(&against, &version.asks).words(no_tools),
             left_out: version.left_out.clone(),
             repeated: false,
         })

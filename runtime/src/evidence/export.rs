@@ -14,6 +14,18 @@ use crate::store::Store;
 /// # Errors
 /// `job_not_found`; `data_corrupt` that names the entry, or the component, that is not what was written.
 pub fn export(store: &Store, space: &Space, job_id: &JobId, signer: Option<&Signer>) -> Result<Bundle> {
+    made(store, space, job_id, signer, Some(clock::now_ms()))
+}
+
+/// As [`export`], as of the journal's last entry: of the same journal it is the same, whenever it is asked for. Blocks.
+///
+/// # Errors
+/// As [`export`].
+pub fn export_as_of_its_end(store: &Store, space: &Space, job_id: &JobId, signer: Option<&Signer>) -> Result<Bundle> {
+    made(store, space, job_id, signer, None)
+}
+
+fn made(store: &Store, space: &Space, job_id: &JobId, signer: Option<&Signer>, at_ms: Option<u64>) -> Result<Bundle> {
     let exact = journal::exact(store, space, job_id)?;
     let component = store.blobs().get(&exact.state.component).map_err(|e| e.at("the job's component"))?;
     // A plan that is not the component's code would prove the wrong thing.
@@ -25,7 +37,7 @@ pub fn export(store: &Store, space: &Space, job_id: &JobId, signer: Option<&Sign
         space: space.clone(),
         plan_digest: plan.as_ref().map(crate::json::Json::digest),
         made_by: made_by(),
-        made_at_ms: clock::now_ms(),
+        made_at_ms: at_ms.or_else(|| exact.entries.last().map(|entry| entry.at_ms)).unwrap_or_default(),
         signed_by: signer.map(|signer| signer.public().to_string()),
     };
     let journal_bytes = exact.rows.iter().map(|row| row.len() as u64).sum();

@@ -28,7 +28,7 @@ mod why;
 mod tests;
 
 pub use bundle::{Approval, Blob, Bundle, Manifest, VERSION};
-pub use export::export;
+pub use export::{export, export_as_of_its_end};
 pub use fork::{Asked, Fork, ForkEnding, fork};
 pub use record::Would;
 pub use replay::{Replay, Verdict, replay};

@@ -86,6 +86,18 @@ impl Playbooks {
         Err(Error::new(Code::Contended, format!("many versions of playbook {} are being added at once; try again", new.playbook_id)))
     }
 
+    /// What [`Playbooks::add`] would come to without a wanted number: the version's, and whether it is there already. Keeps nothing.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn foresee(&self, space: &Space, new: &NewVersion) -> Result<(u32, bool)> {
+        let row = self.store.get(&PlaybookKey { space: space.clone(), playbook_id: new.playbook_id.clone() })?;
+        let summary = row.as_deref().map(|row| saved::summary(row, &new.playbook_id)).transpose()?;
+        let latest = summary.map_or(0, |summary| summary.latest_version);
+        let same = self.same_content(space, new, latest)?;
+        Ok(same.map_or((latest + 1, false), |same| (same.version, true)))
+    }
+
     /// A version; without a number the newest.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::compiler::Options;
 use crate::ids::{Digest, PlaybookId, RunId};
 use crate::json::Json;
 
@@ -64,6 +65,9 @@ pub struct Compilation {
     pub risk_profile: String,
     /// Whatever else the client wanted to keep, an object.
     pub metadata: Option<Json>,
+    /// How it was compiled, so that it can be compiled again. Rows of versions that were made before it was kept have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Options>,
 }
 
 /// One immutable version of a playbook.
@@ -116,7 +120,8 @@ impl NewVersion {
     }
 
     /// By which the version that it makes is found again.
-    pub(super) fn digest(&self) -> Digest {
+    #[must_use]
+    pub fn digest(&self) -> Digest {
         Json::from(&self.identity()).digest()
     }
 
@@ -127,6 +132,12 @@ impl NewVersion {
 }
 
 impl Version {
+    /// As [`NewVersion::digest`].
+    #[must_use]
+    pub fn content(&self) -> Digest {
+        Json::from(&self.identity()).digest()
+    }
+
     /// What makes two versions the same; shown in a conflict.
     #[must_use]
     pub fn identity(&self) -> Value {

@@ -58,6 +58,14 @@ impl Runs {
         Ok(recording.run_id)
     }
 
+    /// As [`Runs::import`], without storing anything.
+    ///
+    /// # Errors
+    /// As [`Runs::import`].
+    pub fn could_import(&self, space: &Space, recording: &Recording) -> Result<()> {
+        self.compare(space, recording, &step_ids(space, recording)?)
+    }
+
     /// Refuses a recording that cannot be stored as a whole.
     fn compare(&self, space: &Space, recording: &Recording, step_ids: &[StepId]) -> Result<()> {
         let head = self.head(space, &recording.run_id)?;

@@ -137,6 +137,14 @@ impl Registry {
         Registry::of(Ways::of(&Surroundings::default()).builtin().into_iter().chain(more).collect(), times)
     }
 
+    /// The same tools, apart from what is provided to the one or the other from now on.
+    pub(crate) fn apart(&self) -> Registry {
+        let Inner { built, provided, times, secrets, ways, .. } = &*self.0;
+        let provided = RwLock::new(provided.read().unwrap_or_else(PoisonError::into_inner).clone());
+        let (built, secrets, ways) = (built.clone(), secrets.clone(), ways.clone());
+        Registry(Arc::new(Inner { built, provided, times: *times, secrets, ways, under_way: Mutex::default() }))
+    }
+
     fn find(&self, id: &ToolId) -> Option<Arc<Tool>> {
         let built = &self.0.built;
         match built.binary_search_by(|tool| tool.info.id.cmp(id)) {
@@ -151,7 +159,7 @@ impl Registry {
     }
 
     /// True where a tool of this program has this namespace.
-    fn has_built(&self, namespace: &Namespace) -> bool {
+    pub(crate) fn has_built(&self, namespace: &Namespace) -> bool {
         self.0.built.iter().any(|tool| tool.info.id.namespace() == namespace.as_str())
     }
 

@@ -186,48 +186,78 @@ impl Components {
     pub async fn add(&self, asked: Option<&Namespace>, digest: Digest, bytes: u64, provider: Provider) -> Result<ComponentAdded> {
         let offer = self.offer(asked, &provider).await?;
         for _ in 0..limits::CONTENDED_TRIES_MAX {
-            let key = NamespaceKey { namespace: offer.namespace.to_string() };
-            let before = self.store.get(&key)?;
-            let mut row = before.as_deref().map(NamespaceRow::read).transpose()?.unwrap_or_else(NamespaceRow::new);
-            let active = (row.active > 0).then(|| self.get(&offer.namespace, Some(row.active))).transpose()?;
-            let active_asks = active.map(|active| active.asks);
-            if let Some(at) = row.components.iter().position(|component| *component == digest) {
-                let number = u32::try_from(at + 1).expect("versions are few");
-                return Ok(ComponentAdded { version: self.get(&offer.namespace, Some(number))?, repeated: true, active_asks });
+            let (added, batch) = self.next(&offer, digest, bytes, &provider)?;
+            if added.repeated {
+                return Ok(added);
             }
-            self.has_room(&row)?;
-            row.latest += 1;
-            row.components.push(digest);
-            let asks = asks(&provider);
-            if active_asks.as_ref().is_none_or(|given| !Diff::between(given, &asks).asks_for_more()) {
-                row.active = row.latest;
-            }
-            let version = ComponentVersion {
-                namespace: offer.namespace.clone(),
-                version: row.latest,
-                active: row.active == row.latest,
-                component: digest,
-                component_bytes: bytes,
-                tools: offer.tools.clone(),
-                asks,
-                left_out: offer.left_out.clone(),
-                created_at_ms: clock::now_ms(),
-            };
-            let mut batch = Batch::new();
-            batch.expect(&key, before.as_deref());
-            batch.put(&key, row.bytes());
-            batch.put(&ToolVersionKey { namespace: offer.namespace.to_string(), version: version.version }, saved::version_row(&version));
             match self.store.commit(batch).await {
-                Ok(()) if version.active => {
-                    self.provide(&version, Some(provider))?;
-                    return Ok(ComponentAdded { version, repeated: false, active_asks });
+                Ok(()) if added.version.active => {
+                    self.provide(&added.version, Some(provider))?;
+                    return Ok(added);
                 }
-                Ok(()) => return Ok(ComponentAdded { version, repeated: false, active_asks }),
+                Ok(()) => return Ok(added),
                 Err(CommitError::Guard) => {}
                 Err(CommitError::Store(e)) => return Err(e),
             }
         }
         Err(Error::new(Code::Contended, format!("many versions of {} are being added at once; try again", offer.namespace)))
+    }
+
+    /// What [`Components::add`] would come to. Keeps nothing; where the version would be the one that is called, `registry` calls it.
+    ///
+    /// # Errors
+    /// As [`Components::add`].
+    pub async fn foresee(
+        &self,
+        asked: Option<&Namespace>,
+        digest: Digest,
+        bytes: u64,
+        provider: &Provider,
+        registry: &Registry,
+    ) -> Result<ComponentAdded> {
+        let offer = self.offer(asked, provider).await?;
+        let (added, _) = self.next(&offer, digest, bytes, provider)?;
+        if added.version.active {
+            self.provide_in(registry, &added.version, Some(provider.clone()))?;
+        }
+        Ok(added)
+    }
+
+    /// The version that a component would be, and the rows that make it one; none of them where the same bytes made it before.
+    fn next(&self, offer: &offer::Offer, digest: Digest, bytes: u64, provider: &Provider) -> Result<(ComponentAdded, Batch)> {
+        let key = NamespaceKey { namespace: offer.namespace.to_string() };
+        let before = self.store.get(&key)?;
+        let mut row = before.as_deref().map(NamespaceRow::read).transpose()?.unwrap_or_else(NamespaceRow::new);
+        let active = (row.active > 0).then(|| self.get(&offer.namespace, Some(row.active))).transpose()?;
+        let active_asks = active.map(|active| active.asks);
+        let mut batch = Batch::new();
+        if let Some(at) = row.components.iter().position(|component| *component == digest) {
+            let number = u32::try_from(at + 1).expect("versions are few");
+            let version = self.get(&offer.namespace, Some(number))?;
+            return Ok((ComponentAdded { version, repeated: true, active_asks }, batch));
+        }
+        self.has_room(&row)?;
+        row.latest += 1;
+        row.components.push(digest);
+        let asks = asks(provider);
+        if active_asks.as_ref().is_none_or(|given| !Diff::between(given, &asks).asks_for_more()) {
+            row.active = row.latest;
+        }
+        let version = ComponentVersion {
+            namespace: offer.namespace.clone(),
+            version: row.latest,
+            active: row.active == row.latest,
+            component: digest,
+            component_bytes: bytes,
+            tools: offer.tools.clone(),
+            asks,
+            left_out: offer.left_out.clone(),
+            created_at_ms: clock::now_ms(),
+        };
+        batch.expect(&key, before.as_deref());
+        batch.put(&key, row.bytes());
+        batch.put(&ToolVersionKey { namespace: offer.namespace.to_string(), version: version.version }, saved::version_row(&version));
+        Ok((ComponentAdded { version, repeated: false, active_asks }, batch))
     }
 
     async fn offer(&self, asked: Option<&Namespace>, provider: &Provider) -> Result<offer::Offer> {
@@ -295,9 +325,13 @@ impl Components {
     }
 
     fn provide(&self, version: &ComponentVersion, loaded: Option<Provider>) -> Result<()> {
+        self.provide_in(&self.registry, version, loaded)
+    }
+
+    fn provide_in(&self, registry: &Registry, version: &ComponentVersion, loaded: Option<Provider>) -> Result<()> {
         let provided = Arc::new(Provided::new(self.store.clone(), self.sandbox.clone(), self.registry.ways().clone(), version, loaded));
         let tools = version.tools.iter().map(|offered| Provided::tool(&provided, version, offered)).collect::<Result<Vec<_>>>()?;
-        self.registry.provide(&version.namespace, tools);
+        registry.provide(&version.namespace, tools);
         Ok(())
     }
 }
