@@ -44,6 +44,7 @@ mod http_tools_reach_what_is_granted;
 mod grants_are_made_by_operators;
 mod grants_on_the_command_line;
 mod http_goes_to_no_other_place;
+mod secrets_stay_secret;
 mod http_trusts_certificates;
 mod kv_tools;
 mod cli_steers_jobs;

@@ -66,11 +66,15 @@ struct State {
 #[derive(Clone)]
 enum Rule {
     Answer { status: u16, kind: String, headers: Vec<(String, String)>, body: Vec<u8> },
+    Reply(Reply),
     Issues { by_key: bool },
     Fail { left: usize, status: u16 },
     Cut { left: usize, when: When },
     Hold { gate: usize, when: When },
 }
+
+/// Makes an answer of a request: status, headers, body.
+pub type Reply = Arc<dyn Fn(&Seen) -> (u16, Vec<(&'static str, String)>, Vec<u8>) + Send + Sync>;
 
 #[derive(Default)]
 struct Gate {
@@ -131,6 +135,11 @@ impl Counter {
     pub fn answer(&self, prefix: &str, status: u16, kind: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.add(prefix, Rule::Answer { status, kind: kind.to_owned(), headers, body: body.into() });
+    }
+
+    /// Answers each request with what `reply` makes of it.
+    pub fn reply(&self, prefix: &str, reply: Reply) {
+        self.add(prefix, Rule::Reply(reply));
     }
 
     /// POST makes a thing, `{"id": "r-1"}`: one for each key, or one for each request where `by_key` is false.
@@ -266,6 +275,11 @@ fn serve(shared: &Arc<Shared>, mut stream: TcpStream) -> std::io::Result<()> {
             Rule::Fail { .. } | Rule::Cut { .. } => {}
             Rule::Answer { status, kind, headers, body } => {
                 return disturbed(shared, &afterwards, &mut stream, |stream| write(stream, status, &kind, &headers, &body));
+            }
+            Rule::Reply(reply) => {
+                let (status, headers, body) = reply(&seen);
+                let headers: Vec<_> = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+                return disturbed(shared, &afterwards, &mut stream, |stream| write(stream, status, "", &headers, &body));
             }
             Rule::Issues { by_key } => {
                 let (status, body) = issue(shared, &seen, by_key);

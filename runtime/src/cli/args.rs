@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::componentize::Componentize;
 use super::exit;
-use super::granting::GrantsCommand;
+use super::granting::{GrantsCommand, SecretsCommand};
 use super::new::New;
 use super::options::JobOptions;
 use super::steering::{ApprovalsCommand, CallsCommand, JobsCommand};
@@ -103,6 +103,9 @@ pub(super) enum Command {
     /// What all jobs may reach: list, add, remove.
     #[command(subcommand)]
     Grants(GrantsCommand),
+    /// Values that jobs use and nobody sees: list, set, remove.
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// The tools that a playbook can import: list, upload, show, call, activate.
     #[command(subcommand)]
     Tools(super::tools::ToolsCommand),
@@ -365,6 +368,11 @@ impl Global {
     /// As [`Global::engine`], for a process that looks after every job of the directory.
     pub(super) async fn serving(&self, grants: Vec<Grant>) -> Result<Engine> {
         self.opened(Settings { grants, ..self.settings()? }).await
+    }
+
+    /// As [`Global::engine`], for whoever looks after secrets: also where those that there are cannot be opened.
+    pub(super) async fn keeping_secrets(&self) -> Result<Engine> {
+        self.opened(Settings { serves: false, opens_locked: true, ..self.settings()? }).await
     }
 
     fn settings(&self) -> Result<Settings> {

@@ -1,9 +1,10 @@
-//! The arguments of what only operators do: `reprise grants`.
+//! The arguments of what only operators do: `reprise grants` and `reprise secrets`.
 
 use clap::{Args, Subcommand};
 
 use super::args::parse_grant;
 use super::steering::At;
+use crate::ids::SecretName;
 use crate::tools::grants::{Grant, GrantName};
 
 #[derive(Subcommand)]
@@ -42,6 +43,47 @@ pub(super) struct GrantRemove {
     pub name: GrantName,
     #[command(flatten)]
     pub at: At,
+}
+
+#[derive(Subcommand)]
+pub(super) enum SecretsCommand {
+    /// Which secrets there are, and which grants name them; never what they are.
+    List(SecretsList),
+    /// Keep a value under a name: from standard input, or typed unseen.
+    Set(SecretSet),
+    /// Forget a secret.
+    Remove(SecretRemove),
+}
+
+#[derive(Args)]
+pub(super) struct SecretsList {
+    #[command(flatten)]
+    pub at: At,
+}
+
+#[derive(Args)]
+pub(super) struct SecretSet {
+    /// What it is called; jobs write {{secret:NAME}}. The value is never an argument.
+    #[arg(value_name = "NAME", value_parser = parse_secret_name)]
+    pub name: SecretName,
+    /// Take the value of this environment variable.
+    #[arg(long, value_name = "VAR")]
+    pub from_env: Option<String>,
+    #[command(flatten)]
+    pub at: At,
+}
+
+#[derive(Args)]
+pub(super) struct SecretRemove {
+    /// The secret's name.
+    #[arg(value_name = "NAME", value_parser = parse_secret_name)]
+    pub name: SecretName,
+    #[command(flatten)]
+    pub at: At,
+}
+
+fn parse_secret_name(text: &str) -> Result<SecretName, String> {
+    SecretName::parse(text).map_err(|e| e.issues.into_iter().next().map_or(e.message, |issue| issue.message))
 }
 
 fn parse_grant_name(text: &str) -> Result<GrantName, String> {

@@ -24,6 +24,7 @@ mod output;
 mod record;
 mod remote;
 mod run;
+mod secrets;
 mod serve;
 mod show;
 mod standing;
@@ -40,7 +41,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Arguments, Command, GraphCommand, PlaybooksCommand, RunsCommand};
-use granting::GrantsCommand;
+use granting::{GrantsCommand, SecretsCommand};
 use output::Output;
 use steering::{ApprovalsCommand, CallsCommand, JobsCommand};
 
@@ -131,6 +132,9 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Grants(GrantsCommand::List(args)) => grants::list(&global, args, output).await,
         Command::Grants(GrantsCommand::Add(args)) => grants::add(&global, args, output).await,
         Command::Grants(GrantsCommand::Remove(args)) => grants::remove(&global, args, output).await,
+        Command::Secrets(SecretsCommand::List(args)) => secrets::list(&global, args, output).await,
+        Command::Secrets(SecretsCommand::Set(args)) => secrets::set(&global, args, output).await,
+        Command::Secrets(SecretsCommand::Remove(args)) => secrets::remove(&global, args, output).await,
         Command::Tools(command) => tools::tools(&global, command, output).await,
     }
 }

@@ -99,7 +99,7 @@ pub struct Settings {
     /// Whether this process looks after every job of the directory (timers, mail, jobs of workers that died), as a server
     /// does, or only after those that it is told to run.
     pub serves: bool,
-    /// Whether to open although there are secrets that cannot be: for whoever is about to list or remove them.
+    /// Whether to open although there are secrets that cannot be opened: for whoever is about to list or remove them.
     pub opens_locked: bool,
     /// Where this process is to die; only in a scratch directory ([`crate::store::SCRATCH_FILE`]).
     pub die_at: Option<CrashPoint>,

@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, Issue, Result};
-use crate::ids::{JobId, PlaybookId, Space};
+use crate::ids::{JobId, PlaybookId, SecretName, Space};
 use crate::jobs::{ApprovalId, CallId};
 use crate::tools::grants::GrantName;
 use crate::{fields, limits};
@@ -129,6 +129,9 @@ pub(super) struct OfVersion(pub PlaybookId, pub u32);
 /// The grant that the path names.
 pub(super) struct OfGrant(pub GrantName);
 
+/// The secret that the path names.
+pub(super) struct OfSecret(pub SecretName);
+
 /// The job that the path names.
 pub(super) struct OfJob(pub JobId);
 
@@ -165,6 +168,14 @@ impl<S: Sync + Send> FromRequestParts<S> for OfGrant {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let name = named(parts, state, "name").await?;
         GrantName::parse(&name).map(OfGrant).map_err(|e| Error::invalid("/name", e.message))
+    }
+}
+
+impl<S: Sync + Send> FromRequestParts<S> for OfSecret {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        SecretName::parse(&named(parts, state, "name").await?).map(OfSecret)
     }
 }
 

@@ -22,6 +22,7 @@
 //! graphs       /v1/graphs            what a task graph would do
 //! tools        /v1/tools, /v1/tool-components
 //! grants       /v1/grants            what operators granted, and granting
+//! secrets      /v1/secrets           values that operators keep, and nobody sees
 //! operator     /healthz, /health, /metrics, /openapi.json
 //! openapi      the document
 //! ```
@@ -48,6 +49,7 @@ mod operator;
 mod playbooks;
 mod replay;
 mod route;
+mod secrets;
 mod tools;
 mod view;
 
