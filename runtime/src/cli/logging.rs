@@ -169,3 +169,21 @@ mod otlp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::SecretName;
+    use crate::secrets::{SecretText, Secrets};
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn a_line_of_the_log_is_written_without_secrets() {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = Secrets::open(&Store::open(dir.path()).unwrap()).unwrap();
+        secrets.set(&SecretName::parse("log-token").unwrap(), SecretText::new("canary of the log".to_owned())).await.unwrap();
+        let mut written = Vec::new();
+        Clean(&mut written).write_all(b"guest: it says canary of the log, in full\n").unwrap();
+        assert_eq!(written, b"guest: it says {{secret:log-token}}, in full\n");
+    }
+}

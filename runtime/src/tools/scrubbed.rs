@@ -39,10 +39,11 @@ pub(super) async fn confirmation(confirmation: Confirmation, before: Arc<Known>,
     clean(confirmation, 0, Scrubber::confirmation, before, secrets).await
 }
 
-/// What a tool printed.
+/// What a tool printed, of which the rest may have been cut off.
 pub(super) async fn log(log: String, before: Arc<Known>, secrets: &Secrets) -> String {
     let bytes = log.len();
-    clean(log, bytes, |scrubber, log| scrubber.text(&log).into_owned(), before, secrets).await
+    let without = |scrubber: &Scrubber, log: String| String::from_utf8_lossy(&scrubber.beginning(log.as_bytes())).into_owned();
+    clean(log, bytes, without, before, secrets).await
 }
 
 async fn clean<T: Send + 'static>(came: T, bytes: usize, without: fn(&Scrubber, T) -> T, before: Arc<Known>, secrets: &Secrets) -> T {
@@ -124,6 +125,13 @@ mod tests {
             Ok(json!("was canary-4711, is another-42"))
         });
         assert_eq!(called(&rotates, &json!({})).await.unwrap().as_str(), "\"was {{secret:token}}, is {{secret:token}}\"");
+    }
+
+    #[tokio::test]
+    async fn of_a_log_that_was_cut_off_no_half_secret_is_left() {
+        let secrets = Secrets::for_test(&SECRETS);
+        let clean = log("was canary-4711\nand canary-47".to_owned(), secrets.known(), &secrets).await;
+        assert_eq!(clean, "was {{secret:token}}\nand {{secret:token}}");
     }
 
     #[tokio::test]
