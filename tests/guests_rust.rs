@@ -178,6 +178,48 @@ fn the_worked_tool_and_the_worked_playbook_do_their_work_together() {
     assert!(lines.lines().all(|line| line.ends_with(r#",ann,1200,"a train, ""first"" class""#) || line.contains(",ann,90000,")), "{lines}");
 }
 
+/// A `once` call that is cut off is not repeated: the tool says from its file what became of it, and the job goes on.
+#[test]
+fn the_worked_tool_books_once_wherever_the_process_dies() {
+    if !has_rust_for_components() {
+        return;
+    }
+    let place = Place::new();
+    place.file("data/SCRATCH", "");
+    place.json(0, &["tools", "upload", &worked(&place, "tool", "ledger")]);
+    place.json(0, &["upload", &worked(&place, "playbook", "expenses"), "--playbook", "expenses"]);
+    std::fs::create_dir(place.path("books")).unwrap();
+    let mut asked = 0;
+    for moment in ["before", "after"] {
+        for flush in 1.. {
+            let (claim, point) = (format!("{moment}-{flush}"), format!("{moment}:{flush}"));
+            place.file(&format!("claims/{claim}.json"), &json!({"employee": claim, "cents": 100, "what": "x"}).to_string());
+            let input = json!({"claim": claim}).to_string();
+            let run = ["run", "expenses", "--input", &input, "--idempotency-key", &claim];
+            let grants = ["--grant", "fs:claims=claims", "--grant", "fs@ledger:books=books"];
+            let died = place.run(&[&["--json", "--die-at", &point], &run[..], &grants].concat());
+            if died.code == 0 {
+                assert!(flush > 4, "{flush} flushes {moment} the end");
+                break;
+            }
+            assert_eq!(died.code, -1, "it died by a signal: {died:?}");
+            let job = place.json(0, &[&run[..], &grants].concat());
+            assert_eq!(job["status"], json!("completed"), "{point}: {job}");
+            let journal = place.journal(job["job_id"].as_str().unwrap());
+            asked += journal.iter().filter(|entry| entry["kind"] == "resolved").count();
+        }
+    }
+    assert!(asked > 0, "a call was in doubt at least once");
+    let ledger = std::fs::read_to_string(place.path("books/ledger.csv")).unwrap();
+    let mut owners: Vec<&str> = ledger.lines().map(|line| line.split(',').nth(1).unwrap()).collect();
+    owners.sort_unstable();
+    let claims = owners.len();
+    owners.dedup();
+    assert_eq!(owners.len(), claims, "nothing is booked twice: {ledger}");
+    let decided = place.tree("claims").keys().filter(|file| file.ends_with(".decision.json")).count();
+    assert_eq!(claims, decided, "{ledger}");
+}
+
 #[test]
 fn the_page_about_guests_in_rust_can_be_followed() {
     if !has_rust_for_components() {

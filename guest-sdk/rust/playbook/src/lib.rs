@@ -140,9 +140,6 @@ mod tests {
             .call("fs/read", json!({"path": "claims/7.json", "as": "json"}), Err(error))
             .play::<expenses>(json!({"claim": "7"}));
         let failure = played.result.unwrap_err();
-        assert_eq!(
-            (failure.step.as_deref(), failure.message.as_str()),
-            (Some("read"), "not-found: there is no claims/7.json")
-        );
+        assert_eq!((failure.step.as_deref(), failure.message.as_str()), (Some("read"), "not-found: there is no claims/7.json"));
     }
 }

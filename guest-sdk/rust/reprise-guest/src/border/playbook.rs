@@ -5,7 +5,7 @@ use alloc::string::{String, ToString as _};
 use super::json;
 use crate::{ErrorKind, Failure, Playbook, ToolError};
 
-#[expect(missing_docs, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
+#[expect(missing_docs, reason = "generated from wit/")]
 pub mod playbook_world {
     wit_bindgen::generate!({
         path: "wit",

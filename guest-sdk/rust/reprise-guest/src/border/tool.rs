@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::tools::Entry;
 use crate::{Effect, ErrorKind, Reconciliation, ToolError};
 
-#[expect(missing_docs, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
+#[expect(missing_docs, reason = "generated from wit/")]
 pub mod tool_world {
     wit_bindgen::generate!({
         path: "wit",
