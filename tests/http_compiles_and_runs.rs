@@ -286,7 +286,10 @@ fn a_job_gets_what_was_granted_and_a_request_cannot_grant() {
     assert!(refused["message"].as_str().unwrap().contains("reprise serve --grant"), "{refused}");
 
     let granted = server.get("/v1/grants");
-    assert_eq!(granted.ok()["grants"], json!([{"name": "project", "kind": "fs", "access": "ro", "words": "read files below project/"}]));
+    assert_eq!(
+        granted.ok()["grants"],
+        json!([{"name": "project", "kind": "fs", "source": "flag", "access": "ro", "words": "read files below project/"}])
+    );
     assert!(!String::from_utf8_lossy(&granted.bytes).contains(&*seen.path().to_string_lossy()), "a host path is nobody's business");
 }
 

@@ -43,6 +43,7 @@ mod the_counting_server_counts;
 mod http_tools_reach_what_is_granted;
 mod grants_are_made_by_operators;
 mod grants_on_the_command_line;
+mod grants_and_new_versions;
 mod http_goes_to_no_other_place;
 mod secrets_stay_secret;
 mod http_trusts_certificates;

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::componentize::Componentize;
 use super::exit;
-use super::granting::{GrantsCommand, SecretsCommand};
+use super::granting::{GrantsCommand, PlaybookActivate, SecretsCommand};
 use super::new::New;
 use super::options::JobOptions;
 use super::steering::{ApprovalsCommand, CallsCommand, JobsCommand};
@@ -97,7 +97,7 @@ pub(super) enum Command {
     /// Recorded runs: list, show.
     #[command(subcommand)]
     Runs(RunsCommand),
-    /// Playbooks: list.
+    /// Playbooks: list, activate.
     #[command(subcommand)]
     Playbooks(PlaybooksCommand),
     /// What all jobs may reach: list, add, remove.
@@ -308,6 +308,8 @@ pub(super) struct RunArg {
 pub(super) enum PlaybooksCommand {
     /// Playbooks in the order of their ids.
     List(PlaybooksList),
+    /// Make a version the one that runs where none is named, whatever it asks for.
+    Activate(PlaybookActivate),
 }
 
 #[derive(Args)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::args::{Global, playbook_and_version};
 use super::output::{Output, printable, shell};
 use super::steering::parse_job_id;
-use super::{exit, remote, tools};
+use super::{exit, remote, show, tools};
 use crate::blocking;
 use crate::bundles::Bundle;
 use crate::engine::Installation;
@@ -92,7 +92,10 @@ fn in_words(installed: &Installation) -> String {
     };
     let head = format!("Playbook {id}, version {version} {state}: {}", printable(&installed.name));
     let made = format!("Packed by {}, component sha256 {}", printable(&installed.made_by), installed.component_digest);
-    let word = shell(id.as_str());
+    let (word, note) = match &installed.standing {
+        Some(standing) => (shell(&show::named(id, *version, standing)), show::standing_note(id, *version, standing)),
+        None => (shell(id.as_str()), String::new()),
+    };
     let needed = &installed.grants_needed;
     let grant = |(name, access): (&String, &&str)| {
         format!(" --grant {}", shell(&format!("fs:{name}=DIR{}", if *access == "ro" { ":ro" } else { "" })))
@@ -100,7 +103,10 @@ fn in_words(installed: &Installation) -> String {
     let next = match installed.dry_run {
         true => String::new(),
         false => {
-            format!("Next: reprise inspect {word}\n      reprise run {word} --input JSON{}", needed.iter().map(grant).collect::<String>())
+            format!(
+                "{note}Next: reprise inspect {word}\n      reprise run {word} --input JSON{}",
+                needed.iter().map(grant).collect::<String>()
+            )
         }
     };
     let lines = [vec![head, made], what_it_shows(installed), what_is_in_it(installed), vec![next]].concat();

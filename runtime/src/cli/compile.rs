@@ -38,22 +38,25 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
             .map_err(|e| Error::new(Code::StoreUnavailable, format!("cannot write {}: {e}", path.display())))?;
     }
     let (version, compiled) = (&made.version, &made.compiled);
+    let standing = engine.standing(&space, version).await?;
     let needed = engine.inspect(compiled.component.clone()).await?.grants_needed;
     output.show(
         || {
             json!({
                 "playbook_id": version.playbook_id, "version": version.version, "status": version.status, "component_digest": version.component,
                 "component_bytes": version.component_bytes, "plan": compiled.plan, "dropped": compiled.dropped, "unused_inputs": compiled.unused_inputs,
-                "proof": compiled.proof, "summary": compiled.summary,
+                "proof": compiled.proof, "summary": compiled.summary, "activation": standing.activation, "active_version": standing.active_version,
+                "asks": standing.asks, "permission_diff": standing.permission_diff,
             })
         },
         || {
             let id = &version.playbook_id;
             let head = format!("Playbook {id}, version {}: {} bytes, sha256 {}", version.version, version.component_bytes, version.component);
             let grants: String = needed.iter().map(|(name, access)| format!(" --grant {}", shell(&format!("fs:{name}=DIR{}", if *access == "ro" { ":ro" } else { "" })))).collect();
-            let (word, input) = (shell(id.as_str()), shell(compiled.plan.sample_input().as_str()));
+            let (word, input) = (shell(&show::named(id, version.version, &standing)), shell(compiled.plan.sample_input().as_str()));
             let next = format!("Next: reprise inspect {word}\n      reprise run {word} --input {input}{grants}");
-            format!("{head}\n\n{}\n{next}", show::compiled(compiled))
+            let note = show::standing_note(id, version.version, &standing);
+            format!("{head}\n\n{}\n{note}{next}", show::compiled(compiled))
         },
     );
     Ok(exit::OK)

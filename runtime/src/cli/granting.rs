@@ -1,4 +1,4 @@
-//! The arguments of what only operators do: `reprise grants` and `reprise secrets`.
+//! The arguments of what only operators do: `reprise grants`, `reprise secrets` and `reprise playbooks activate`.
 
 use clap::{Args, Subcommand};
 
@@ -41,6 +41,15 @@ pub(super) struct GrantRemove {
     /// The grant's name.
     #[arg(value_name = "NAME", value_parser = parse_grant_name)]
     pub name: GrantName,
+    #[command(flatten)]
+    pub at: At,
+}
+
+#[derive(Args)]
+pub(super) struct PlaybookActivate {
+    /// The playbook's id, with @VERSION.
+    #[arg(value_name = "PLAYBOOK@VERSION")]
+    pub version: String,
     #[command(flatten)]
     pub at: At,
 }

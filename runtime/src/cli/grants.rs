@@ -1,15 +1,16 @@
-//! `reprise grants`: what all jobs may reach, and who says so: an operator.
+//! `reprise grants`, `reprise playbooks activate`: what all jobs may reach, which version of a playbook runs, and who says so:
+//! an operator.
 
 use serde_json::{Value, json};
 
-use super::args::Global;
+use super::args::{Global, playbook_and_version};
 use super::exit;
-use super::granting::{GrantAdd, GrantRemove, GrantsList};
+use super::granting::{GrantAdd, GrantRemove, GrantsList, PlaybookActivate};
 use super::output::{Output, printable, table};
 use super::steer::{Door, open_as_operator};
 use crate::blocking;
 use crate::engine::{GrantView, Granted};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tools::grants::Grant;
 
 pub(super) async fn list(global: &Global, args: GrantsList, output: &Output) -> Result<u8> {
@@ -61,6 +62,36 @@ pub(super) async fn remove(global: &Global, args: GrantRemove, output: &Output) 
     };
     output.show(|| gone.clone(), || format!("{} is granted no more: {}", name(&gone), words(&gone)));
     Ok(exit::OK)
+}
+
+pub(super) async fn activate(global: &Global, args: PlaybookActivate, output: &Output) -> Result<u8> {
+    let (id, version) = playbook_and_version(&args.version)?;
+    let version =
+        version.ok_or_else(|| Error::invalid("PLAYBOOK@VERSION", format!("{:?} names no version; write {id}@2", args.version)))?;
+    let space = global.space()?;
+    let now = match open_as_operator(global, &args.at).await? {
+        Door::There(server) => server.post(&format!("/v1/playbooks/{id}/versions/{version}/activate"), None, json!({})).await?,
+        Door::Here(engine) => {
+            let version = engine.activate_playbook(&space, &id, version).await?;
+            let standing = engine.standing(&space, &version).await?;
+            let mut now = json!({"playbook_id": id, "version": version.version, "component_digest": version.component});
+            now.as_object_mut().expect("it is one").extend(json!(standing).as_object().cloned().unwrap_or_default());
+            now
+        }
+    };
+    output.show(
+        || now.clone(),
+        || {
+            let may: Vec<String> = now["asks"].as_array().into_iter().flatten().map(|ask| format!("\n  {}", text(&ask["words"]))).collect();
+            let may = if may.is_empty() { "\n  nothing".to_owned() } else { may.concat() };
+            format!("Version {version} of playbook {id} is active: it runs where no version is named. It asks to:{may}")
+        },
+    );
+    Ok(exit::OK)
+}
+
+fn text(value: &Value) -> String {
+    printable(value.as_str().unwrap_or_default())
 }
 
 fn path(name: &str) -> String {

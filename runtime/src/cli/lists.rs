@@ -77,14 +77,20 @@ pub(super) async fn playbooks(global: &Global, args: PlaybooksList, output: &Out
     output.show(
         || {
             let playbook = |p: &crate::lifecycle::Summary| {
-                json!({"playbook_id": p.playbook_id, "name": p.name, "latest_version": p.latest_version, "updated_at": rfc3339(p.updated_at_ms)})
+                json!({"playbook_id": p.playbook_id, "name": p.name, "latest_version": p.latest_version, "active_version": p.active_version, "updated_at": rfc3339(p.updated_at_ms)})
             };
             json!({"playbooks": playbooks.iter().map(playbook).collect::<Vec<_>>(), "next": next})
         },
         || {
-            let rows = playbooks.iter().map(|p| [p.playbook_id.to_string(), p.latest_version.to_string(), rfc3339(p.updated_at_ms), p.name.clone()]);
+            let rows = playbooks.iter().map(|p| [
+                    p.playbook_id.to_string(),
+                    p.active_version.to_string(),
+                    p.latest_version.to_string(),
+                    rfc3339(p.updated_at_ms),
+                    p.name.clone(),
+                ]);
             let more = next.as_ref().map(|next| format!("\nmore with --cursor {next}")).unwrap_or_default();
-            format!("{}{more}", table(["playbook", "newest version", "updated", "name"], rows))
+            format!("{}{more}", table(["playbook", "active version", "newest", "updated", "name"], rows))
         },
     );
     Ok(exit::OK)

@@ -129,6 +129,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Runs(RunsCommand::List(args)) => lists::runs(&global, args, output).await,
         Command::Runs(RunsCommand::Show(args)) => lists::run(&global, args, output).await,
         Command::Playbooks(PlaybooksCommand::List(args)) => lists::playbooks(&global, args, output).await,
+        Command::Playbooks(PlaybooksCommand::Activate(args)) => grants::activate(&global, args, output).await,
         Command::Grants(GrantsCommand::List(args)) => grants::list(&global, args, output).await,
         Command::Grants(GrantsCommand::Add(args)) => grants::add(&global, args, output).await,
         Command::Grants(GrantsCommand::Remove(args)) => grants::remove(&global, args, output).await,

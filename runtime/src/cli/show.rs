@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::output::{count, printable, table};
+use super::output::{count, printable, shell, table};
 use crate::compiler::plan::{Decision, DecisionKind, Plan};
 use crate::compiler::{Compiled, PERHAPS};
 use crate::contract::Effect;
-use crate::engine::Inspection;
+use crate::engine::{Inspection, Standing};
+use crate::ids::PlaybookId;
 use crate::limits;
+use crate::tools::asks::Activation;
 
 /// What the compiler decided, and why.
 pub(super) fn compiled(compiled: &Compiled) -> String {
@@ -70,6 +72,33 @@ fn short(text: &str) -> String {
     }
 }
 
+/// The version as a command takes it: by its number where it is not the one that runs.
+pub(super) fn named(id: &PlaybookId, version: u32, standing: &Standing) -> String {
+    match standing.activation {
+        Activation::Active => id.to_string(),
+        _ => format!("{id}@{version}"),
+    }
+}
+
+/// How a version stands beside the one that runs; empty where it is the one.
+pub(super) fn standing_note(id: &PlaybookId, version: u32, standing: &Standing) -> String {
+    let active = standing.active_version;
+    let mut text = match standing.activation {
+        Activation::Active => return String::new(),
+        Activation::Inactive => format!("It is not active: where no version is named, version {active} runs.\n"),
+        Activation::NeedsApproval => {
+            format!("NOT ACTIVE: it asks for more than version {active}, which goes on running where no version is named.\n")
+        }
+    };
+    for (sign, asks) in [("+", &standing.permission_diff.added), ("-", &standing.permission_diff.removed)] {
+        for ask in asks {
+            let _ = writeln!(text, "  {sign} {}", printable(ask));
+        }
+    }
+    let _ = writeln!(text, "An operator makes it active with: reprise playbooks activate {}", shell(&named(id, version, standing)));
+    text
+}
+
 /// What a security reviewer signs.
 pub(super) fn inspection(inspection: &Inspection) -> String {
     let mut text = String::new();
@@ -126,7 +155,7 @@ fn standing(inspection: &Inspection) -> String {
         }
     }
     if !inspection.starts.is_empty() {
-        text.push_str("\nIt starts these playbooks, in the version that is newest then; inspect each:\n");
+        text.push_str("\nIt starts these playbooks, in the version that is active then; inspect each:\n");
         for playbook in &inspection.starts {
             let _ = writeln!(text, "  {}", printable(playbook));
         }

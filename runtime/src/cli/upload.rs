@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::args::{Global, Upload};
-use super::exit;
 use super::output::Output;
+use super::{exit, show};
 use crate::error::{Code, Error, Result};
 use crate::{blocking, engine, limits};
 
@@ -19,11 +19,14 @@ pub(super) async fn upload(global: &Global, args: Upload, output: &Output) -> Re
     let uploaded = engine.upload(&space, engine::Upload { playbook_id: args.playbook, name: args.name, bytes }).await?;
     let version = &uploaded.version;
     let imports = engine.imports(version.component).await?;
+    let standing = engine.standing(&space, version).await?;
     output.show(
         || {
             json!({
                 "playbook_id": version.playbook_id, "version": version.version, "status": version.status, "component_digest": version.component,
                 "component_bytes": version.component_bytes, "imports": imports, "repeated": uploaded.repeated,
+                "activation": standing.activation, "active_version": standing.active_version, "asks": standing.asks,
+                "permission_diff": standing.permission_diff,
             })
         },
         || {
@@ -34,7 +37,10 @@ pub(super) async fn upload(global: &Global, args: Upload, output: &Output) -> Re
                 format!("Playbook {id}, version {number}: {} bytes, sha256 {}", version.component_bytes, version.component)
             };
             let names: Vec<&str> = imports.iter().map(|line| line.import.as_str()).collect();
-            format!("{head}\nIt imports {}.\nNext: reprise inspect {id}\n      reprise run {id} --input JSON --grant fs:DIR", names.join(", "))
+            let note = show::standing_note(id, number, &standing);
+            let named = show::named(id, number, &standing);
+            let next = format!("Next: reprise inspect {named}\n      reprise run {named} --input JSON --grant fs:DIR");
+            format!("{head}\nIt imports {}.\n{note}{next}", names.join(", "))
         },
     );
     Ok(exit::OK)

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{Engine, ImportLine, ToolComponentView};
+use super::permissions::asks_in;
+use super::{Engine, ImportLine, Standing, ToolComponentView};
 use crate::bundles::{Bundle, Compiled, Component, Home, Manifest, Origin, Tool, VERSION, broken};
 use crate::clock;
 use crate::compiler::emit::Explained;
@@ -23,6 +24,7 @@ use crate::json::Json;
 use crate::lifecycle::{self, Added, Compilation, NewVersion, Version};
 use crate::runs::Recording;
 use crate::sandbox::{Imports, Provider, Sandbox};
+use crate::tools::asks::Asks;
 use crate::tools::{ComponentAdded, Registry};
 use crate::{blocking, limits};
 
@@ -41,6 +43,9 @@ pub struct Installation {
     pub version: u32,
     /// True where the same content had made it before.
     pub repeated: bool,
+    /// How it stands beside the version that runs; none where nothing was kept.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
     /// By which the version is the same everywhere.
     pub content_digest: Digest,
     /// SHA-256 of the playbook's component.
@@ -166,8 +171,9 @@ impl Engine {
             let added = self.components.add(Some(&component.namespace), component.digest, bytes, provider).await?;
             installation.tools.push(self.added_view(&added)?);
         }
-        let Added { version, repeated } = self.playbooks.add(space, new).await?;
-        Ok(Installation { dry_run: false, version: version.version, repeated, ..installation })
+        let Added { version, repeated } = self.add(space, new).await?;
+        let standing = Some(self.standing(space, &version).await?);
+        Ok(Installation { dry_run: false, version: version.version, repeated, standing, ..installation })
     }
 
     /// Checks everything, and keeps nothing.
@@ -186,7 +192,7 @@ impl Engine {
         let plan = self.plan_shown(bundle, &tools).await?;
         let (recording, proof, summary) = self.recording_shown(space, bundle, plan.as_ref(), &tools).await?;
         let evidence = evidence_shown(bundle).await?;
-        let new = new_version(bundle, summary)?;
+        let new = new_version(bundle, summary, asks_in(&imports))?;
         if new.digest() != manifest.content {
             return Err(broken("manifest", format!("the version's content is {}, and it says {}", new.digest(), manifest.content)));
         }
@@ -204,6 +210,7 @@ impl Engine {
             name: manifest.name.clone(),
             version,
             repeated,
+            standing: None,
             content_digest: manifest.content,
             component_digest: manifest.component,
             explained_by: if plan.is_some() { "plan" } else { "none" },
@@ -461,7 +468,7 @@ fn origin(version: &Version) -> Origin {
     }
 }
 
-fn new_version(bundle: &Bundle, summary: Option<Json>) -> Result<NewVersion> {
+fn new_version(bundle: &Bundle, summary: Option<Json>, asks: Asks) -> Result<NewVersion> {
     let manifest = &bundle.manifest;
     let origin = match (&manifest.origin, summary) {
         (Origin::Uploaded {}, _) => lifecycle::Origin::Uploaded,
@@ -484,5 +491,6 @@ fn new_version(bundle: &Bundle, summary: Option<Json>) -> Result<NewVersion> {
         component: manifest.component,
         component_bytes: bundle.component.len() as u64,
         origin,
+        asks,
     })
 }

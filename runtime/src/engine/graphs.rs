@@ -209,8 +209,9 @@ impl Engine {
             component: made.digest,
             component_bytes,
             origin: Origin::Graph { digest: graph.digest() },
+            asks: self.asks(made.digest).await?,
         };
-        let Added { version, .. } = self.playbooks.add(space, new).await?;
+        let Added { version, .. } = self.add(space, new).await?;
         Ok(version)
     }
 }

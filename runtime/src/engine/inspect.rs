@@ -12,7 +12,7 @@ use crate::compiler::{self, emit::Explained, words};
 use crate::contract::{Effect, ToolId};
 use crate::error::Result;
 use crate::ids::Digest;
-use crate::sandbox::{Imports, Sandbox};
+use crate::sandbox::{Imports, Playbook, Sandbox};
 use crate::tools::Registry;
 
 /// Everything there is to know of a component without running it.
@@ -119,17 +119,18 @@ impl Engine {
     /// # Errors
     /// As [`Engine::component`].
     pub async fn imports(&self, component: Digest) -> Result<Vec<ImportLine>> {
-        let playbook = match self.sandbox.ready(&component) {
-            Some(playbook) => playbook,
-            None => {
-                let (sandbox, tools, store) = (self.sandbox.clone(), self.tools.clone(), self.store.clone());
-                blocking::run(move || sandbox.load(&component, |tool| tools.get(tool).is_some(), || store.blobs().get(&component))).await?
-            }
-        };
-        Ok(import_lines(playbook.imports(), |tool| self.words(tool)))
+        Ok(import_lines(self.loaded(component).await?.imports(), |tool| self.words(tool)))
     }
 
-    fn words(&self, tool: &ToolId) -> Option<(String, Effect)> {
+    pub(super) async fn loaded(&self, component: Digest) -> Result<Playbook> {
+        if let Some(playbook) = self.sandbox.ready(&component) {
+            return Ok(playbook);
+        }
+        let (sandbox, tools, store) = (self.sandbox.clone(), self.tools.clone(), self.store.clone());
+        blocking::run(move || sandbox.load(&component, |tool| tools.get(tool).is_some(), || store.blobs().get(&component))).await
+    }
+
+    pub(super) fn words(&self, tool: &ToolId) -> Option<(String, Effect)> {
         self.tools.get(tool).map(|info| (info.words.to_string(), info.effect))
     }
 }

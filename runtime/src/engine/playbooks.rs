@@ -96,8 +96,9 @@ impl Engine {
             component: digest,
             component_bytes: compiled.component.len() as u64,
             origin: Origin::Compiled(Box::new(compilation)),
+            asks: self.asks(digest).await?,
         };
-        let Added { version, repeated } = self.playbooks.add(space, new).await?;
+        let Added { version, repeated } = self.add(space, new).await?;
         Ok(CompiledVersion { version, compiled, repeated })
     }
 
@@ -132,8 +133,9 @@ impl Engine {
         self.admit(digest, bytes.clone()).await?;
         let component = self.keep(bytes).await?;
         let name = name.unwrap_or_else(|| playbook_id.to_string());
-        let new = NewVersion { playbook_id, wanted: None, name, component, component_bytes, origin: Origin::Uploaded };
-        let Added { version, repeated } = self.playbooks.add(space, new).await?;
+        let asks = self.asks(component).await?;
+        let new = NewVersion { playbook_id, wanted: None, name, component, component_bytes, origin: Origin::Uploaded, asks };
+        let Added { version, repeated } = self.add(space, new).await?;
         Ok(Uploaded { version, repeated })
     }
 
@@ -150,7 +152,15 @@ impl Engine {
         blocking::run(move || store.blobs().put(&bytes)).await
     }
 
-    /// A version; without a number the newest.
+    pub(super) async fn add(&self, space: &Space, new: NewVersion) -> Result<Added> {
+        if let Some(active) = self.playbooks.active_of_unknown_asks(space, &new.playbook_id)? {
+            let asks = self.asks(active.component).await?;
+            self.playbooks.remember_asks(space, &active, asks).await?;
+        }
+        self.playbooks.add(space, new).await
+    }
+
+    /// A version; without a number the active one.
     ///
     /// # Errors
     /// `replay_playbook_not_found`.

@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body::Component;
+use super::body::{Component, Posted};
 use super::caller::{Asked, OfPlaybook, OfVersion};
 use super::openapi::{self, Field, Kind, field};
 use super::route::{Gives, Route, Takes};
@@ -36,7 +36,7 @@ pub(super) fn routes() -> Vec<Route> {
             field("name", Kind::Text, "For people; the playbook's id where it is left out."),
         ])
         .takes(Takes::Component)
-        .gives(201, "A new version.", Gives::Json(openapi::of::<VersionView>))
+        .gives(201, "A new version; `activation` says whether it is the one that runs.", Gives::Json(openapi::of::<VersionView>))
         .gives(200, "The version that the same bytes and name had made before.", Gives::Json(openapi::of::<VersionView>))
         .fails(&[
             Code::InvalidRequest,
@@ -51,12 +51,27 @@ pub(super) fn routes() -> Vec<Route> {
             .query(page_fields())
             .gives(200, "A page.", Gives::Json(openapi::of::<PlaybookPage>))
             .fails(&[Code::InvalidRequest]),
-        Route::get("/v1/playbooks/{id}", newest, "get_playbook", "The newest version of a playbook.")
-            .gives(200, "The version.", Gives::Json(openapi::of::<VersionView>))
-            .fails(OF_ONE),
+        Route::get(
+            "/v1/playbooks/{id}",
+            active,
+            "get_playbook",
+            "The active version of a playbook: the one that runs where none is named.",
+        )
+        .gives(200, "The version.", Gives::Json(openapi::of::<VersionView>))
+        .fails(OF_ONE),
         Route::get("/v1/playbooks/{id}/versions/{version}", version, "get_playbook_version", "One version of a playbook.")
             .gives(200, "The version.", Gives::Json(openapi::of::<VersionView>))
             .fails(OF_ONE),
+        Route::post(
+            "/v1/playbooks/{id}/versions/{version}/activate",
+            activate,
+            "activate_playbook_version",
+            "Makes a version the one that runs where none is named, whatever it asks for.",
+        )
+        .for_operators()
+        .takes(Takes::Json(Vec::new()))
+        .gives(200, "It is active.", Gives::Json(openapi::of::<VersionView>))
+        .fails(&[Code::InvalidRequest, Code::ReplayPlaybookNotFound, Code::Contended]),
         Route::get("/v1/playbooks/{id}/versions/{version}/component", component, "get_playbook_component", "The component's bytes.")
             .gives(200, "The component.", Gives::Component)
             .fails(OF_ONE),
@@ -110,7 +125,7 @@ async fn list(State(engine): State<Engine>, Asked { space, mut query }: Asked) -
     Ok(Json(PlaybookPage { tenant_id, scope, playbooks: rows.into_iter().map(PlaybookRow::of).collect(), next }))
 }
 
-async fn newest(State(engine): State<Engine>, OfPlaybook(id): OfPlaybook, Asked { space, query }: Asked) -> Result<Json<VersionView>> {
+async fn active(State(engine): State<Engine>, OfPlaybook(id): OfPlaybook, Asked { space, query }: Asked) -> Result<Json<VersionView>> {
     query.done()?;
     let version = engine.playbook(&space, &id, None)?;
     shown(&engine, &space, &version).await.map(Json)
@@ -119,6 +134,14 @@ async fn newest(State(engine): State<Engine>, OfPlaybook(id): OfPlaybook, Asked 
 async fn version(State(engine): State<Engine>, asked: AskedVersion) -> Result<Json<VersionView>> {
     let (space, version) = asked.read(&engine)?;
     shown(&engine, &space, &version).await.map(Json)
+}
+
+async fn activate(State(engine): State<Engine>, OfVersion(id, number): OfVersion, posted: Posted) -> Result<Json<VersionView>> {
+    let mut fields = posted.fields()?;
+    fields.refuse_unknown("an activation");
+    fields.build(Some(()))?;
+    let version = engine.activate_playbook(&posted.space, &id, number).await?;
+    shown(&engine, &posted.space, &version).await.map(Json)
 }
 
 async fn component(State(engine): State<Engine>, asked: AskedVersion) -> Result<Response> {
@@ -166,7 +189,8 @@ impl AskedVersion {
 }
 
 async fn shown(engine: &Engine, space: &Space, version: &Version) -> Result<VersionView> {
-    Ok(VersionView::of(space, version, engine.imports(version.component).await?))
+    let imports = engine.imports(version.component).await?;
+    Ok(VersionView::of(space, version, imports, engine.standing(space, version).await?))
 }
 
 /// The answer of `GET /v1/playbooks`.
@@ -191,6 +215,8 @@ struct PlaybookRow {
     name: String,
     /// Its newest version's number.
     latest_version: u32,
+    /// The number of the version that runs where none is named.
+    active_version: u32,
     /// RFC 3339, UTC.
     updated_at: String,
 }
@@ -201,6 +227,7 @@ impl PlaybookRow {
             playbook_id: summary.playbook_id.to_string(),
             name: summary.name,
             latest_version: summary.latest_version,
+            active_version: summary.active_version,
             updated_at: rfc3339(summary.updated_at_ms),
         }
     }

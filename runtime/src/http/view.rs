@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::clock::rfc3339;
-use crate::engine::ImportLine;
+use crate::engine::{ImportLine, Standing};
 use crate::ids::{self, Space};
 use crate::json::Json;
 use crate::lifecycle::{Origin, Status, Version};
@@ -44,10 +44,12 @@ pub(super) struct VersionView {
     created_at: String,
     /// Every import, and what it allows. There is nothing else.
     imports: Vec<ImportLine>,
+    #[serde(flatten)]
+    standing: Standing,
 }
 
 impl VersionView {
-    pub(super) fn of(space: &Space, version: &Version, imports: Vec<ImportLine>) -> Self {
+    pub(super) fn of(space: &Space, version: &Version, imports: Vec<ImportLine>, standing: Standing) -> Self {
         VersionView {
             tenant_id: space.tenant().to_owned(),
             scope: space.scope().to_owned(),
@@ -65,6 +67,7 @@ impl VersionView {
             source_run_id: source_run_id(version),
             created_at: rfc3339(version.created_at_ms),
             imports,
+            standing,
         }
     }
 }

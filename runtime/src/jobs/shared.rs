@@ -20,7 +20,7 @@ use crate::store::Store;
 use crate::tools::grants::Kept;
 use crate::tools::{Grant, Registry};
 
-/// Finds the newest version of a playbook, and its component.
+/// Finds the active version of a playbook, and its component.
 pub type Catalogue = Arc<dyn Fn(&Space, &PlaybookId) -> Result<(Target, Digest)> + Send + Sync>;
 
 /// What an operator settled for all jobs.

@@ -12,6 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, Space};
 use crate::limits;
 use crate::store::{Batch, CommitError, ContentKey, PlaybookKey, Store, VersionKey};
+use crate::tools::asks::{Asks, Diff};
 
 /// All playbooks of a store. Cheap to clone.
 #[derive(Clone)]
@@ -28,6 +29,10 @@ pub struct Summary {
     pub name: String,
     /// Its newest version's number.
     pub latest_version: u32,
+    /// The number of the version that runs where none is named.
+    pub active_version: u32,
+    /// What that one asks for; none of one from before this was kept.
+    pub active_asks: Option<Asks>,
     /// When the newest version was made, in milliseconds since the Unix epoch.
     pub updated_at_ms: u64,
 }
@@ -51,16 +56,19 @@ impl Playbooks {
     /// Adds a version. The component's bytes must be in the store already. The same content again answers with
     /// the version that it made the first time. Without a wanted number it becomes the latest plus one.
     ///
+    /// It becomes what runs where it is the first, or asks for nothing that the active one does not ask for. Where that is not
+    /// known ([`Playbooks::active_of_unknown_asks`]), it does not.
+    ///
     /// One batch: if the process dies before it, there is no version; after it, it is whole.
     ///
     /// # Errors
     /// `id_conflict` where the wanted number is taken by other content or would leave a gap; `details` shows both.
     pub async fn add(&self, space: &Space, new: NewVersion) -> Result<Added> {
         for _ in 0..limits::CONTENDED_TRIES_MAX {
-            let key = PlaybookKey { space: space.clone(), playbook_id: new.playbook_id.clone() };
+            let key = playbook_key(space, &new.playbook_id);
             let row = self.store.get(&key)?;
-            let latest =
-                row.as_deref().map(|row| saved::summary(row, &new.playbook_id)).transpose()?.map_or(0, |summary| summary.latest_version);
+            let before = row.as_deref().map(|row| saved::summary(row, &new.playbook_id)).transpose()?;
+            let latest = before.as_ref().map_or(0, |summary| summary.latest_version);
             if let Some(same) = self.same_content(space, &new, latest)? {
                 return Ok(Added { version: same, repeated: true });
             }
@@ -69,9 +77,24 @@ impl Playbooks {
                 return Err(self.number_conflict(space, &new, number, latest)?);
             }
             let version = new.clone().numbered(number);
+            let (active_version, active_asks) = match before {
+                None => (number, Some(new.asks.clone())),
+                Some(Summary { active_asks: Some(asks), .. }) if !Diff::between(&asks, &new.asks).asks_for_more() => {
+                    (number, Some(new.asks.clone()))
+                }
+                Some(before) => (before.active_version, before.active_asks),
+            };
+            let summary = Summary {
+                playbook_id: new.playbook_id.clone(),
+                name: version.name.clone(),
+                latest_version: number,
+                active_version,
+                active_asks,
+                updated_at_ms: version.created_at_ms,
+            };
             let mut batch = Batch::new();
             batch.expect(&key, row.as_deref());
-            batch.put(&key, saved::summary_row(&version));
+            batch.put(&key, saved::summary_row(&summary));
             let version_key = VersionKey { space: space.clone(), playbook_id: new.playbook_id.clone(), version: number };
             batch.expect(&version_key, None);
             batch.put(&version_key, saved::version_row(&version));
@@ -83,7 +106,7 @@ impl Playbooks {
                 Err(CommitError::Store(e)) => return Err(e),
             }
         }
-        Err(Error::new(Code::Contended, format!("many versions of playbook {} are being added at once; try again", new.playbook_id)))
+        Err(contended(&new.playbook_id))
     }
 
     /// What [`Playbooks::add`] would come to without a wanted number: the version's, and whether it is there already. Keeps nothing.
@@ -98,19 +121,83 @@ impl Playbooks {
         Ok(same.map_or((latest + 1, false), |same| (same.version, true)))
     }
 
-    /// A version; without a number the newest.
+    /// Makes a version the one that runs where none is named, whatever it asks for: an operator says so.
+    ///
+    /// One row: if the process dies before it is written, the other one runs on; after, this one.
+    ///
+    /// # Errors
+    /// `replay_playbook_not_found`.
+    pub async fn activate(&self, space: &Space, version: &Version, asks: Asks) -> Result<()> {
+        self.change(space, &version.playbook_id, |before| Summary {
+            active_version: version.version,
+            active_asks: Some(asks.clone()),
+            ..before
+        })
+        .await
+    }
+
+    /// The active version, where what it asks for was not kept yet: its component says so.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn active_of_unknown_asks(&self, space: &Space, id: &PlaybookId) -> Result<Option<Version>> {
+        match self.store.get(&playbook_key(space, id))?.map(|row| saved::summary(&row, id)).transpose()? {
+            Some(Summary { active_asks: None, active_version, .. }) => self.get(space, id, Some(active_version)).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps what a version asks for, where it is still the active one.
+    ///
+    /// # Errors
+    /// `replay_playbook_not_found`.
+    pub async fn remember_asks(&self, space: &Space, active: &Version, asks: Asks) -> Result<()> {
+        self.change(space, &active.playbook_id, |before| match before.active_version == active.version {
+            true => Summary { active_asks: Some(asks.clone()), ..before },
+            false => before,
+        })
+        .await
+    }
+
+    async fn change(&self, space: &Space, id: &PlaybookId, change: impl Fn(Summary) -> Summary) -> Result<()> {
+        let key = playbook_key(space, id);
+        for _ in 0..limits::CONTENDED_TRIES_MAX {
+            let row = self.row(&key)?;
+            let mut batch = Batch::new();
+            batch.expect(&key, Some(&row));
+            batch.put(&key, saved::summary_row(&change(saved::summary(&row, id)?)));
+            match self.store.commit(batch).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Guard) => {}
+                Err(CommitError::Store(e)) => return Err(e),
+            }
+        }
+        Err(contended(id))
+    }
+
+    /// A playbook's line in the list.
+    ///
+    /// # Errors
+    /// `replay_playbook_not_found`.
+    pub fn summary(&self, space: &Space, id: &PlaybookId) -> Result<Summary> {
+        saved::summary(&self.row(&playbook_key(space, id))?, id)
+    }
+
+    fn row(&self, key: &PlaybookKey) -> Result<Vec<u8>> {
+        self.store.get(key)?.ok_or_else(|| {
+            let (id, space) = (key.playbook_id.as_str(), &key.space);
+            Error::new(Code::ReplayPlaybookNotFound, format!("no playbook {id:?} in tenant {}, scope {}", space.tenant(), space.scope()))
+        })
+    }
+
+    /// A version; without a number the one that runs.
     ///
     /// # Errors
     /// `replay_playbook_not_found` that says which versions there are.
     pub fn get(&self, space: &Space, id: &PlaybookId, number: Option<u32>) -> Result<Version> {
-        let key = PlaybookKey { space: space.clone(), playbook_id: id.clone() };
         let not_found = |message| Error::new(Code::ReplayPlaybookNotFound, message);
-        let row = self
-            .store
-            .get(&key)?
-            .ok_or_else(|| not_found(format!("no playbook {:?} in tenant {}, scope {}", id.as_str(), space.tenant(), space.scope())))?;
-        let latest = saved::summary(&row, id)?.latest_version;
-        let number = number.unwrap_or(latest);
+        let Summary { latest_version: latest, active_version, .. } = self.summary(space, id)?;
+        let number = number.unwrap_or(active_version);
         let key = VersionKey { space: space.clone(), playbook_id: id.clone(), version: number };
         let row = self
             .store
@@ -156,6 +243,14 @@ impl Playbooks {
     }
 }
 
+fn playbook_key(space: &Space, id: &PlaybookId) -> PlaybookKey {
+    PlaybookKey { space: space.clone(), playbook_id: id.clone() }
+}
+
+fn contended(id: &PlaybookId) -> Error {
+    Error::new(Code::Contended, format!("many versions of playbook {id} are being added at once; try again"))
+}
+
 fn content_key(space: &Space, new: &NewVersion) -> ContentKey {
     ContentKey { space: space.clone(), playbook_id: new.playbook_id.clone(), content: new.digest() }
 }
@@ -164,6 +259,7 @@ fn content_key(space: &Space, new: &NewVersion) -> ContentKey {
 mod tests {
     use super::*;
     use crate::ids::Digest;
+    use crate::tools::asks::Ask;
 
     fn playbooks() -> (tempfile::TempDir, Playbooks) {
         let dir = tempfile::tempdir().unwrap();
@@ -180,6 +276,7 @@ mod tests {
             component: Digest::of(component.as_bytes()),
             component_bytes: 1,
             origin: Origin::Uploaded,
+            asks: Asks::default(),
         }
     }
 
@@ -232,5 +329,62 @@ mod tests {
         assert_eq!((added.version.version, added.repeated), (10, false));
         let again = playbooks.add(&space, new("p", "5", None)).await.unwrap();
         assert_eq!((again.version.version, again.repeated), (5, true));
+    }
+
+    fn asking(content: &str, tools: &[&str]) -> NewVersion {
+        let asks = tools.iter().map(|tool| Ask::parse(&format!("tool:{tool}")).unwrap()).collect();
+        NewVersion { asks, ..new("p", content, None) }
+    }
+
+    #[tokio::test]
+    async fn a_version_that_asks_for_more_is_kept_and_does_not_run_by_itself() {
+        let (_dir, playbooks) = playbooks();
+        let (space, id) = (Space::default_space(), PlaybookId::parse("p").unwrap());
+        for (content, tools, made, active) in [
+            ("first", &["fs/read", "fs/list"][..], 1, 1),
+            ("same", &["fs/list", "fs/read"], 2, 2),
+            ("less", &["fs/read"], 3, 3),
+            ("as much as there was", &["fs/list", "fs/read"], 4, 3),
+            ("another", &["fs/list"], 5, 3),
+            ("nothing", &[], 6, 6),
+        ] {
+            let added = playbooks.add(&space, asking(content, tools)).await.unwrap();
+            assert_eq!((added.version.version, playbooks.get(&space, &id, None).unwrap().version), (made, active), "{content}");
+            assert_eq!(playbooks.summary(&space, &id).unwrap().latest_version, made);
+        }
+        let fourth = playbooks.get(&space, &id, Some(4)).unwrap();
+        playbooks.activate(&space, &fourth, fourth.asks.clone().unwrap()).await.unwrap();
+        assert_eq!(playbooks.get(&space, &id, None).unwrap(), fourth);
+        // It is held against the one that was activated now.
+        playbooks.add(&space, asking("less again", &["fs/list"])).await.unwrap();
+        assert_eq!(playbooks.get(&space, &id, None).unwrap().version, 7);
+        // The same bytes again change nothing.
+        assert!(playbooks.add(&space, asking("first", &["fs/read", "fs/list"])).await.unwrap().repeated);
+        assert_eq!(playbooks.get(&space, &id, None).unwrap().version, 7);
+        assert_eq!(playbooks.list(&space, None, 9).unwrap()[0].active_version, 7);
+    }
+
+    #[tokio::test]
+    async fn what_a_version_from_before_asks_for_is_read_from_its_component() {
+        let (_dir, playbooks) = playbooks();
+        let (space, id) = (Space::default_space(), PlaybookId::parse("p").unwrap());
+        let first = playbooks.add(&space, asking("first", &["fs/read"])).await.unwrap().version;
+        let mut batch = Batch::new();
+        let row = br#"{"v":1,"name":"n","latest":1,"updated_at":1}"#.to_vec();
+        batch.put(&PlaybookKey { space: space.clone(), playbook_id: id.clone() }, row);
+        playbooks.store.commit(batch).await.unwrap();
+        // Whatever is not known to be the same is more.
+        playbooks.add(&space, asking("same", &["fs/read"])).await.unwrap();
+        let active = playbooks.active_of_unknown_asks(&space, &id).unwrap().unwrap();
+        assert_eq!(active, first);
+        playbooks.remember_asks(&space, &active, first.asks.clone().unwrap()).await.unwrap();
+        assert_eq!(playbooks.active_of_unknown_asks(&space, &id).unwrap(), None);
+        for (content, tools, active) in [("more", &["fs/read", "fs/write"][..], 1), ("same again", &["fs/read"], 4)] {
+            playbooks.add(&space, asking(content, tools)).await.unwrap();
+            assert_eq!(playbooks.get(&space, &id, None).unwrap().version, active, "{content}");
+        }
+        // It is not the active one any more.
+        playbooks.remember_asks(&space, &first, Asks::default()).await.unwrap();
+        assert_eq!(playbooks.summary(&space, &id).unwrap().active_asks.unwrap(), first.asks.unwrap());
     }
 }

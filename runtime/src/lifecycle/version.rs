@@ -7,6 +7,7 @@ use crate::clock;
 use crate::compiler::Options;
 use crate::ids::{Digest, PlaybookId, RunId};
 use crate::json::Json;
+use crate::tools::asks::Asks;
 
 /// How far a version is trusted. Names are on disk and in answers: they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -87,6 +88,8 @@ pub struct Version {
     pub component_bytes: u64,
     /// Where it came from.
     pub origin: Origin,
+    /// What it asks for; none of one that was made before this was kept, whose component says it.
+    pub asks: Option<Asks>,
     /// When it was made, in milliseconds since the Unix epoch.
     pub created_at_ms: u64,
 }
@@ -106,12 +109,24 @@ pub struct NewVersion {
     pub component_bytes: u64,
     /// Where it came from.
     pub origin: Origin,
+    /// What its component asks for.
+    pub asks: Asks,
 }
 
 impl NewVersion {
     pub(super) fn numbered(self, version: u32) -> Version {
-        let NewVersion { playbook_id, name, component, component_bytes, origin, .. } = self;
-        Version { playbook_id, version, status: Status::Draft, name, component, component_bytes, origin, created_at_ms: clock::now_ms() }
+        let NewVersion { playbook_id, name, component, component_bytes, origin, asks, .. } = self;
+        Version {
+            playbook_id,
+            version,
+            status: Status::Draft,
+            name,
+            component,
+            component_bytes,
+            origin,
+            asks: Some(asks),
+            created_at_ms: clock::now_ms(),
+        }
     }
 
     /// True where this content is what made `version`.

@@ -46,7 +46,7 @@ pub type Waited<T> = Result<T, Interruption>;
 pub enum ChildKind {
     /// Another branch of the same component.
     Branch(String),
-    /// Another playbook, in its newest version.
+    /// Another playbook, in its active version.
     Playbook(String),
 }
 

@@ -29,13 +29,15 @@ pub enum Ask {
     KeyValue,
     /// Values that an operator wrote down for it.
     Configuration,
+    /// Jobs of other playbooks, which may do what their own imports say.
+    Playbooks,
     /// Calls of this tool, which only a playbook makes.
     Tool(ToolId),
 }
 
 impl Ask {
     /// Everything but tools, with its text and its words.
-    const PLAIN: [(Ask, &'static str, &'static str); 7] = [
+    const PLAIN: [(Ask, &'static str, &'static str); 8] = [
         (Ask::Files, "files", "open files of granted directories"),
         (Ask::Web, "web", "send requests to granted web servers"),
         (Ask::Environment, "environment", "see granted variables"),
@@ -43,6 +45,7 @@ impl Ask {
         (Ask::Randomness, "randomness", "draw random numbers"),
         (Ask::KeyValue, "key-value", "read and write keys of granted spaces"),
         (Ask::Configuration, "configuration", "read granted configuration"),
+        (Ask::Playbooks, "playbooks", "start other playbooks as jobs"),
     ];
 
     /// From its text: `files`, `tool:fs/read`.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::requests;
 use crate::clock::rfc3339;
 use crate::compiler::{Dropped, Proof};
-use crate::engine::{Engine, ImportLine, Judgement, Mode, StepTemplate};
+use crate::engine::{Engine, ImportLine, Judgement, Mode, Standing, StepTemplate};
 use crate::error::{Code, Result};
 use crate::http::body::Posted;
 use crate::http::openapi::{self, Field, Kind, field, required, words};
@@ -39,7 +39,7 @@ pub(super) fn routes() -> Vec<Route> {
             Code::Contended,
             Code::NotCompilable,
         ]),
-        Route::post("/v1/memory/replay/playbooks/get", get, "replay_playbooks_get", "The newest version of a playbook.")
+        Route::post("/v1/memory/replay/playbooks/get", get, "replay_playbooks_get", "The active version of a playbook.")
             .takes(Takes::Json(vec![required("playbook_id", Kind::Id, "The playbook.")]))
             .gives(200, "The playbook.", Gives::Json(openapi::of::<GetView>))
             .fails(&[Code::InvalidRequest, Code::ReplayPlaybookNotFound]),
@@ -78,6 +78,7 @@ async fn compile_from_run(State(engine): State<Engine>, Posted { space, body, ..
         imports: engine.imports(version.component).await?,
         dropped: compiled.dropped,
         proof: compiled.proof,
+        standing: engine.standing(&space, &version).await?,
         commit: view::commit(&space, &version),
     }))
 }
@@ -133,6 +134,8 @@ struct CompiledView {
     /// What running it against the recording showed.
     proof: Proof,
     #[serde(flatten)]
+    standing: Standing,
+    #[serde(flatten)]
     commit: CommitFields,
 }
 
@@ -175,11 +178,11 @@ struct GetView {
     tenant_id: String,
     /// Whose it is.
     scope: String,
-    /// The newest version.
+    /// The active version.
     playbook: PlaybookFields,
 }
 
-/// A playbook's newest version, as Aionis shows one.
+/// A playbook's active version, as Aionis shows one.
 #[derive(Serialize, ToSchema)]
 struct PlaybookFields {
     /// The playbook.
@@ -188,7 +191,7 @@ struct PlaybookFields {
     name: String,
     /// In a line.
     text_summary: String,
-    /// The newest version's number.
+    /// The active version's number.
     version: u32,
     /// How far it is trusted.
     status: Status,

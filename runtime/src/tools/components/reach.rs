@@ -26,8 +26,8 @@ pub(super) fn reach(asks: &Asks, grants: &Grants, ways: &Ways) -> Reach {
                 let granted = |spaces: &kv::Spaces| Granted { spaces: spaces.clone(), grants: grants.clone() };
                 reach.spaces = ways.spaces.as_ref().map(|spaces| Arc::new(granted(spaces)) as Arc<dyn Spaces>);
             }
-            // A component that imports a tool is refused at upload.
-            Ask::Tool(_) => {}
+            // A component that imports a tool, or what starts a playbook, is refused at upload.
+            Ask::Tool(_) | Ask::Playbooks => {}
         }
     }
     reach
