@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -138,6 +139,52 @@ fn each_grant_to_its_namespace_opens_one_thing() {
     server.restart_granting(&grants);
     assert_eq!(output(&server, "recall", json!({"bucket": "notes", "key": "k"})), "v");
     assert_eq!(output(&server, "keys", json!({"bucket": "notes"})), json!(["k", "n"]));
+}
+
+#[test]
+fn it_uses_a_secret_that_it_never_sees() {
+    let Some(component) = ordinary() else { return };
+    let counter = Counter::start();
+    let value = "canary/4711+wasi";
+    counter.reply(
+        "/echo",
+        Arc::new(|seen| {
+            (200, vec![("x-echo", seen.headers["authorization"].clone())], format!("{:?} {}", seen.headers, seen.query).into())
+        }),
+    );
+    let server = Server::granting(&[
+        format!("http@clerk:{}=GET", counter.origin()),
+        format!("secret:canary@{}=header:authorization", counter.origin().trim_start_matches("http://").replace(':', "-")),
+        "env@clerk:TOKEN=Bearer {{secret:canary}}".to_owned(),
+    ]);
+    server.operator("PUT", "/v1/secrets/canary", Some(&json!({"value": value}))).ok();
+    taken_in(&server, &component);
+    assert_eq!(output(&server, "variable", json!({"name": "TOKEN"})), "Bearer {{secret:canary}}");
+    assert_eq!(output(&server, "setting", json!({"name": "TOKEN"})), "Bearer {{secret:canary}}");
+    let authority = counter.origin().trim_start_matches("http://").to_owned();
+    let fetch = |path: &str, header: [&str; 2]| call(&server, "fetch", json!({"authority": authority, "path": path, "header": header}));
+
+    let fetched = fetch("/echo", ["authorization", "Bearer {{secret:canary}}"]);
+    assert_eq!(counter.seen()[0].headers["authorization"], format!("Bearer {value}"));
+    let answer = fetched["output"][1].as_str().unwrap();
+    assert!(answer.contains("\"authorization\": \"Bearer {{secret:canary}}\"") && !fetched.to_string().contains(value), "{fetched}");
+    // Elsewhere it is nothing but a refusal, which names what is missing.
+    for (path, header, says) in [
+        (
+            "/echo",
+            ["x-token", "{{secret:canary}}"],
+            "the header \"x-token\" holds {{secret:canary}}, and no grant lets that secret stand there",
+        ),
+        ("/echo?key={{secret:canary}}", ["x-a", "b"], "key in the query of the URL holds {{secret:canary}}"),
+        ("/{{secret:canary}}", ["x-a", "b"], "the path of the URL holds {{secret:canary}}"),
+    ] {
+        let refused = fetch(path, header);
+        assert!(refused["ok"] == false && refused["log"].as_str().unwrap().contains(says), "{refused}");
+    }
+    assert_eq!(counter.seen().len(), 1);
+    // What it prints is without secrets as well, whichever way it came by one.
+    let said = call(&server, "say", json!({"text": format!("I know {value}")}));
+    assert!(said["log"].as_str().unwrap().starts_with("I know {{secret:canary}}\nI know {{secret:canary}}!\n"), "{said}");
 }
 
 #[test]

@@ -158,7 +158,11 @@ async fn asked(name: &str) -> Result<Zeroizing<String>> {
     });
     let heard = tokio::select! {
         heard = told => heard,
-        () = interrupt.asked() => return Err(Error::invalid("standard input", "interrupted; nothing was set")),
+        () = interrupt.asked() => {
+            // The line with the question ends here.
+            let _ = writeln!(io::stderr());
+            return Err(Error::invalid("standard input", "interrupted; nothing was set"));
+        }
     };
     drop(silence);
     let line = heard.map_err(|_| Error::new(Code::InternalError, "the terminal was not read to the end"))?;

@@ -144,7 +144,6 @@ impl Scrubber {
     }
 
     /// What a call came to, without secrets.
-    #[must_use]
     pub fn outcome(&self, outcome: Outcome) -> Outcome {
         match outcome {
             Ok(output) => Ok(self.json(&output)),
