@@ -59,10 +59,15 @@ impl Rig {
         self.engine.pack(&Space::default_space(), &PlaybookId::parse("p").unwrap(), None, &[]).await.map(|(bundle, _)| bundle)
     }
 
+    /// How many there are.
+    fn blobs(&self) -> usize {
+        let shards = std::fs::read_dir(self.data.path().join("blobs")).unwrap();
+        shards.map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().count()).sum()
+    }
+
     fn keeps_nothing(&self) -> bool {
         let space = Space::default_space();
-        let blobs = std::fs::read_dir(self.data.path().join("blobs")).unwrap().count();
-        blobs == 0
+        self.blobs() == 0
             && self.engine.playbooks(&space, None, 9).unwrap().is_empty()
             && self.engine.tool_namespaces().unwrap().is_empty()
             && self.engine.runs().list(&space, None, 9).unwrap().is_empty()
@@ -175,9 +180,11 @@ async fn a_run_of_the_same_name_that_says_something_else_stands_in_the_way() {
     ] {
         let there = Rig::new();
         there.recorded("r", step).await;
+        let before = there.blobs();
         let e = there.install(bundle.clone()).await.unwrap_err();
         assert_eq!(e.code.as_str(), code, "{e}");
         assert!(there.engine.tool_namespaces().unwrap().is_empty());
+        assert_eq!(there.blobs(), before, "it is refused before anything is written");
     }
 }
 
