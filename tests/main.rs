@@ -57,3 +57,6 @@ mod kill_a_server;
 mod calls_end_in_time;
 mod playbooks_are_tested;
 mod guests_rust;
+mod guests_javascript;
+mod guests_python;
+mod guests_c;

@@ -28,8 +28,12 @@ pub struct GraphJob<'a> {
 impl<'a> GraphJob<'a> {
     /// Uploads the graph and starts a job of it, with what `more` adds to the request; returns when it stands or has ended.
     pub fn start(server: &'a Server, nodes: &Value, output: &Value, more: &Value) -> GraphJob<'a> {
-        let kind = [("content-type", "application/wasm")];
-        let uploaded = server.send("POST", "/v1/playbooks", &kind, Some(component(nodes, output))).ok();
+        GraphJob::of(server, "/v1/playbooks", component(nodes, output), more)
+    }
+
+    /// The same with a playbook that somebody wrote: `upload` is where it goes, with the name that it is to have.
+    pub fn of(server: &'a Server, upload: &str, component: Vec<u8>, more: &Value) -> GraphJob<'a> {
+        let uploaded = server.send("POST", upload, &[("content-type", "application/wasm")], Some(component)).ok();
         let key = format!("key-{}", reprise::ids::secret());
         let mut request = json!({"playbook_id": uploaded["playbook_id"], "idempotency_key": key, "wait_ms": 50_000});
         for (name, value) in more.as_object().unwrap() {

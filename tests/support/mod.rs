@@ -8,6 +8,7 @@ pub mod dying;
 pub mod graphs;
 pub mod guests;
 pub mod layout;
+pub mod packages;
 pub mod page;
 pub mod server;
 pub mod site;

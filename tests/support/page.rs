@@ -24,6 +24,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::packages::package_environment;
 use super::toolchains::rust_environment;
 
 /// The repository.
@@ -119,6 +120,7 @@ impl Reader {
                 None => shell.env_remove(name),
             };
         }
+        shell.envs(package_environment());
         shell.env_remove("REPRISE_DATA").env_remove("REPRISE_LOG").env_remove("XDG_DATA_HOME");
         let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("bash is there");
         let mut to_shell = shell.stdin.take().unwrap();

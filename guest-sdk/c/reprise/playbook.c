@@ -219,7 +219,7 @@ bool reprise_check(const json *value, const char *schema) {
     abi_checked checked;
     abi_text text = abi_text_of_json(value);
     data_check(text.bytes, text.length, schema, strlen(schema), &checked);
-    if (checked.does_not_fit) went_wrong(REPRISE_GAVE_UP, c_text_of(checked.why), NULL);
+    if (checked.does_not_fit) went_wrong(REPRISE_GAVE_UP, reprise_format("the value does not fit: %s", c_text_of(checked.why)), NULL);
     return !checked.does_not_fit;
 }
 

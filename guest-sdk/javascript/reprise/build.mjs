@@ -21,6 +21,8 @@ const build = join(project, "build");
 
 const { name, reprise: { tool, playbook, calls = [] } = {} } = JSON.parse(await readFile("package.json", "utf8"));
 if (!tool === !playbook) throw new Error('package.json: "reprise" has either "tool" or "playbook", the file with your code');
+const wasi = process.argv.includes("--wasi");
+if (playbook && wasi) throw new Error("--wasi: a playbook has no WASI; what it reaches, it reaches through tools");
 if (tool && calls.length > 0) throw new Error('package.json: a tool calls no other tools; "calls" is for playbooks');
 for (const called of calls) {
     if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*\/[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(called)) {
@@ -53,7 +55,7 @@ const { component } = await componentize({
     moduleRoot: library.startsWith(project + sep) ? project : dirname(library),
     world: "component",
     // Nothing of WASI is imported: a playbook gets none, and a tool that does without needs no grant.
-    stubWasi: !process.argv.includes("--wasi"),
+    stubWasi: !wasi,
     // The host calls a component function by function; it has no use for asynchronous ones.
     sync: true,
 });

@@ -22,6 +22,10 @@ export function connect(given) {
         }
     };
     Math.random = random;
+    // There is no console where this runs; what is said goes to the job's log.
+    globalThis.console ??= Object.fromEntries(
+        ["debug", "log", "info", "warn", "error"].map((level) => [level, (...words) => log(level === "log" ? "info" : level, words.join(" "))]),
+    );
     return () => {
         [host, globalThis.Date, Math.random] = before;
     };

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 COMPILER = "componentize-py==0.25.1"
@@ -28,7 +29,7 @@ def tool(name: str, module: str = "tool", wasi: bool = False) -> None:
     _build(name, module, _tool_world(), _TOOL_ENTRY, None, wasi)
 
 
-def playbook(name: str, module: str = "playbook", calls: list[str] = []) -> None:
+def playbook(name: str, module: str = "playbook", calls: Sequence[str] = ()) -> None:
     """Makes NAME.wasm of a module with `run`. `calls`: every tool that it calls; it can reach nothing else."""
     for called in calls:
         if not re.fullmatch(f"{NAME}/{NAME}", called):
@@ -116,7 +117,7 @@ def _tool_world() -> str:
     return "package local:generated;\nworld component {\n    export reprise:playbook/tools@0.1.0;\n}\n"
 
 
-def _playbook_world(calls: list[str], used: set[str] | None) -> str:
+def _playbook_world(calls: Sequence[str], used: set[str] | None) -> str:
     flow, data = _imports(used)
     text = "package local:generated;\nworld component {\n"
     text += "    import reprise:playbook/flow@0.1.0;\n" * flow + "    import reprise:playbook/data@0.1.0;\n" * data
@@ -170,7 +171,7 @@ class ReprisePlaybookTools010(exports.ReprisePlaybookTools010):
 '''.lstrip()
 
 
-def _playbook_entry(calls: list[str], used: set[str] | None) -> str:
+def _playbook_entry(calls: Sequence[str], used: set[str] | None) -> str:
     has_flow, has_data = _imports(used)
     module = lambda called: "tool_" + called.replace("/", "_").replace("-", "_")
     imports = "".join(f"import wit_world.imports.{module(called)} as {module(called)}\n" for called in calls)

@@ -20,8 +20,8 @@ class Misfit(ValueError):
     """A value that does not fit its type; the message says where and why."""
 
 
-def schema_of(annotation: Any) -> dict | bool:
-    """The JSON Schema (2020-12) of a type."""
+def schema_of(annotation: Any, within: tuple = ()) -> dict | bool:
+    """The JSON Schema (2020-12) of a type. `within`: the dataclasses that it is in."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation in (Any, inspect.Parameter.empty):
         return True
@@ -32,28 +32,30 @@ def schema_of(annotation: Any) -> dict | bool:
     if annotation in (list, dict):
         return {"type": "array" if annotation is list else "object"}
     if origin is typing.Annotated:
-        described = schema_of(arguments[0])
+        described = schema_of(arguments[0], within)
         return {**(described if isinstance(described, dict) else {}), "description": arguments[1]}
     if origin is list:
-        return {"type": "array", "items": schema_of(arguments[0])}
+        return {"type": "array", "items": schema_of(arguments[0], within)}
     if origin is dict and arguments[0] is str:
-        return {"type": "object", "additionalProperties": schema_of(arguments[1])}
+        return {"type": "object", "additionalProperties": schema_of(arguments[1], within)}
     if origin in (typing.Union, types.UnionType):
-        return {"anyOf": [schema_of(one) for one in arguments]}
+        return {"anyOf": [schema_of(one, within) for one in arguments]}
     if origin is typing.Literal:
         return {"enum": list(arguments)}
     if dataclasses.is_dataclass(annotation):
+        if annotation in within:
+            raise TypeError(f"{annotation.__name__} holds itself, of which no schema is made here; give the schema itself")
         hints = typing.get_type_hints(annotation, include_extras=True)
         fields = [(field.name, hints[field.name], _has_default(field)) for field in dataclasses.fields(annotation)]
-        return object_schema(fields)
+        return object_schema(fields, (*within, annotation))
     raise TypeError(f"{annotation!r} has no JSON Schema here; give the schema itself, or another type")
 
 
-def object_schema(fields: list[tuple[str, Any, bool]]) -> dict:
+def object_schema(fields: list[tuple[str, Any, bool]], within: tuple = ()) -> dict:
     """Of an object with these fields: name, type, and whether it may be left out."""
     return {
         "type": "object",
-        "properties": {name: schema_of(annotation) for name, annotation, _ in fields},
+        "properties": {name: schema_of(annotation, within) for name, annotation, _ in fields},
         "required": [name for name, _, optional in fields if not optional],
         "additionalProperties": False,
     }
