@@ -134,6 +134,11 @@ pub const TOOL_CHECK_HERE_BYTES_MAX: usize = 16 * 1024;
 /// Fuel of one call of a tool component: some five seconds of pure computing. An interpreter inside of a guest takes fifty
 /// operations for one of its own.
 pub const TOOL_FUEL: u64 = 10_000_000_000;
+/// A call of a tool component that takes no longer is made on the threads that serve everyone, if those before it were as short:
+/// as long as some tens of durable steps may have to wait.
+pub const TOOL_QUICK_TIME_MAX: Duration = Duration::from_millis(1);
+/// How far the threads of tool components stand back behind all others (`nice`): with 10, a tenth of the processor where both want it.
+pub const TOOL_THREADS_NICE: i32 = 10;
 /// Bytes that one call of a tool may print and have kept; beyond it they are counted and dropped.
 pub const TOOL_LOG_BYTES_MAX: usize = 64 * 1024;
 /// Random bytes that a guest gets at once: the host makes them, so that they cost the guest nothing.

@@ -13,3 +13,4 @@ pub mod page;
 pub mod server;
 pub mod site;
 pub mod toolchains;
+pub mod walls;

@@ -9,14 +9,29 @@ use wit_parser::Resolve;
 /// string), and pays no attention to the answer. Each call has effect `idempotent`, so each is a durable step, and
 /// nothing but the engine's own work is in it.
 pub(super) fn caller() -> Vec<u8> {
-    let mut module = wat::parse_str(include_str!("caller.wat")).expect("the text is a module");
+    caller_of("http/put")
+}
+
+/// The same, of another tool, which takes any input.
+pub(super) fn caller_of(tool: &str) -> Vec<u8> {
+    let (namespace, name) = tool.split_once('/').expect("a tool's id");
+    let interface = format!(
+        "package tool:{namespace}; interface {name} {{ use reprise:playbook/types@0.1.0.{{json, tool-error}}; call: func(input: json) -> result<json, tool-error>; }}"
+    );
+    let module = include_str!("caller.wat").replace("tool:http/put", &format!("tool:{tool}"));
+    component(&module, &interface, &format!("import tool:{tool}; export reprise:playbook/playbook@0.1.0;"))
+}
+
+/// The component that a core module is in a world.
+pub(super) fn component(module: &str, interfaces: &str, world: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(module).expect("the text is a module");
     let mut resolve = Resolve::default();
     resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).expect("wit/ parses");
-    let tool = "package tool:http; interface put { use reprise:playbook/types@0.1.0.{json, tool-error}; call: func(input: json) -> result<json, tool-error>; }";
-    resolve.push_source("tool.wit", tool).expect("the tool's interface parses");
-    let world = "package measure:it; world caller { import tool:http/put; export reprise:playbook/playbook@0.1.0; }";
-    let package = resolve.push_source("world.wit", world).expect("the world parses");
-    let world = resolve.select_world(&[package], Some("caller")).expect("it is there");
+    if !interfaces.is_empty() {
+        resolve.push_source("more.wit", interfaces).expect("the interfaces parse");
+    }
+    let package = resolve.push_source("world.wit", &format!("package measure:it; world measured {{ {world} }}")).expect("the world parses");
+    let world = resolve.select_world(&[package], Some("measured")).expect("it is there");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("the module takes metadata");
     ComponentEncoder::default().module(&module).and_then(|mut encoder| encoder.encode()).expect("the module becomes a component")
 }

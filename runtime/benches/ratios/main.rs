@@ -4,10 +4,13 @@
 mod compile;
 mod durable;
 mod guest;
+mod languages;
 mod machine;
 mod over_http;
 mod report;
+mod tools;
 mod waits;
+mod walls;
 
 use report::Report;
 
@@ -42,6 +45,15 @@ fn main() {
         }
         if wants("parked") {
             waits::ten_thousand(home.path(), &mut report).await;
+        }
+        if wants("tools") {
+            tools::called(home.path(), &mut report).await;
+        }
+        if wants("languages") {
+            languages::each(home.path(), &mut report).await;
+        }
+        if wants("walls") {
+            walls::neighbour(home.path(), &mut report).await;
         }
         if wants("recording") {
             over_http::recording(home.path(), &mut report).await;

@@ -93,6 +93,12 @@ pub(super) fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
+/// What one in a hundred is slower than.
+pub(super) fn p99(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[(times.len() * 99 / 100).min(times.len() - 1)]
+}
+
 /// How long `work` takes, the middle of `rounds`.
 pub(super) fn time(rounds: usize, mut work: impl FnMut()) -> Duration {
     median(

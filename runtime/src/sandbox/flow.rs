@@ -7,7 +7,7 @@ use wasmtime::component::{ComponentType, Lift, Linker, Lower};
 use wasmtime::{Result, StoreContextMut};
 
 use super::effects::{Answering, ChildKind, GuestFailure, Interruption, Level, StepOptions};
-use super::guest::{Guest, WitFailure, clipped, rewind_kill_switch, stopped};
+use super::guest::{Guest, WitFailure, charge, clipped, rewind_kill_switch, stopped};
 use super::imports::FLOW;
 use crate::json::Json;
 use crate::limits;
@@ -77,10 +77,12 @@ async fn ask<T>(mut store: Store<'_>, question: impl for<'e> FnOnce(&'e mut Gues
 pub(super) fn link_flow(linker: &mut Linker<Guest>) -> Result<()> {
     let mut flow = linker.instance(FLOW)?;
     flow.func_wrap("step", |mut store: Store<'_>, (id,): (String,)| {
+        charge(&mut store, id.len())?;
         store.data_mut().effects.step(clipped(id, limits::ID_CHARS_MAX), StepOptions::default());
         Ok(())
     })?;
     flow.func_wrap("step-with", |mut store: Store<'_>, (id, options): (String, WitStepOptions)| {
+        charge(&mut store, id.len())?;
         store.data_mut().effects.step(clipped(id, limits::ID_CHARS_MAX), options.into());
         Ok(())
     })?;
@@ -111,6 +113,7 @@ pub(super) fn link_flow(linker: &mut Linker<Guest>) -> Result<()> {
         Box::new(async move { Ok((ask(store, |guest| guest.effects.random()).await?,)) })
     })?;
     flow.func_wrap("log", |mut store: Store<'_>, (level, message): (Level, String)| {
+        charge(&mut store, message.len())?;
         let guest = store.data_mut();
         guest.log_lines += 1;
         if guest.log_lines <= limits::LOG_LINES_MAX {

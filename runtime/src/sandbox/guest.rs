@@ -9,6 +9,7 @@ use wasmtime::{Result, StoreContextMut, StoreLimits};
 use super::effects::{Effects, Stop};
 use super::flow::link_flow;
 use super::imports::DATA;
+use super::turns::{TakesTurns, Turns};
 use crate::contract::{ErrorKind, Outcome, ToolError, ToolId};
 use crate::json::{self, Json};
 use crate::limits;
@@ -20,6 +21,13 @@ pub(super) struct Guest {
     /// Why the host stopped the guest; the trap itself says only that it did.
     pub stop: Option<Stop>,
     pub log_lines: usize,
+    pub turns: Turns,
+}
+
+impl TakesTurns for Guest {
+    fn turns(&mut self) -> &mut Turns {
+        &mut self.turns
+    }
 }
 
 /// The store's limits, and whether one of them was met: a guest that gets no memory traps somewhere else.
@@ -154,8 +162,7 @@ pub(super) fn stopped(mut store: StoreContextMut<'_, Guest>, stop: Stop) -> wasm
 
 /// The guest's time on the processor starts anew: it came back to the host by itself.
 pub(super) fn rewind_kill_switch(store: &mut StoreContextMut<'_, Guest>) {
-    let ticks = limits::GUEST_BUSY_TIME_MAX.as_millis() / limits::EPOCH_TICK.as_millis();
-    store.set_epoch_deadline(u64::try_from(ticks).expect("seconds in ticks fit"));
+    store.data_mut().turns.begin_anew();
 }
 
 fn link_data(linker: &mut Linker<Guest>) -> Result<()> {
@@ -186,8 +193,11 @@ fn link_data(linker: &mut Linker<Guest>) -> Result<()> {
 }
 
 /// The host's work for a guest is paid in the guest's fuel, so that no loop of cheap calls is a long one.
-fn charge(store: &mut StoreContextMut<'_, Guest>, bytes: usize) -> Result<()> {
+pub(super) fn charge<T: TakesTurns>(store: &mut StoreContextMut<'_, T>, bytes: usize) -> Result<()> {
     let cost = limits::HOSTCALL_FUEL.saturating_add((bytes as u64).saturating_mul(limits::HOSTCALL_FUEL_PER_BYTE));
+    if store.data_mut().turns().worked(cost) {
+        store.set_epoch_deadline(0);
+    }
     match store.get_fuel()?.checked_sub(cost) {
         Some(left) => store.set_fuel(left),
         None => {

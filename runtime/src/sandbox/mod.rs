@@ -8,10 +8,12 @@ mod cache;
 mod effects;
 mod flow;
 mod guest;
+mod hands;
 mod imports;
 mod provider;
 mod run;
 mod scripted;
+mod turns;
 mod values;
 
 use std::path::Path;
@@ -47,6 +49,8 @@ struct Shared {
     /// What every tool component may import.
     tool_linker: provider::ToolLinker,
     cache: cache::Cache,
+    /// Where the guests of tools run.
+    hands: hands::Hands,
     /// Ends the thread that ticks the kill switch when the last sandbox is dropped.
     _ticker: Ticker,
 }
@@ -86,7 +90,9 @@ impl Sandbox {
             .map_err(|e| Error::new(Code::InternalError, format!("the WebAssembly engine does not start on this machine: {e:#}")))?;
         let cache = cache::Cache::new(&engine, cache_dir)?;
         let tool_linker = provider::linker(&engine).expect("each interface is linked once");
-        Ok(Sandbox { shared: Arc::new(Shared { _ticker: Ticker::start(&engine), engine, tool_linker, cache }) })
+        let hands =
+            hands::Hands::new().map_err(|e| Error::new(Code::InternalError, format!("no threads for tools can be started: {e}")))?;
+        Ok(Sandbox { shared: Arc::new(Shared { _ticker: Ticker::start(&engine), engine, tool_linker, cache, hands }) })
     }
 
     /// The playbook of this digest, from memory, from the disk cache, or compiled from `bytes`. Blocks

@@ -2,10 +2,11 @@
 
 use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentItem, Type};
-use wasmtime::{AsContextMut, Store, StoreLimitsBuilder, Trap};
+use wasmtime::{Store, StoreLimitsBuilder, Trap};
 
 use super::effects::{Effects, Stop};
-use super::guest::{Bounds, Guest, WitFailure, clipped, rewind_kill_switch};
+use super::guest::{Bounds, Guest, WitFailure, clipped};
+use super::turns::{self, Turns};
 use super::{Playbook, Sandbox};
 use crate::error::{Code, Error, Result};
 use crate::json::Json;
@@ -50,12 +51,7 @@ pub struct Finished {
 impl Sandbox {
     /// Runs a playbook once, from the beginning.
     pub async fn run(&self, playbook: &Playbook, input: &Json, effects: Box<dyn Effects>, fuel: u64) -> Finished {
-        let mut store = Store::new(&self.shared.engine, Guest { effects, limits: Bounds::new(store_limits()), stop: None, log_lines: 0 });
-        store.limiter(|guest| &mut guest.limits);
-        store.set_fuel(fuel).expect("the engine consumes fuel");
-        store.fuel_async_yield_interval(Some(limits::FUEL_YIELD_INTERVAL)).expect("the interval is not zero");
-        store.set_hostcall_fuel(limits::HOSTCALL_BYTES_MAX);
-        rewind_kill_switch(&mut store.as_context_mut());
+        let mut store = self.store_with(effects, fuel);
         let called = call(playbook, &mut store, input).await;
         let fuel_used = fuel - store.get_fuel().expect("the engine consumes fuel").min(fuel);
         let Guest { effects, stop, limits: bounds, .. } = store.into_data();
@@ -85,13 +81,7 @@ impl Sandbox {
     /// # Errors
     /// `component_does_not_start` that says how it broke.
     pub async fn try_start(&self, playbook: &Playbook) -> Result<()> {
-        let guest = Guest { effects: Box::new(super::Scripted::default()), limits: Bounds::new(store_limits()), stop: None, log_lines: 0 };
-        let mut store = Store::new(&self.shared.engine, guest);
-        store.limiter(|guest| &mut guest.limits);
-        store.set_fuel(limits::START_FUEL).expect("the engine consumes fuel");
-        store.fuel_async_yield_interval(Some(limits::FUEL_YIELD_INTERVAL)).expect("the interval is not zero");
-        store.set_hostcall_fuel(limits::HOSTCALL_BYTES_MAX);
-        rewind_kill_switch(&mut store.as_context_mut());
+        let mut store = self.store_with(Box::new(super::Scripted::default()), limits::START_FUEL);
         let started = playbook.ready.pre.instantiate_async(&mut store).await;
         let Err(e) = started else { return Ok(()) };
         let how = match (broken(&e), &store.data().limits.refused) {
@@ -102,6 +92,17 @@ impl Sandbox {
             (other, _) => format!("{other:?}"),
         };
         Err(Error::new(Code::ComponentDoesNotStart, format!("the component does not start: {how}")))
+    }
+
+    fn store_with(&self, effects: Box<dyn Effects>, fuel: u64) -> Store<Guest> {
+        let turns = Turns::for_at_most(limits::GUEST_BUSY_TIME_MAX);
+        let guest = Guest { effects, limits: Bounds::new(store_limits()), stop: None, log_lines: 0, turns };
+        let mut store = Store::new(&self.shared.engine, guest);
+        store.limiter(|guest| &mut guest.limits);
+        store.set_fuel(fuel).expect("the engine consumes fuel");
+        store.set_hostcall_fuel(limits::HOSTCALL_BYTES_MAX);
+        turns::take(&mut store);
+        store
     }
 }
 

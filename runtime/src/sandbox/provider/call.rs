@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, ComponentType, Instance, Lift, Val};
-use wasmtime::{AsContextMut, Store};
 
 use super::guest::ToolGuest;
 use super::log::Log;
@@ -17,6 +17,7 @@ use crate::limits;
 use crate::sandbox::Sandbox;
 use crate::sandbox::guest::{Bounds, WitErrorKind, WitToolError, clipped};
 use crate::sandbox::run::{Ending, broken, readable, store_limits};
+use crate::sandbox::turns;
 use crate::sandbox::values::Shape;
 
 /// What a call took.
@@ -55,6 +56,23 @@ pub struct Question<'a> {
     pub key: &'a str,
     /// Fits the schema, where it comes from a job.
     pub input: &'a Json,
+}
+
+/// A question that goes to another thread.
+struct Owned {
+    tool: String,
+    key: String,
+    input: Json,
+}
+
+impl Owned {
+    fn of(question: Question<'_>) -> Owned {
+        Owned { tool: question.tool.to_owned(), key: question.key.to_owned(), input: question.input.clone() }
+    }
+
+    fn question(&self) -> Question<'_> {
+        Question { tool: &self.tool, key: &self.key, input: &self.input }
+    }
 }
 
 /// `wit/tool.wit`, record `tool-info`.
@@ -117,6 +135,11 @@ impl Sandbox {
     /// # Errors
     /// `component_does_not_start` that says how it broke.
     pub async fn describe(&self, provider: &Provider) -> Result<Vec<Described>> {
+        let (sandbox, asked) = (self.clone(), provider.clone());
+        self.shared.hands.run(&provider.loaded.manner, async move { sandbox.describe_here(&asked).await }).await
+    }
+
+    async fn describe_here(&self, provider: &Provider) -> Result<Vec<Described>> {
         let Offers::Described { describe, .. } = &provider.loaded.offers else { return Ok(Vec::new()) };
         let wrong = |how: String| Error::new(Code::ComponentDoesNotStart, format!("the component does not describe its tools: {how}"));
         let (_, mut store) = self.store(Reach::default(), limits::START_FUEL).map_err(wrong)?;
@@ -147,6 +170,11 @@ impl Sandbox {
     /// # Errors
     /// `component_does_not_start` that says how it broke.
     pub async fn try_start_provider(&self, provider: &Provider) -> Result<()> {
+        let (sandbox, asked) = (self.clone(), provider.clone());
+        self.shared.hands.run(&provider.loaded.manner, async move { sandbox.try_start_here(&asked).await }).await
+    }
+
+    async fn try_start_here(&self, provider: &Provider) -> Result<()> {
         let wrong = |how: String| Error::new(Code::ComponentDoesNotStart, format!("the component does not start: {how}"));
         let (_, mut store) = self.store(Reach::default(), limits::START_FUEL).map_err(wrong)?;
         let started = provider.loaded.pre.instantiate_async(&mut store).await.map(drop);
@@ -155,6 +183,11 @@ impl Sandbox {
 
     /// Performs one call. An instance that breaks is an error of kind `broken`; the host stays as it was.
     pub async fn call_tool(&self, provider: &Provider, question: Question<'_>, reach: Reach) -> Called<Outcome> {
+        let (sandbox, asked, own) = (self.clone(), provider.clone(), Owned::of(question));
+        self.shared.hands.run(&provider.loaded.manner, async move { sandbox.call_here(&asked, own.question(), reach).await }).await
+    }
+
+    async fn call_here(&self, provider: &Provider, question: Question<'_>, reach: Reach) -> Called<Outcome> {
         let (meter, made) = self.live(provider, reach).await;
         let (answer, store) = match made {
             Err((error, store)) => (Err(error), store),
@@ -176,6 +209,11 @@ impl Sandbox {
 
     /// Asks what became of a call.
     pub async fn ask_tool(&self, provider: &Provider, question: Question<'_>, reach: Reach) -> Called<Reconciliation> {
+        let (sandbox, asked, own) = (self.clone(), provider.clone(), Owned::of(question));
+        self.shared.hands.run(&provider.loaded.manner, async move { sandbox.ask_here(&asked, own.question(), reach).await }).await
+    }
+
+    async fn ask_here(&self, provider: &Provider, question: Question<'_>, reach: Reach) -> Called<Reconciliation> {
         let Offers::Described { reconcile, .. } = &provider.loaded.offers else {
             let why = "a component that only exports functions cannot tell what became of a call".to_owned();
             return Called { answer: Reconciliation::Unknown(why), usage: Usage::default(), log: String::new() };
@@ -199,11 +237,8 @@ impl Sandbox {
         let mut store = Store::new(&self.shared.engine, guest);
         store.limiter(|guest| &mut guest.limits);
         store.set_fuel(fuel).expect("the engine consumes fuel");
-        store.fuel_async_yield_interval(Some(limits::FUEL_YIELD_INTERVAL)).expect("the interval is not zero");
         store.set_hostcall_fuel(limits::HOSTCALL_BYTES_MAX);
-        // A tool's time is bounded by whoever calls it; this ends one that never lets go of the processor.
-        let ticks = (limits::TOOL_CALL_TIME_MAX + limits::GUEST_BUSY_TIME_MAX).as_millis() / limits::EPOCH_TICK.as_millis();
-        store.as_context_mut().set_epoch_deadline(u64::try_from(ticks).expect("seconds in ticks fit"));
+        turns::take(&mut store);
         Ok((log, store))
     }
 

@@ -11,13 +11,15 @@ use wasmtime_wasi::{Deterministic, FsPerms, HostMonotonicClock, HostWallClock, W
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::files;
 use super::log::Log;
 use super::reach::Reach;
 use super::spaces::{self, Buckets};
 use super::web::Hooks;
 use crate::ids::Digest;
 use crate::limits;
-use crate::sandbox::guest::Bounds;
+use crate::sandbox::guest::{Bounds, charge};
+use crate::sandbox::turns::{TakesTurns, Turns};
 
 /// What a store carries for one call of a tool.
 pub(in crate::sandbox) struct ToolGuest {
@@ -29,6 +31,13 @@ pub(in crate::sandbox) struct ToolGuest {
     pub(super) buckets: Buckets,
     pub(super) limits: Bounds,
     pub(super) log: Log,
+    turns: Turns,
+}
+
+impl TakesTurns for ToolGuest {
+    fn turns(&mut self) -> &mut Turns {
+        &mut self.turns
+    }
 }
 
 impl ToolGuest {
@@ -61,6 +70,8 @@ impl ToolGuest {
             buckets: Buckets { spaces: reach.spaces, log: log.clone() },
             limits,
             log,
+            // Whoever calls a tool bounds its time; this ends one that nobody waits for.
+            turns: Turns::for_at_most(limits::TOOL_CALL_TIME_MAX + limits::GUEST_BUSY_TIME_MAX),
         })
     }
 }
@@ -81,6 +92,7 @@ impl WasiHttpView for ToolGuest {
 pub(in crate::sandbox) fn linker(engine: &Engine) -> Result<Linker<ToolGuest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    files::link(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi_config::add_to_linker(&mut linker, |guest: &mut ToolGuest| WasiConfig::new(&guest.config))?;
     spaces::link(&mut linker)?;
@@ -110,7 +122,8 @@ enum WitLevel {
 
 fn link_logging(linker: &mut Linker<ToolGuest>) -> Result<()> {
     let mut logging = linker.instance("wasi:logging/logging@0.1.0-draft")?;
-    logging.func_wrap("log", |store: StoreContextMut<'_, ToolGuest>, (level, context, message): (WitLevel, String, String)| {
+    logging.func_wrap("log", |mut store: StoreContextMut<'_, ToolGuest>, (level, context, message): (WitLevel, String, String)| {
+        charge(&mut store, context.len() + message.len())?;
         let level = match level {
             WitLevel::Trace => "trace",
             WitLevel::Debug => "debug",

@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 use hyper::body::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::limits;
 
-/// Bytes that a stream takes at once.
+/// Bytes that a stream takes before its guest gives way to others.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// What was printed in one call. Clones are the same log.
@@ -53,18 +53,35 @@ impl StdoutStream for Log {
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
+        Box::new(Printed { log: self.clone(), room: CHUNK_BYTES })
     }
 }
 
-#[wasmtime_wasi::async_trait]
-impl Pollable for Log {
-    async fn ready(&mut self) {}
+/// A guest's standard output: whoever filled it waits for a turn.
+struct Printed {
+    log: Log,
+    /// Bytes that it takes until then.
+    room: usize,
 }
 
-impl OutputStream for Log {
+#[wasmtime_wasi::async_trait]
+impl Pollable for Printed {
+    async fn ready(&mut self) {
+        if self.room == 0 {
+            tokio::task::yield_now().await;
+            self.room = CHUNK_BYTES;
+        }
+    }
+}
+
+impl OutputStream for Printed {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        Log::write(self, &bytes);
+        let Some(room) = self.room.checked_sub(bytes.len()) else {
+            let why = format!("{} bytes written to a stream that takes {} now", bytes.len(), self.room);
+            return Err(StreamError::Trap(wasmtime::Error::msg(why)));
+        };
+        self.room = room;
+        self.log.write(&bytes);
         Ok(())
     }
 
@@ -73,7 +90,7 @@ impl OutputStream for Log {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(CHUNK_BYTES)
+        Ok(self.room)
     }
 }
 

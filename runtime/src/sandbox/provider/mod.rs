@@ -6,6 +6,7 @@
 //! name; it never calls a playbook or another tool.
 
 mod call;
+mod files;
 mod functions;
 mod guest;
 mod imports;
@@ -25,6 +26,7 @@ pub use imports::Capability;
 pub use reach::{Directory, Reach, Reached, Space, SpaceError, Spaces, Web, WebAnswer, WebRefusal, WebRequest};
 
 use super::Sandbox;
+use super::hands::Manner;
 use crate::contract::Effect;
 use crate::error::{Code, Error, Issue, Result};
 use crate::ids::Digest;
@@ -46,6 +48,7 @@ struct Loaded {
     pre: InstancePre<ToolGuest>,
     offers: Offers,
     asks: BTreeSet<Capability>,
+    manner: Manner,
 }
 
 /// How its tools are called.
@@ -127,7 +130,7 @@ impl Sandbox {
             .tool_linker
             .instantiate_pre(component)
             .map_err(|e| unsatisfied(format!("an import is not what WASI 0.2 has under that name: {e:#}"), Vec::new()))?;
-        Ok(Provider { loaded: Arc::new(Loaded { pre, offers, asks }) })
+        Ok(Provider { loaded: Arc::new(Loaded { pre, offers, asks, manner: Manner::default() }) })
     }
 
     fn offers(&self, component: &Component) -> Result<Offers> {

@@ -8,6 +8,7 @@ use crate::error::{Code, Error, Issue, Result};
 use crate::json;
 use crate::limits;
 use crate::sandbox::{Described, Function, Provider};
+use crate::tools::cut;
 use crate::tools::tool::validator;
 
 /// The namespace, and the tools in it, sorted by id.
@@ -36,7 +37,8 @@ pub(super) fn described(asked: Option<&Namespace>, described: Vec<Described>) ->
                 faults.push(Issue { path: name, message: "is described twice".to_owned() });
             }
             Ok(tool) => tools.push(tool),
-            Err(message) => faults.push(Issue { path: name, message }),
+            // What is wrong with it may repeat it, and it may be megabytes long.
+            Err(message) => faults.push(Issue { path: name, message: cut(&message) }),
         }
     }
     if let Some(other) = tools.iter().find(|tool| tool.id.namespace() != tools[0].id.namespace()) {
