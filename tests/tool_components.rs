@@ -156,6 +156,35 @@ fn what_cannot_provide_tools_is_refused_with_its_reason() {
     server.post("/v1/tools/none/here/call", &json!({"input": {}})).refused(404, "tool_not_found");
 }
 
+/// A component that exports one function, which takes `ty`, under many names.
+fn exporting(count: usize, ty: &str) -> Vec<u8> {
+    let exports: String = (0..count).map(|n| format!("(export \"f{n}\" (func $f))")).collect();
+    text(&format!(
+        r#"(component
+             (core module $m (memory (export "m") 1) (func (export "f") (param i32)) (func (export "r") (param i32 i32 i32 i32) (result i32) i32.const 8))
+             (core instance $i (instantiate $m)) (alias core export $i "m" (core memory $mem))
+             (func $f (param "x" {ty}) (canon lift (core func $i "f") (memory $mem) (realloc (core func $i "r"))))
+             (instance $x {exports}) (export "a:b/c" (instance $x)))"#
+    ))
+}
+
+#[test]
+fn a_component_that_exports_one_function_under_many_names_is_refused_before_its_types_are_read() {
+    let server = Server::start();
+    // Read first, each of these would be refused with an issue of its own, since its type has too many places.
+    let refused = upload(&server, "", exporting(200, &format!("(tuple {})", "u8 ".repeat(2_000)))).refused(422, "no_tools");
+    assert!(refused["message"].as_str().unwrap().contains("exports 200 functions; at most 128"), "{refused}");
+    assert!(refused["issues"].as_array().is_none_or(Vec::is_empty), "{refused}");
+}
+
+#[test]
+fn a_function_whose_schema_is_too_large_is_no_tool() {
+    let server = Server::start();
+    let refused = upload(&server, "", exporting(1, &format!("(tuple {})", "s64 ".repeat(900)))).refused(422, "no_tools");
+    assert!(refused["issues"][0]["message"].as_str().unwrap().contains("JSON Schema takes"), "{refused}");
+    upload(&server, "", exporting(1, &format!("(tuple {})", "s64 ".repeat(100)))).ok();
+}
+
 #[test]
 fn a_tool_is_held_to_its_own_schemas() {
     let server = Server::start();

@@ -119,7 +119,7 @@ pub const HOSTCALL_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const HOSTCALL_FUEL: u64 = 200;
 /// Fuel for each byte that a `data` function reads: parsing takes a few nanoseconds a byte, as a few operations do.
 pub const HOSTCALL_FUEL_PER_BYTE: u64 = 4;
-/// Bytes of a JSON Schema that a guest checks with. Written schemas are below 20 KiB.
+/// Bytes of a JSON Schema that a guest checks with, or that one of its tools has. Written schemas are below 20 KiB.
 pub const SCHEMA_BYTES_MAX: usize = 64 * 1024;
 /// A schema's byte counts as this many: it is compiled, and may be applied at every place of the document.
 pub const SCHEMA_FUEL_FACTOR: usize = 100;

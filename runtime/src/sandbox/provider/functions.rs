@@ -7,7 +7,8 @@ use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex};
 
-use crate::error::Issue;
+use crate::error::{Code, Error, Issue, Result};
+use crate::limits;
 use crate::sandbox::values::{Shape, Signature};
 
 /// A function that can be called as a tool.
@@ -33,8 +34,16 @@ struct Found {
 }
 
 /// What can be a tool, sorted by name, and what cannot.
-pub(super) fn exported(engine: &Engine, component: &Component) -> (Vec<Function>, Vec<Issue>) {
+///
+/// # Errors
+/// `no_tools` where there are more than a component may provide, before any of their types is read: each may be as large as
+/// a type may be, and a component of a few kilobytes can export one function under thousands of names.
+pub(super) fn exported(engine: &Engine, component: &Component) -> Result<(Vec<Function>, Vec<Issue>)> {
     let found = found(engine, component);
+    if found.len() > limits::TOOLS_PER_COMPONENT_MAX {
+        let message = format!("the component exports {} functions; at most {} are taken", found.len(), limits::TOOLS_PER_COMPONENT_MAX);
+        return Err(Error::new(Code::NoTools, message));
+    }
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
     for function in &found {
         *times.entry(function.name.to_ascii_lowercase()).or_default() += 1;
@@ -61,7 +70,7 @@ pub(super) fn exported(engine: &Engine, component: &Component) -> (Vec<Function>
             Err(issue) => refused.push(issue),
         }
     }
-    (functions.into_values().collect(), refused)
+    Ok((functions.into_values().collect(), refused))
 }
 
 fn found(engine: &Engine, component: &Component) -> Vec<Found> {
@@ -92,7 +101,7 @@ fn short(interface: &str) -> String {
     unversioned.rsplit(['/', ':']).next().unwrap_or(unversioned).to_ascii_lowercase()
 }
 
-fn tool(name: String, export: String, found: Found) -> Result<Function, Issue> {
+fn tool(name: String, export: String, found: Found) -> std::result::Result<Function, Issue> {
     if found.name.starts_with('[') {
         let message = "belongs to a resource, which JSON cannot name, and which would not outlive the call that made it";
         return Err(Issue { path: export, message: message.to_owned() });
@@ -104,7 +113,15 @@ fn tool(name: String, export: String, found: Found) -> Result<Function, Issue> {
         Some(Shape::Result(ok, _)) => ok.as_ref().map_or_else(nothing, |shape| shape.schema()),
         Some(shape) => shape.schema(),
     };
-    Ok(Function { name, export, input_schema: signature.input_schema(), output_schema, index: found.index, signature })
+    let input_schema = signature.input_schema();
+    for (which, schema) in [("input", &input_schema), ("output", &output_schema)] {
+        let bytes = schema.to_string().len();
+        if bytes > limits::SCHEMA_BYTES_MAX {
+            let message = format!("has an {which} whose JSON Schema takes {bytes} bytes; at most {}", limits::SCHEMA_BYTES_MAX);
+            return Err(Issue { path: export, message });
+        }
+    }
+    Ok(Function { name, export, input_schema, output_schema, index: found.index, signature })
 }
 
 fn nothing() -> Value {

@@ -142,7 +142,7 @@ impl Sandbox {
             };
             return Ok(Offers::Described { describe: function("describe")?, call: function("call")?, reconcile: function("reconcile")? });
         }
-        let (functions, refused) = functions::exported(&self.shared.engine, component);
+        let (functions, refused) = functions::exported(&self.shared.engine, component)?;
         if functions.is_empty() {
             let why = match refused.is_empty() {
                 true => "the component exports no function; a tool component exports reprise:playbook/tools or functions".to_owned(),

@@ -102,10 +102,6 @@ pub(super) fn exported(asked: Option<&Namespace>, provider: &Provider, functions
             Error::invalid("namespace", "the component's functions stand in no package, so no namespace follows from them; name one")
         })?,
     };
-    if functions.len() > limits::TOOLS_PER_COMPONENT_MAX {
-        let message = format!("the component exports {} functions; at most {} are taken", functions.len(), limits::TOOLS_PER_COMPONENT_MAX);
-        return Err(Error::new(Code::NoTools, message));
-    }
     let effect = if provider.asks().is_empty() { Effect::Pure } else { Effect::Once };
     let mut left_out = provider.refused().to_vec();
     let mut tools = Vec::new();
