@@ -20,7 +20,7 @@ fn every_kind_goes_through_a_guest() {
     let mut echo = Echo::new(declarations, "everything");
     let value = json!({
         "a-bool": true, "bytes": [0, 255], "a-s8": -128, "a-s16": -2, "a-u16": 65535, "a-u32": 4_294_967_295_u32,
-        "a-s64": i64::MIN, "a-u64": u64::MAX, "a-f32": 3.14, "a-f64": -0.0, "a-char": "🦀", "text": "naïve \0", "pair": [1, ""],
+        "a-s64": i64::MIN, "a-u64": u64::MAX, "a-f32": 1.1, "a-f64": -0.0, "a-char": "🦀", "text": "naïve \0", "pair": [1, ""],
         "four": [1, 2, 3, 4], "by-name": {"a": 1, "b/c": 2}, "by-number": [[2, "b"], [1, "a"]],
         "points": [{"x": 1, "label": null}, {"x": -1, "label": "a"}], "filter": {"only": [{"x": 0, "label": ""}]},
         "color": "dark-blue", "access": ["read", "write"], "deep": {"some": null}, "did": {"err": "no"}, "plain": {"ok": null},
