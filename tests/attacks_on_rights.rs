@@ -158,6 +158,10 @@ fn a_tool_does_not_upgrade_itself_to_one_that_asks_for_more() {
 fn a_configuration_file_that_a_tool_component_could_write_is_refused_at_the_start() {
     let place = Place::new();
     std::fs::create_dir(place.path("work")).unwrap();
+    // So that there is a data directory.
+    let greet = wat::parse_file(crate::support::page::repository().join("guest-sdk/text/greet.wat")).unwrap();
+    std::fs::write(place.path("greet.wasm"), greet).unwrap();
+    place.ok(&["upload", "greet.wasm", "--playbook", "greet"]);
     let grant = |to: &str, access: &str| format!("[[grant]]\nkind = \"fs\"\nname = \"work\"\npath = \".\"\naccess = \"{access}\"\n{to}");
     let config = place.path("work/reprise.toml");
     let run = |text: &str| {
@@ -175,7 +179,7 @@ fn a_configuration_file_that_a_tool_component_could_write_is_refused_at_the_star
     // The same where the grant comes on the command line.
     std::fs::write(&config, "").unwrap();
     let flag = format!("fs@test:work={}", place.path("work").display());
-    let refused = place.run(&["--config", config.to_str().unwrap(), "run", "nothing", "--input", "{}", "--grant", &flag]);
+    let refused = place.run(&["--config", config.to_str().unwrap(), "run", "greet", "--input", "{}", "--grant", &flag]);
     assert_ne!(refused.code, 0);
     assert!(refused.stderr.contains("could write its own grants"), "{}", refused.stderr);
 }
