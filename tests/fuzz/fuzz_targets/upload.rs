@@ -15,7 +15,8 @@ use reprise::sandbox::Sandbox;
 use tokio::runtime::Runtime;
 
 static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(None).expect("the engine starts"));
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts"));
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts"));
 
 fuzz_target!(|bytes: &[u8]| {
     let Some(choices) = bytes.strip_prefix(b"?") else { return upload(bytes) };
