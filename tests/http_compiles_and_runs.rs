@@ -401,6 +401,7 @@ fn tools_are_listed_with_what_they_may_change() {
     assert_eq!(
         lines,
         [
+            json!(["exec/run", "once"]),
             json!(["fs/list", "read"]),
             json!(["fs/read", "read"]),
             json!(["fs/remove", "idempotent"]),

@@ -52,6 +52,7 @@ mod http_goes_to_no_other_place;
 mod secrets_stay_secret;
 mod http_trusts_certificates;
 mod kv_tools;
+mod exec_tool;
 mod cli_steers_jobs;
 mod http_steers_jobs;
 mod http_asks_people_and_workers;

@@ -13,7 +13,7 @@ const NAMED_ONLY_IN: &[(&[&str], &[&str])] = &[
     (&["sled::"], &["store"]),
     (&["wasmtime::"], &["sandbox"]),
     (&["chacha20poly1305::"], &["secrets"]),
-    (&["cap_std::", "cap_fs_ext::"], &["tools"]),
+    (&["cap_std::", "cap_fs_ext::", "landlock::"], &["tools"]),
     (&["wasm_encoder::", "wit_component::", "wit_parser::"], &["compiler"]),
     (&["tar::"], &["bundles"]),
     (&["axum::", "tower::", "tower_http::"], &["http"]),

@@ -385,6 +385,27 @@ pub const GRANTS_MAX: usize = 500;
 pub const EXEC_ARGS_MAX: usize = 64;
 /// Bytes of one such argument: as long as a path may be.
 pub const EXEC_ARG_BYTES_MAX: usize = 4 * 1024;
+/// Arguments of one call of `exec/run`, where a grant lets further ones through: more than a person would list.
+pub const EXEC_ARGS_GIVEN_MAX: usize = 1_000;
+/// Links on the way to a program, as many as the kernel follows.
+pub const EXEC_LINKS_MAX: usize = 40;
+/// Bytes of what a program writes to one of its two streams that are kept, as they are read and as they stand in JSON: both
+/// streams together fit into one JSON value.
+pub const EXEC_OUTPUT_BYTES_MAX: usize = 384 * 1024;
+const _: () = assert!(2 * EXEC_OUTPUT_BYTES_MAX + 64 * 1024 < JSON_BYTES_MAX);
+/// Bytes of each stream that go into the error's detail, from its end: that is where a program says why it gave up.
+pub const EXEC_ERROR_OUTPUT_BYTES_MAX: usize = 4 * 1024;
+/// Characters of a program's last line that stand in the error's message.
+pub const EXEC_REASON_CHARS_MAX: usize = 200;
+/// Bytes that are read from a program at once: what a pipe holds.
+pub const EXEC_READ_BYTES: usize = 64 * 1024;
+/// Time of one `exec/run` where the job does not say.
+pub const EXEC_TIMEOUT_MS_DEFAULT: u64 = 60_000;
+/// The longest time that a job may give a program: a build or a suite of tests. What takes longer is a service.
+pub const EXEC_TIMEOUT_MS_MAX: u64 = 30 * 60_000;
+/// Time in which a group that was killed is gone, and its pipes are read out. Only a process that hangs in the kernel, or
+/// one that left its group and holds a pipe open, takes longer, and is not waited for.
+pub const EXEC_END_TIME_MAX: Duration = Duration::from_secs(2);
 /// Characters in the name of a variable that is granted.
 pub const ENV_VARIABLE_CHARS_MAX: usize = 64;
 /// Bytes of a granted variable: as much as an argument. It is kept with every job that it is granted to.

@@ -179,6 +179,9 @@ fn reach(inspection: &Inspection) -> String {
             let _ = writeln!(text, "  {effect}: {meaning}");
         }
     }
+    for (import, warning) in inspection.imports.iter().filter_map(|i| Some((&i.import, i.warning.as_ref()?))) {
+        let _ = writeln!(text, "  WARNING about {import}: {}", printable(warning));
+    }
     text.push_str("It cannot, since nothing it imports allows it:\n");
     for cannot in &inspection.cannot {
         let _ = writeln!(text, "  - {cannot}");

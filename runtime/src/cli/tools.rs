@@ -226,8 +226,9 @@ fn text(value: &Value) -> String {
 }
 
 fn tool_in_words(view: &Value) -> String {
+    let warning = view["warning"].as_str().map(|warning| format!("\nWARNING: {}", printable(warning))).unwrap_or_default();
     format!(
-        "{}: {}\nEffect: {}. It may {}.\nInput:  {}\nOutput: {}",
+        "{}: {}\nEffect: {}. It may {}.{warning}\nInput:  {}\nOutput: {}",
         text(&view["id"]),
         text(&view["description"]),
         text(&view["effect"]),

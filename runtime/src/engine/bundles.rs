@@ -201,7 +201,6 @@ impl Engine {
         if !manifest.starts.iter().map(String::as_str).eq(starts.iter().copied()) {
             return Err(broken("manifest", "its list of playbooks that are started is not the plan's"));
         }
-        let words = |tool: &ToolId| tools.get(tool).map(|info| (info.words.to_string(), info.effect));
         let is_here = |id: &str| PlaybookId::parse(id).is_ok_and(|id| self.playbook(space, &id, None).is_ok());
         let installation = Installation {
             dry_run: true,
@@ -216,7 +215,7 @@ impl Engine {
             explained_by: if plan.is_some() { "plan" } else { "none" },
             proof,
             run_id: recording.as_ref().map(|recording| recording.run_id().to_string()),
-            imports: super::inspect::import_lines(&imports, words),
+            imports: super::inspect::import_lines(&imports, &tools),
             grants_needed: plan.as_ref().map(super::inspect::grants_needed).unwrap_or_default(),
             tools: components.iter().map(|(_, added, _)| self.added_view(added)).collect::<Result<_>>()?,
             starts: starts.into_iter().map(|id| (id.to_owned(), is_here(id))).collect(),

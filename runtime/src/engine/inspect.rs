@@ -72,6 +72,9 @@ pub struct ImportLine {
     pub effect: Option<Effect>,
     /// True where it can change something outside.
     pub changes: bool,
+    /// What to know before it is granted on this machine; absent where all is as documented.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// One step that can change something.
@@ -119,7 +122,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::component`].
     pub async fn imports(&self, component: Digest) -> Result<Vec<ImportLine>> {
-        Ok(import_lines(self.loaded(component).await?.imports(), |tool| self.words(tool)))
+        Ok(import_lines(self.loaded(component).await?.imports(), &self.tools))
     }
 
     pub(super) async fn loaded(&self, component: Digest) -> Result<Playbook> {
@@ -148,23 +151,16 @@ fn inspect(sandbox: &Sandbox, tools: &Registry, bytes: Vec<u8>) -> Result<Inspec
     let explained = compiler::explain(&bytes, tools);
     let component_bytes = bytes.len();
     let playbook = sandbox.load(&digest, |tool| tools.get(tool).is_some(), || Ok(bytes))?;
-    let words = |tool: &ToolId| tools.get(tool).map(|info| (info.words.to_string(), info.effect));
-    Ok(described(digest, component_bytes, explained, playbook.imports(), words))
+    Ok(described(digest, component_bytes, explained, playbook.imports(), tools))
 }
 
-fn described(
-    digest: Digest,
-    component_bytes: usize,
-    explained: Explained,
-    imports: &Imports,
-    words: impl Fn(&ToolId) -> Option<(String, Effect)>,
-) -> Inspection {
+fn described(digest: Digest, component_bytes: usize, explained: Explained, imports: &Imports, tools: &Registry) -> Inspection {
     let mut inspection = Inspection {
         component_digest: digest,
         component_bytes,
         explained_by: "none",
         plan_fault: None,
-        imports: import_lines(imports, words),
+        imports: import_lines(imports, tools),
         cannot: cannot(imports),
         grants_needed: BTreeMap::new(),
         changes: Vec::new(),
@@ -207,15 +203,20 @@ fn described(
     inspection
 }
 
-pub(super) fn import_lines(imports: &Imports, words: impl Fn(&ToolId) -> Option<(String, Effect)>) -> Vec<ImportLine> {
-    let tool = |tool: &ToolId| {
-        let (allows, effect) = words(tool).unwrap_or_else(|| {
-            ("asks an agent outside to do it; what that agent does, and where, nothing here bounds".to_owned(), Effect::Once)
-        });
-        ImportLine { import: tool.import_name(), allows, effect: Some(effect), changes: !effect.touches_nothing() }
+pub(super) fn import_lines(imports: &Imports, tools: &Registry) -> Vec<ImportLine> {
+    let plain = |import: &str, allows: &str| {
+        let (import, allows) = (import.to_owned(), allows.to_owned());
+        ImportLine { import, allows, effect: None, changes: false, warning: None }
     };
-    let plain =
-        |import: &str, allows: &str| ImportLine { import: import.to_owned(), allows: allows.to_owned(), effect: None, changes: false };
+    let tool = |tool: &ToolId| {
+        let info = tools.get(tool);
+        let allows = info
+            .as_ref()
+            .map_or("asks an agent outside to do it; what that agent does, and where, nothing here bounds", |info| &info.words);
+        let effect = info.as_ref().map_or(Effect::Once, |info| info.effect);
+        let warning = info.as_ref().and_then(|info| info.warning.as_ref()).map(ToString::to_string);
+        ImportLine { effect: Some(effect), changes: !effect.touches_nothing(), warning, ..plain(&tool.import_name(), allows) }
+    };
     let flow = imports.flow.iter().map(|function| match function.as_str() {
         "step" => plain("flow.step", "names the step that follows, in the journal"),
         "step-with" => plain("flow.step-with", "names the step that follows, and says how often and how long it is tried"),
@@ -240,21 +241,26 @@ pub(super) fn import_lines(imports: &Imports, words: impl Fn(&ToolId) -> Option<
     imports.tools.iter().map(tool).chain(flow).chain(data).collect()
 }
 
+/// Namespaces of tools of which it is known here what they reach.
+const BUILT_IN: [&str; 4] = ["exec", "fs", "http", "kv"];
+
 /// What no import gives. Said of what exists at all, so that a reviewer need not know the product. Where an agent
-/// outside is asked to act, or another playbook is started, nothing is said of what that one can do.
+/// outside or a component is asked to act, or another playbook is started, nothing is said of what that one can do.
 fn cannot(imports: &Imports) -> Vec<&'static str> {
     let has = |namespace: &str| imports.tools.iter().any(|tool| tool.namespace() == namespace);
+    // A program reaches what its walls let it reach, and says so in its own line.
+    let sees = has("fs") || has("exec");
     let writes = imports.tools.iter().any(|tool| tool.namespace() == "fs" && !matches!(tool.name(), "read" | "list"));
     let flow = |function: &str| imports.flow.iter().any(|f| f == function);
-    let alone = !has(ToolId::AGENT) && !flow("start-playbook");
+    let alone = imports.tools.iter().all(|tool| BUILT_IN.contains(&tool.namespace())) && !flow("start-playbook");
     let all = [
-        (alone && !has("http"), "open a network connection"),
+        (alone && !has("http") && !has("exec"), "open a network connection"),
         (alone && !has("exec"), "start a program"),
-        (alone && !has("fs"), "see any file"),
-        (alone && has("fs") && !writes, "change any file"),
-        (alone && has("fs"), "see a file outside the directories granted to the job"),
+        (alone && !sees, "see any file"),
+        (alone && has("fs") && !has("exec") && !writes, "change any file"),
+        (alone && has("fs") && !has("exec"), "see a file outside the directories granted to the job"),
         (alone && !flow("approve"), "ask an agent or a person to act"),
-        (true, "read environment variables or secrets"),
+        (alone, "read environment variables or secrets"),
         (!flow("now"), "read the clock"),
         (!flow("random-u64"), "get a random number"),
         (true, "call a tool that is not in the list above"),

@@ -113,6 +113,9 @@ pub struct ToolView {
     pub description: String,
     /// What a job may do with it, for a reviewer.
     pub words: String,
+    /// What to know before it is granted on this machine; absent where all is as documented.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// What repeating a call does.
     pub effect: Effect,
     /// JSON Schema of the input.
@@ -175,6 +178,7 @@ fn offered_view(tool: &Offered, words: &str) -> ToolView {
         id: tool.id.to_string(),
         description: tool.description.clone(),
         words: words.to_owned(),
+        warning: None,
         effect: tool.effect,
         input_schema: tool.input_schema.clone(),
         output_schema: tool.output_schema.clone(),
@@ -193,6 +197,7 @@ impl ToolView {
             id: info.id.to_string(),
             description: info.description.to_string(),
             words: info.words.to_string(),
+            warning: info.warning.as_ref().map(ToString::to_string),
             effect: info.effect,
             input_schema: info.input_schema.clone(),
             output_schema: info.output_schema.clone(),

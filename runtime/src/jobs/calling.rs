@@ -257,7 +257,7 @@ impl Durable {
         let most = own.into_iter().chain(self.time_left()).min();
         let (shared, grants) = (self.shared.clone(), self.grants.clone());
         let mut called = std::pin::pin!(shared.tools.call(call.tool, &call.key, call.input, &grants));
-        let time_is_over = tokio::time::sleep(most.unwrap_or(limits::TOOL_CALL_TIME_MAX * 2));
+        let time_is_over = tokio::time::sleep(most.unwrap_or_else(|| shared.tools.time_of(call.tool) * 2));
         let mut time_is_over = std::pin::pin!(time_is_over);
         let mut heard = false;
         let outcome = loop {

@@ -10,6 +10,7 @@ pub mod asks;
 pub mod grants;
 
 mod components;
+mod exec;
 mod fs;
 mod http;
 mod kv;
@@ -21,6 +22,7 @@ pub use http::{LookUp, Names};
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -59,6 +61,8 @@ pub struct Info {
     pub effect: Effect,
     /// What a job may do with it, for a security reviewer: "read files".
     pub words: Cow<'static, str>,
+    /// What to know before it is granted on this machine, in a sentence; none where all is as documented.
+    pub warning: Option<Cow<'static, str>>,
 }
 
 /// How long a call may take.
@@ -199,6 +203,12 @@ impl Registry {
         self.find(id).map_or(Effect::Once, |tool| tool.effect(input, grants))
     }
 
+    /// How long a call of this tool may take at most.
+    #[must_use]
+    pub fn time_of(&self, id: &ToolId) -> Duration {
+        self.find(id).and_then(|tool| tool.time).unwrap_or(self.0.times.answer)
+    }
+
     /// Performs one call. `key` names this call for good: whoever repeats it after a crash gives the same one.
     ///
     /// The output is at most [`limits::JSON_BYTES_MAX`] bytes and comes within [`limits::TOOL_CALL_TIME_MAX`].
@@ -258,11 +268,12 @@ impl Registry {
                 _ => e,
             })?),
         };
-        match tokio::time::timeout(self.0.times.answer, tool.perform(self.ask(key, input, grants), under_way)).await {
+        let most = tool.time.unwrap_or(self.0.times.answer);
+        match tokio::time::timeout(most, tool.perform(self.ask(key, input, grants), under_way)).await {
             Ok(Ok(performed)) => Ok(performed),
             Ok(Err(Panicked)) => Err(ToolError::new(ErrorKind::Broken, format!("{id} stopped unexpectedly; this is a mistake in Reprise"))),
             Err(_) => {
-                let seconds = self.0.times.answer.as_secs_f32();
+                let seconds = most.as_secs_f32();
                 let known = if tool.info.effect.touches_nothing() { "" } else { ", and whether it took effect is not known" };
                 Err(ToolError::new(ErrorKind::Timeout, format!("{id} did not answer within {seconds} s{known}")))
             }
@@ -334,6 +345,8 @@ struct Ways {
     gate: http::gate::Gate,
     /// None where there is no store to keep anything in.
     spaces: Option<kv::Spaces>,
+    /// Where no program may look; none where there is no store.
+    data: Option<PathBuf>,
 }
 
 impl Ways {
@@ -341,12 +354,14 @@ impl Ways {
         Ways {
             gate: http::gate::Gate::new(Arc::clone(&surroundings.names), surroundings.secrets.clone()),
             spaces: surroundings.store.clone().map(kv::Spaces::of),
+            data: surroundings.store.as_ref().map(|store| store.dir().to_owned()),
         }
     }
 
     /// The tools that are part of this program.
     fn builtin(&self) -> Vec<Tool> {
-        fs::tools().into_iter().chain(http::tools(&self.gate)).chain(kv::tools(self.spaces.clone())).collect()
+        let exec = exec::tools(exec::Walls::of_this_kernel(), self.data.clone());
+        fs::tools().into_iter().chain(http::tools(&self.gate)).chain(kv::tools(self.spaces.clone())).chain(exec).collect()
     }
 }
 

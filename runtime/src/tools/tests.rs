@@ -22,6 +22,7 @@ fn the_registry_lists_each_tool_with_its_effect_and_its_words() {
     assert_eq!(
         listed,
         [
+            "exec/run (once): run granted programs",
             "fs/list (read): list directories",
             "fs/read (read): read files",
             "fs/remove (idempotent): remove files and empty directories",
@@ -54,7 +55,7 @@ fn a_tool_that_is_not_there_is_not_found_and_an_agents_tool_says_who_would_do_it
     let error = call(&registry, "fs/chmod", "k", "{}").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "not-found: there is no tool fs/chmod; there are fs/list, fs/read, fs/remove, fs/replace, fs/write, http/delete, http/get, http/patch, http/post, http/put, kv/delete, kv/get, kv/list, kv/set"
+        "not-found: there is no tool fs/chmod; there are exec/run, fs/list, fs/read, fs/remove, fs/replace, fs/write, http/delete, http/get, http/patch, http/post, http/put, kv/delete, kv/get, kv/list, kv/set"
     );
     let error = call(&registry, "agent/edit", "k", "{}").unwrap_err();
     assert_eq!(
@@ -110,6 +111,7 @@ pub(super) fn odd_info() -> Info {
         output_schema: json!({}),
         effect: Effect::Read,
         words: "".into(),
+        warning: None,
     }
 }
 

@@ -150,6 +150,8 @@ pub(crate) struct Tool {
     input: Arc<jsonschema::Validator>,
     run: Run,
     effect: Option<EffectOf>,
+    /// How long a call may take, where that is not what most may.
+    pub(super) time: Option<Duration>,
     reconcile: Option<Work<Value, Reconciliation>>,
     confirm: Option<Work<Recorded, Confirmation>>,
 }
@@ -157,7 +159,15 @@ pub(crate) struct Tool {
 impl Tool {
     fn new(info: Info, run: Work<Value, Result<Value, ToolError>>) -> Tool {
         let input = validator(&info.input_schema).expect("a built-in tool's input schema is a schema; a test holds it to that");
-        Tool { info: Arc::new(info), input: Arc::new(input), run: Run::Built(run), effect: None, reconcile: None, confirm: None }
+        Tool {
+            info: Arc::new(info),
+            input: Arc::new(input),
+            run: Run::Built(run),
+            effect: None,
+            time: None,
+            reconcile: None,
+            confirm: None,
+        }
     }
 
     /// One that a component provides; it can be stopped while it works.
@@ -170,7 +180,7 @@ impl Tool {
     ) -> Result<Tool, String> {
         let input = Arc::new(validator(&info.input_schema)?);
         let run: GuestWork = Arc::new(move |call| Box::pin(run(call)));
-        Ok(Tool { info: Arc::new(info), input, run: Run::Guest(run), effect: None, reconcile: None, confirm: None })
+        Ok(Tool { info: Arc::new(info), input, run: Run::Guest(run), effect: None, time: None, reconcile: None, confirm: None })
     }
 
     /// One whose function blocks.
@@ -189,6 +199,11 @@ impl Tool {
     /// With an effect that depends on the input and the grants; given a JSON value that need not fit the schema.
     pub(super) fn with_effect(self, effect: impl Fn(&Value, &Grants) -> Effect + Send + Sync + 'static) -> Tool {
         Tool { effect: Some(Box::new(effect)), ..self }
+    }
+
+    /// With a time of its own, after which a call is given up.
+    pub(super) fn lasting(self, time: Duration) -> Tool {
+        Tool { time: Some(time), ..self }
     }
 
     /// With a way to find out what became of a call; blocks.

@@ -173,7 +173,15 @@ fn registry(world: &Arc<World>) -> Registry {
     let tool = |(name, effect): (&str, Effect)| {
         let any = json!({"type": "object"});
         let id = ToolId::parse(&format!("test/{name}")).unwrap();
-        let info = Info { id, description: "Counts.".into(), input_schema: any.clone(), output_schema: any, effect, words: "count".into() };
+        let info = Info {
+            id,
+            description: "Counts.".into(),
+            input_schema: any.clone(),
+            output_schema: any,
+            effect,
+            words: "count".into(),
+            warning: None,
+        };
         let (acts, knows, confirms) = (Arc::clone(world), Arc::clone(world), Arc::clone(world));
         let me = |input: &Value| input["me"].as_str().unwrap_or("nobody").to_owned();
         Tool::waiting(info, move |call, input| {

@@ -127,6 +127,7 @@ pub(super) fn registry(world: &Arc<Mutex<World>>) -> Registry {
             output_schema: any,
             effect,
             words: "be scripted".into(),
+            warning: None,
         };
         let (does, knows) = (Arc::clone(world), Arc::clone(world));
         Tool::waiting(info, move |call, input| {

@@ -45,6 +45,7 @@ impl Provided {
             output_schema: offered.output_schema.clone(),
             effect: offered.effect,
             words: version.words().into(),
+            warning: None,
         };
         let output = Arc::new(validator(&offered.output_schema).map_err(unreadable)?);
         let (calling, own_name) = (Arc::clone(this), offered.own_name.clone());

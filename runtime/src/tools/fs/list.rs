@@ -50,6 +50,7 @@ pub(super) fn info() -> Info {
         }),
         effect: Effect::Read,
         words: "list directories".into(),
+        warning: None,
     }
 }
 

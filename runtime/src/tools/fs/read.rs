@@ -37,6 +37,7 @@ pub(super) fn info() -> Info {
         }),
         effect: Effect::Read,
         words: "read files".into(),
+        warning: None,
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) fn info() -> Info {
         }),
         effect: Effect::Idempotent,
         words: "remove files and empty directories".into(),
+        warning: None,
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) fn info() -> Info {
         }),
         effect: Effect::Once,
         words: "replace text inside files".into(),
+        warning: None,
     }
 }
 

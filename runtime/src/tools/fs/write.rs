@@ -38,6 +38,7 @@ pub(super) fn info() -> Info {
         }),
         effect: Effect::Idempotent,
         words: "create files, and replace the whole content of files".into(),
+        warning: None,
     }
 }
 

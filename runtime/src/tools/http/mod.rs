@@ -86,6 +86,7 @@ fn info(method: Method, name: &str, description: &'static str, effect: Effect, w
         }),
         effect,
         words: words.into(),
+        warning: None,
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) fn info() -> Info {
         output_schema: schema,
         effect: Effect::Idempotent,
         words: "delete keys and values".into(),
+        warning: None,
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) fn info() -> Info {
         }),
         effect: Effect::Read,
         words: "read keys and values".into(),
+        warning: None,
     }
 }
 

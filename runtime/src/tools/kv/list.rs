@@ -35,6 +35,7 @@ pub(super) fn info() -> Info {
         }),
         effect: Effect::Read,
         words: "list keys".into(),
+        warning: None,
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) fn info() -> Info {
         }),
         effect: Effect::Idempotent,
         words: "set and replace values".into(),
+        warning: None,
     }
 }
 
