@@ -100,7 +100,7 @@ pub(super) enum Command {
     /// Playbooks: list, activate.
     #[command(subcommand)]
     Playbooks(PlaybooksCommand),
-    /// What all jobs may reach: list, add, remove.
+    /// What all jobs may reach: list, add, approve, remove.
     #[command(subcommand)]
     Grants(GrantsCommand),
     /// Values that jobs use and nobody sees: list, set, remove.
@@ -446,7 +446,7 @@ fn parse_limit(text: &str) -> Result<usize, String> {
     }
 }
 
-fn parse_pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((left, right)) if !left.is_empty() && !right.is_empty() => Ok((left.to_owned(), right.to_owned())),
         _ => Err("not of the form LEFT=RIGHT".to_owned()),

@@ -9,7 +9,7 @@ use super::output::{Output, shell};
 use super::{exit, show};
 use crate::compiler::{Binding, Options};
 use crate::contract::ToolId;
-use crate::engine::CompileRequest;
+use crate::engine::{CompileRequest, GrantProposalView};
 use crate::error::{Code, Error, Result};
 
 pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> Result<u8> {
@@ -19,6 +19,7 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
     };
     let bindings = args.bindings.into_iter().map(bind).collect::<Result<_>>()?;
     let options = Options { allow_partial: args.allow_partial, bindings, roots: args.roots.into_iter().collect() };
+    let run = args.run.clone();
     let request = CompileRequest {
         run_id: args.run,
         playbook_id: args.playbook,
@@ -47,6 +48,7 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
                 "component_bytes": version.component_bytes, "plan": compiled.plan, "dropped": compiled.dropped, "unused_inputs": compiled.unused_inputs,
                 "proof": compiled.proof, "summary": compiled.summary, "activation": standing.activation, "active_version": standing.active_version,
                 "asks": standing.asks, "permission_diff": standing.permission_diff,
+                "grants_proposed": made.proposals.iter().map(|proposal| proposal.view(true)).collect::<Vec<_>>(),
             })
         },
         || {
@@ -56,7 +58,12 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
             let (word, input) = (shell(&show::named(id, version.version, &standing)), shell(compiled.plan.sample_input().as_str()));
             let next = format!("Next: reprise inspect {word}\n      reprise run {word} --input {input}{grants}");
             let note = show::standing_note(id, version.version, &standing);
-            format!("{head}\n\n{}\n{note}{next}", show::compiled(compiled))
+            let proposals: Vec<GrantProposalView> = made.proposals.iter().map(|proposal| proposal.view(true)).collect();
+            let approve = match proposals.is_empty() {
+                true => String::new(),
+                false => format!("{}An operator grants just that with: reprise grants approve {}\n", show::proposals(&proposals), shell(run.as_str())),
+            };
+            format!("{head}\n\n{}\n{approve}{note}{next}", show::compiled(compiled))
         },
     );
     Ok(exit::OK)

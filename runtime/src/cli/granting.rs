@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::args::parse_grant;
+use super::args::{parse_grant, parse_pair};
 use super::steering::At;
 use crate::ids::SecretName;
 use crate::tools::grants::{Grant, GrantName};
@@ -13,6 +13,8 @@ pub(super) enum GrantsCommand {
     List(GrantsList),
     /// Grant something to all jobs, from their next attempt on.
     Add(GrantAdd),
+    /// Grant what a run needed and no more, or what stands in a file.
+    Approve(GrantApprove),
     /// Take a grant back that was added.
     Remove(GrantRemove),
 }
@@ -32,6 +34,21 @@ pub(super) struct GrantAdd {
     /// What it is called [default: the directory's, the host's or the program's own name].
     #[arg(long, value_name = "NAME", value_parser = parse_grant_name)]
     pub name: Option<GrantName>,
+    #[command(flatten)]
+    pub at: At,
+}
+
+#[derive(Args)]
+pub(super) struct GrantApprove {
+    /// A recorded run, or a TOML file with [[grant]] in it.
+    #[arg(value_name = "RUN|FILE")]
+    pub what: String,
+    /// Jobs see the directory DIR of this machine under the grant NAME. Repeatable.
+    #[arg(long = "root", value_name = "NAME=DIR", value_parser = parse_pair)]
+    pub roots: Vec<(String, String)>,
+    /// Show what would be granted, as it stands in reprise.toml, and grant nothing.
+    #[arg(long)]
+    pub dry_run: bool,
     #[command(flatten)]
     pub at: At,
 }

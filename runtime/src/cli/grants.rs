@@ -94,12 +94,12 @@ fn text(value: &Value) -> String {
     printable(value.as_str().unwrap_or_default())
 }
 
-fn path(name: &str) -> String {
+pub(super) fn path(name: &str) -> String {
     format!("/v1/grants/{name}")
 }
 
 /// As the server takes it: the name stands in the path.
-fn body(grant: &Grant) -> Value {
+pub(super) fn body(grant: &Grant) -> Value {
     let mut body = json!(grant);
     if let Some(fields) = body.as_object_mut() {
         fields.remove("name");
@@ -107,7 +107,7 @@ fn body(grant: &Grant) -> Value {
     body
 }
 
-fn shown(granted: &Granted) -> Value {
+pub(super) fn shown(granted: &Granted) -> Value {
     json!(GrantView::of(granted, true))
 }
 
@@ -116,7 +116,7 @@ fn name(grant: &Value) -> String {
 }
 
 /// With the host's directories where they are shown, which is to an operator.
-fn words(view: &Value) -> String {
+pub(super) fn words(view: &Value) -> String {
     let grant = serde_json::from_value::<Grant>(view["grant"].clone()).ok();
     let words = grant.map_or_else(|| view["words"].as_str().unwrap_or_default().to_owned(), |grant| grant.what_and_for_whom());
     printable(&words)

@@ -2,6 +2,7 @@
 //!
 //! It is the only module that names clap. It decides nothing that the engine decides.
 
+mod approve;
 mod args;
 mod asks;
 mod bundle;
@@ -132,6 +133,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Playbooks(PlaybooksCommand::Activate(args)) => grants::activate(&global, args, output).await,
         Command::Grants(GrantsCommand::List(args)) => grants::list(&global, args, output).await,
         Command::Grants(GrantsCommand::Add(args)) => grants::add(&global, args, output).await,
+        Command::Grants(GrantsCommand::Approve(args)) => approve::approve(&global, args, output).await,
         Command::Grants(GrantsCommand::Remove(args)) => grants::remove(&global, args, output).await,
         Command::Secrets(SecretsCommand::List(args)) => secrets::list(&global, args, output).await,
         Command::Secrets(SecretsCommand::Set(args)) => secrets::set(&global, args, output).await,

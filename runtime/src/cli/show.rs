@@ -6,7 +6,7 @@ use super::output::{count, printable, shell, table};
 use crate::compiler::plan::{Decision, DecisionKind, Plan};
 use crate::compiler::{Compiled, PERHAPS};
 use crate::contract::Effect;
-use crate::engine::{Inspection, Standing};
+use crate::engine::{GrantProposalView, Inspection, Standing};
 use crate::ids::PlaybookId;
 use crate::limits;
 use crate::tools::asks::Activation;
@@ -72,6 +72,18 @@ fn short(text: &str) -> String {
     }
 }
 
+/// The narrowest grants that cover what was done, a line each.
+pub(super) fn proposals(proposals: &[GrantProposalView]) -> String {
+    if proposals.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("The narrowest grants that cover it:\n");
+    for proposal in proposals {
+        let _ = writeln!(text, "  {}: {}", proposal.name, printable(&proposal.words));
+    }
+    text
+}
+
 /// The version as a command takes it: by its number where it is not the one that runs.
 pub(super) fn named(id: &PlaybookId, version: u32, standing: &Standing) -> String {
     match standing.activation {
@@ -116,6 +128,7 @@ pub(super) fn inspection(inspection: &Inspection) -> String {
     }
     text.push_str(&reach(inspection));
     text.push_str(&needs(inspection));
+    text.push_str(&proposals(&inspection.grants_proposed));
     text.push_str(&changes(inspection));
     text.push_str(&standing(inspection));
     text.push_str(&doing(inspection));

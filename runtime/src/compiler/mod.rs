@@ -22,6 +22,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use bindings::{Binding, Bindings};
 pub use dataflow::PERHAPS;
@@ -39,6 +40,7 @@ use emit::Explained;
 use lift::Lifted;
 use plan::Plan;
 use prove::Script;
+use template::Template;
 use trace::Trace;
 
 /// How a run is to be compiled.
@@ -72,6 +74,56 @@ pub struct Compiled {
     pub unused_inputs: Vec<String>,
     /// The report in the field names that Aionis has, and ours beside them.
     pub summary: Json,
+    /// What each step of the plan calls, with the input that was recorded.
+    pub reached: Vec<Reached>,
+}
+
+/// One call of a plan.
+#[derive(Debug, Clone)]
+pub struct Reached {
+    /// The step.
+    pub step: String,
+    /// The tool.
+    pub tool: ToolId,
+    /// What repeating the call does.
+    pub effect: Effect,
+    /// How its input is made.
+    pub input: Template,
+    /// The input that was recorded; none where there is no recording.
+    pub recorded: Option<Value>,
+}
+
+impl Reached {
+    /// What a plan calls, as far as it says so by itself.
+    #[must_use]
+    pub fn of_plan(plan: &Plan) -> Vec<Reached> {
+        let reached = |step: &plan::Step| Reached {
+            step: step.id.clone(),
+            tool: step.tool.clone(),
+            effect: step.effect,
+            input: step.input.clone(),
+            recorded: None,
+        };
+        plan.steps().map(reached).collect()
+    }
+
+    /// The same with what was recorded of the kept attempts, one for each step.
+    fn recorded(plan: &Plan, trace: &Trace, kept: &[usize]) -> Vec<Reached> {
+        let inputs = kept.iter().map(|at| trace.attempts[*at].bound.input.clone());
+        Reached::of_plan(plan).into_iter().zip(inputs).map(|(of, input)| Reached { recorded: Some(input), ..of }).collect()
+    }
+}
+
+/// What compiling the run would make its playbook reach. Makes and proves nothing.
+///
+/// # Errors
+/// As [`compile`], up to the proof.
+pub fn reached(tools: &Registry, run: &Run, options: &Options) -> Result<Vec<Reached>> {
+    require_success(run, options)?;
+    let bindings = Bindings::builtin(tools).extended(&options.bindings, &options.roots)?;
+    let trace = Trace::of(run, &bindings);
+    let Lifted { plan, kept, .. } = lift::lift(&trace)?;
+    Ok(Reached::recorded(&plan, &trace, &kept))
 }
 
 /// Compiles a run. The same run with the same options gives the same bytes.
@@ -89,7 +141,8 @@ pub async fn compile(sandbox: &Sandbox, tools: &Registry, run: &Run, options: &O
     let proven = prove::prove(sandbox, provides, plan, &script).await?;
     let summary = summary::of(run, &trace, &kept, &dropped, &unused_inputs, &proven);
     let prove::Proven { plan, component, digest, proof } = proven;
-    Ok(Compiled { plan, component, digest, proof, dropped, unused_inputs, summary })
+    let reached = Reached::recorded(&plan, &trace, &kept);
+    Ok(Compiled { plan, component, digest, proof, dropped, unused_inputs, summary, reached })
 }
 
 /// What a component says of itself, held against its code and against what its tools do. A step's effect does

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::Engine;
+use super::proposals::{self, GrantProposalView};
 use crate::blocking;
 use crate::compiler::plan::{Decision, Plan, Step};
 use crate::compiler::template::Template;
-use crate::compiler::{self, emit::Explained, words};
+use crate::compiler::{self, Reached, emit::Explained, words};
 use crate::contract::{Effect, ToolId};
 use crate::error::Result;
 use crate::ids::Digest;
@@ -34,6 +35,9 @@ pub struct Inspection {
     pub cannot: Vec<&'static str>,
     /// Directories by the grant name under which the plan expects them, with `ro` or `rw`.
     pub grants_needed: BTreeMap<String, &'static str>,
+    /// The narrowest grants that cover what its plan names; where its directories lie, only an operator knows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grants_proposed: Vec<GrantProposalView>,
     /// Every step that can change something, in order. There is no other where a plan explains the component.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<ChangeLine>,
@@ -163,6 +167,7 @@ fn described(digest: Digest, component_bytes: usize, explained: Explained, impor
         imports: import_lines(imports, tools),
         cannot: cannot(imports),
         grants_needed: BTreeMap::new(),
+        grants_proposed: Vec::new(),
         changes: Vec::new(),
         goal: None,
         input_schema: None,
@@ -181,6 +186,8 @@ fn described(digest: Digest, component_bytes: usize, explained: Explained, impor
         Explained::ByPlan(plan) => {
             inspection.explained_by = "plan";
             inspection.grants_needed = grants_needed(&plan);
+            let proposed = proposals::propose(&Reached::of_plan(&plan), &proposals::Known::nothing());
+            inspection.grants_proposed = proposed.iter().map(|proposal| proposal.view(false)).collect();
             inspection.changes = plan.steps().filter(|step| !step.effect.touches_nothing()).map(change).collect();
             inspection.goal = Some(plan.goal.clone());
             inspection.input_schema = Some(plan.input_schema());

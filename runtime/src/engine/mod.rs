@@ -14,6 +14,7 @@ mod inspect;
 mod jobs;
 mod operator;
 mod playbooks;
+mod proposals;
 mod permissions;
 mod secrets;
 mod steps;
@@ -36,6 +37,7 @@ pub use jobs::{JobPage, JobRequest, JobView};
 pub use operator::{OPERATOR_TOKEN_FILE, operator_token};
 pub use permissions::Standing;
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
+pub use proposals::{GrantProposal, GrantProposalView, ProposalStanding};
 pub use secrets::SecretView;
 pub use steps::StepTemplate;
 pub use tools::{

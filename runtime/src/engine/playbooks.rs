@@ -1,8 +1,11 @@
 //! Playbooks: compile, upload, read.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::Engine;
+use super::proposals::{GrantProposal, homes_of};
 use crate::compiler::emit::{self, Explained};
 use crate::compiler::{self, Compiled, Options};
 use crate::error::{Code, Error, Result};
@@ -42,6 +45,8 @@ pub struct CompiledVersion {
     pub version: Version,
     /// Plan, proof and what was left out.
     pub compiled: Compiled,
+    /// The narrowest grants that cover what the run did.
+    pub proposals: Vec<GrantProposal>,
     /// True where the same request had made it before.
     pub repeated: bool,
 }
@@ -75,6 +80,7 @@ impl Engine {
     pub async fn compile_from_run(&self, space: &Space, request: CompileRequest) -> Result<CompiledVersion> {
         let (runs, asked) = (self.runs.clone(), (space.clone(), request.run_id.clone()));
         let run = blocking::run(move || runs.get(&asked.0, &asked.1)).await?;
+        let homes = homes_of(&request.options, BTreeMap::new());
         let compiled = self.compile(run.clone(), request.options.clone()).await?;
         let digest = self.keep(compiled.component.clone()).await?;
         let playbook_id = request.playbook_id.unwrap_or_else(|| {
@@ -99,7 +105,8 @@ impl Engine {
             asks: self.asks(digest).await?,
         };
         let Added { version, repeated } = self.add(space, new).await?;
-        Ok(CompiledVersion { version, compiled, repeated })
+        let proposals = self.proposals(compiled.reached.clone(), homes).await?;
+        Ok(CompiledVersion { version, compiled, proposals, repeated })
     }
 
     /// Compiles and proves a run without keeping anything.

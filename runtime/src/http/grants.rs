@@ -1,21 +1,25 @@
 //! `/v1/grants`: what operators granted to all jobs, and granting, which only they may.
 
+use std::path::PathBuf;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::bearer;
 use super::body::Posted;
 use super::caller::OfGrant;
 use super::openapi::{self, Field, Kind, field, required};
+use super::replay::{self, requests};
 use super::route::{Gives, Route, Takes};
 use crate::blocking;
-use crate::engine::{Engine, GrantView};
+use crate::engine::{Engine, GrantProposalView, GrantView};
 use crate::error::{Code, Error, Result};
 use crate::fields::Fields;
+use crate::ids::RunId;
 use crate::limits;
 use crate::tools::grants::{Grant, GrantName, Written, Wrong};
 
@@ -32,6 +36,23 @@ pub(super) fn routes() -> Vec<Route> {
             .gives(201, "It is granted.", Gives::Json(openapi::of::<GrantView>))
             .gives(200, "It is granted in the place of what had this name.", Gives::Json(openapi::of::<GrantView>))
             .fails(&[Code::InvalidRequest, Code::InvalidConfiguration, Code::IdConflict, Code::GrantInUse, Code::TooLarge]),
+        Route::post(
+            "/v1/grant-proposals",
+            propose,
+            "propose_grants",
+            "The narrowest grants that cover what a recorded run did. Grants nothing.",
+        )
+        .for_operators()
+        .takes(Takes::Json(proposal_fields()))
+        .gives(200, "The proposals.", Gives::Json(openapi::of::<Proposals>))
+        .fails(&[
+            Code::InvalidRequest,
+            Code::InvalidConfiguration,
+            Code::ReplayRunNotFound,
+            Code::ReplayCompileRequiresSuccessfulRun,
+            Code::ReplayCompileNoSteps,
+            Code::NotCompilable,
+        ]),
         Route::delete("/v1/grants/{name}", remove, "remove_grant", "Takes a grant back.")
             .for_all()
             .for_operators()
@@ -46,6 +67,7 @@ fn fields() -> Vec<Field> {
         required("kind", Kind::OneOf(Grant::KINDS.to_vec()), "What is granted."),
         field("to", Kind::Texts, "For the tool components of these namespaces; for the built-in tools where it is left out."),
         field("path", Kind::Text, "Of `fs`: the directory, from the root on. Of `http`: this path and those below it."),
+        field("at", Kind::Text, "Of `fs`: where below its name jobs see it; `releases` is seen as `NAME/releases`."),
         field("access", Kind::OneOf(vec!["ro", "rw"]), "Of `fs` and `kv`: read only, or read and write."),
         field("origin", Kind::Text, "Of `http`: scheme, host and port."),
         field("methods", Kind::Texts, "Of `http`: what may be sent; `GET` where it is left out."),
@@ -61,6 +83,36 @@ fn fields() -> Vec<Field> {
         field("variable", Kind::Text, "Of `env`: the variable's name."),
         field("value", Kind::Text, "Of `env`: what it holds."),
     ]
+}
+
+fn proposal_fields() -> Vec<Field> {
+    let homes = json!({"type": "string"});
+    let mut fields = replay::playbooks::run_fields();
+    fields.push(field("directories", Kind::Map(homes), "Grant -> the directory of this host that jobs see under its name."));
+    fields
+}
+
+async fn propose(State(engine): State<Engine>, posted: Posted) -> Result<Json<Proposals>> {
+    let mut fields = posted.fields()?;
+    fields.require(&["run_id"]);
+    let run = fields.id("run_id", RunId::parse);
+    let options = requests::options(&mut fields);
+    let absolute = |value: &Value| {
+        let path = value.as_str().map(PathBuf::from).filter(|path| path.is_absolute());
+        path.ok_or_else(|| "is not the absolute path of a directory".to_owned())
+    };
+    let homes = requests::map(&mut fields, "directories", absolute);
+    fields.refuse_unknown("a wish for proposals");
+    let run = fields.build(run)?;
+    let proposals = engine.propose_for_run(&posted.space, &run, options, homes).await?;
+    Ok(Json(Proposals { proposals: proposals.iter().map(|proposal| proposal.view(true)).collect() }))
+}
+
+/// The answer of `POST /v1/grant-proposals`.
+#[derive(Serialize, ToSchema)]
+struct Proposals {
+    /// Directories, web servers, spaces, programs, secrets.
+    proposals: Vec<GrantProposalView>,
 }
 
 async fn list(State(engine): State<Engine>, headers: HeaderMap) -> Result<Json<GrantList>> {
@@ -86,6 +138,7 @@ fn written(mut fields: Fields<'_>, name: &GrantName) -> Result<Written> {
     let rest = Written {
         name: Some(name.to_string()),
         path: text("path"),
+        at: text("at"),
         access: text("access"),
         origin: text("origin"),
         key_header: text("key_header"),

@@ -3,8 +3,8 @@
 //! Each handler reads, asks the engine once, and shows what came of it. Unknown fields are passed over, as
 //! Aionis does; fields of ours stand beside its own and never change what those mean.
 
-mod playbooks;
-mod requests;
+pub(super) mod playbooks;
+pub(super) mod requests;
 
 use axum::Json;
 use axum::extract::State;

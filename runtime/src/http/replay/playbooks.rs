@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -9,8 +10,9 @@ use utoipa::ToSchema;
 use super::requests;
 use crate::clock::rfc3339;
 use crate::compiler::{Dropped, Proof};
-use crate::engine::{Engine, ImportLine, Judgement, Mode, Standing, StepTemplate};
+use crate::engine::{Engine, GrantProposalView, ImportLine, Judgement, Mode, Standing, StepTemplate};
 use crate::error::{Code, Result};
+use crate::http::bearer;
 use crate::http::body::Posted;
 use crate::http::openapi::{self, Field, Kind, field, required, words};
 use crate::http::route::{Gives, Route, Takes};
@@ -38,6 +40,7 @@ pub(super) fn routes() -> Vec<Route> {
             Code::IdConflict,
             Code::Contended,
             Code::NotCompilable,
+            Code::OperatorTokenWrong,
         ]),
         Route::post("/v1/memory/replay/playbooks/get", get, "replay_playbooks_get", "The active version of a playbook.")
             .takes(Takes::Json(vec![required("playbook_id", Kind::Id, "The playbook.")]))
@@ -55,8 +58,14 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn compile_from_run(State(engine): State<Engine>, Posted { space, body, .. }: Posted) -> Result<Json<CompiledView>> {
+async fn compile_from_run(
+    State(engine): State<Engine>,
+    headers: HeaderMap,
+    Posted { space, body, .. }: Posted,
+) -> Result<Json<CompiledView>> {
+    let all = bearer::is_operator(&engine, &headers)?;
     let made = engine.compile_from_run(&space, requests::compile(&body)?).await?;
+    let grants_proposed = made.proposals.iter().map(|proposal| proposal.view(all)).collect();
     let (version, compiled) = (made.version, made.compiled);
     let (playbook_node_id, playbook_uri) = view::node(&space, &version);
     let parameter =
@@ -78,6 +87,7 @@ async fn compile_from_run(State(engine): State<Engine>, Posted { space, body, ..
         imports: engine.imports(version.component).await?,
         dropped: compiled.dropped,
         proof: compiled.proof,
+        grants_proposed,
         standing: engine.standing(&space, &version).await?,
         commit: view::commit(&space, &version),
     }))
@@ -133,6 +143,8 @@ struct CompiledView {
     dropped: Vec<Dropped>,
     /// What running it against the recording showed.
     proof: Proof,
+    /// The narrowest grants that cover what the run did.
+    grants_proposed: Vec<GrantProposalView>,
     #[serde(flatten)]
     standing: Standing,
     #[serde(flatten)]
@@ -388,6 +400,20 @@ impl CandidateView {
 }
 
 fn compile_fields() -> Vec<Field> {
+    let of_a_playbook = vec![
+        field("playbook_id", Kind::Id, "The playbook, new or not; follows from the run where it is left out."),
+        field("name", Kind::Text, "For people; the run's goal where it is left out."),
+        field("version", Kind::Index, "The number that the version must get; the next one where it is left out."),
+        field("matchers", Kind::Object, "When the playbook applies."),
+        field("success_criteria", Kind::Object, "What counts as success."),
+        field("risk_profile", words(requests::RISKS), "`medium` where it is left out."),
+        field("metadata", Kind::Object, "Whatever else is worth keeping."),
+    ];
+    run_fields().into_iter().chain(of_a_playbook).collect()
+}
+
+/// Which run, and how it is read.
+pub(in crate::http) fn run_fields() -> Vec<Field> {
     let binding = json!({
         "description": "A tool's id, or the tool and how field names translate.",
         "anyOf": [{"type": "string"}, {"type": "object", "required": ["tool"], "properties": {
@@ -398,14 +424,7 @@ fn compile_fields() -> Vec<Field> {
     });
     vec![
         required("run_id", Kind::Id, "A run that ended with success."),
-        field("playbook_id", Kind::Id, "The playbook, new or not; follows from the run where it is left out."),
-        field("name", Kind::Text, "For people; the run's goal where it is left out."),
-        field("version", Kind::Index, "The number that the version must get; the next one where it is left out."),
-        field("matchers", Kind::Object, "When the playbook applies."),
-        field("success_criteria", Kind::Object, "What counts as success."),
-        field("risk_profile", words(requests::RISKS), "`medium` where it is left out."),
         field("allow_partial", Kind::Flag, "Take the successful steps of a run that did not end with success."),
-        field("metadata", Kind::Object, "Whatever else is worth keeping."),
         field("bindings", Kind::Map(binding), "Which recorded tool is which tool here, beyond the built-in table. Not known to Aionis."),
         field(
             "roots",
@@ -427,7 +446,7 @@ fn candidate_fields() -> Vec<Field> {
     ];
     vec![
         required("playbook_id", Kind::Id, "The playbook."),
-        field("version", Kind::Index, "The newest where it is left out."),
+        field("version", Kind::Index, "The active one where it is left out."),
         field("deterministic_gate", Kind::Fields(gate), "What is demanded; without it nothing is eligible."),
     ]
 }

@@ -32,11 +32,7 @@ pub(super) fn compile(body: &Value) -> Result<CompileRequest> {
     let risk_profile = fields.choice("risk_profile", RISKS).unwrap_or("medium").to_owned();
     let metadata = fields.meta_object("metadata");
     fields.check_meta();
-    let options = Options {
-        allow_partial: fields.flag("allow_partial").unwrap_or_default(),
-        bindings: map(&mut fields, "bindings", binding),
-        roots: map(&mut fields, "roots", |value| value.as_str().map(str::to_owned).ok_or_else(|| "is not the name of a grant".to_owned())),
-    };
+    let options = options(&mut fields);
     let made = run_id.map(|run_id| CompileRequest {
         run_id,
         playbook_id,
@@ -49,6 +45,15 @@ pub(super) fn compile(body: &Value) -> Result<CompileRequest> {
         options,
     });
     fields.build(made)
+}
+
+/// How a run is read.
+pub(in crate::http) fn options(fields: &mut Fields<'_>) -> Options {
+    Options {
+        allow_partial: fields.flag("allow_partial").unwrap_or_default(),
+        bindings: map(fields, "bindings", binding),
+        roots: map(fields, "roots", |value| value.as_str().map(str::to_owned).ok_or_else(|| "is not the name of a grant".to_owned())),
+    }
 }
 
 /// `playbooks/get`.
@@ -110,7 +115,11 @@ fn statuses(fields: &mut Fields<'_>) -> Option<Vec<Status>> {
 }
 
 /// An object read field by field; each wrong one is an issue.
-fn map<T>(fields: &mut Fields<'_>, name: &'static str, read: impl Fn(&Value) -> std::result::Result<T, String>) -> BTreeMap<String, T> {
+pub(in crate::http) fn map<T>(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    read: impl Fn(&Value) -> std::result::Result<T, String>,
+) -> BTreeMap<String, T> {
     let Some(value) = fields.value(name) else { return BTreeMap::new() };
     let Some(object) = value.as_object() else {
         fields.issue(name, "is not an object".to_owned());

@@ -16,7 +16,7 @@ pub(super) fn reach(asks: &Asks, grants: &Grants, ways: &Ways) -> Reach {
     let mut reach = Reach::default();
     for ask in asks.iter() {
         match ask {
-            Ask::Files => reach.directories = grants.dirs().map(|(name, open)| directory(name.as_str(), open)).collect(),
+            Ask::Files => reach.directories = grants.dirs().map(|(name, open)| directory(open.seen_as(name), open)).collect(),
             Ask::Environment => reach.environment = values(grants),
             Ask::Configuration => reach.configuration = values(grants),
             Ask::Clock => reach.clock = grants.clock(),
@@ -37,8 +37,8 @@ fn values(grants: &Grants) -> Vec<(String, String)> {
     grants.env().map(|grant| (grant.variable.clone(), grant.value.clone())).collect()
 }
 
-fn directory(name: &str, open: &OpenDir) -> Directory {
-    Directory { name: name.to_owned(), path: held(open), writable: open.access == Access::ReadWrite }
+fn directory(name: String, open: &OpenDir) -> Directory {
+    Directory { name, path: held(open), writable: open.access == Access::ReadWrite }
 }
 
 /// The directory by its open handle: whatever was renamed since, it stays the one that was granted.

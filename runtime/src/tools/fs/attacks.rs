@@ -302,3 +302,41 @@ fn a_granted_directory_that_was_removed_is_said_to_be() {
         w.refuses(tool, &input(tool, "project/a.txt"), "not-found", "the directory of the grant \"project\" was removed");
     }
 }
+
+#[test]
+fn where_a_part_of_a_directory_is_granted_nothing_beside_it_is_reached() {
+    let mut w = World::new();
+    w.file("part/inner/a.txt", "a");
+    w.file("beside.txt", "beside");
+    w.link("../beside.txt", "part/out");
+    let grant =
+        json!({"kind": "fs", "name": "project", "at": "part/inner", "path": w.path("part/inner").canonicalize().unwrap(), "access": "rw"});
+    w.grants = Grants::open(&[serde_json::from_value(grant).unwrap()]).unwrap();
+    w.answers("fs/read", r#"{"path":"project/part/inner/a.txt"}"#, r#"{"bytes":1,"path":"project/part/inner/a.txt","text":"a"}"#);
+    let listed = w.call("fs/list", r#"{"path":"project/part/inner"}"#).unwrap();
+    assert_eq!(listed.value()["entries"][0]["path"], "project/part/inner/a.txt");
+    for path in [
+        "project",
+        "project/",
+        "project/part",
+        "project/beside.txt",
+        "project/part/out",
+        "project/part/inne",
+        "project/part/inner2/a.txt",
+        "project/inner/a.txt",
+        "project/a.txt",
+        "project/part/inner/../out",
+        "project/part//../part/inner/a.txt",
+    ] {
+        for tool in EVERY_TOOL {
+            let denied = w.call(tool, &input(tool, path)).unwrap_err();
+            assert_eq!(denied.kind, crate::contract::ErrorKind::Denied, "{tool} {path}: {denied}");
+            assert!(
+                denied.message.ends_with("this job has: project/part/inner (read and write)") || path.contains(".."),
+                "{tool} {path}: {denied}"
+            );
+        }
+    }
+    w.call("fs/write", r#"{"path":"project/part/inner/b.txt","text":"b"}"#).unwrap();
+    assert_eq!((w.content("part/inner/b.txt"), w.content("beside.txt")), ("b".to_owned(), "beside".to_owned()));
+}

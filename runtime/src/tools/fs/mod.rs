@@ -28,7 +28,7 @@ use cap_std::fs::{Dir, File, FileType, Metadata, OpenOptions};
 use crate::contract::{ErrorKind, ToolError};
 use crate::limits;
 
-use super::grants::{Access, GrantName, OpenDir};
+use super::grants::{Access, At, GrantName, OpenDir};
 use super::tool::Recorded;
 use super::{CONFIG_FILE_NAME, Call, Info, Tool, input};
 
@@ -105,6 +105,13 @@ impl<'a> Place<'a> {
             return Err(denied(format!("{own:?} in the grant {:?} has the form of Reprise's own temporary files", grant.as_str())));
         }
         let text = std::iter::once(first).chain(names.iter().copied()).collect::<Vec<_>>().join("/");
+        // Where a part of a directory is granted, paths still begin as those of the whole.
+        let at = open.at.as_ref().map_or(&[][..], At::names);
+        if names.len() < at.len() || names.iter().zip(at).any(|(name, at)| *name != at.as_str()) {
+            let seen = open.seen_as(grant);
+            return Err(denied(format!("the grant {:?} covers {seen:?} and what is below it, not {text:?}; {}", grant.as_str(), hint())));
+        }
+        names.drain(..at.len());
         Ok(Place { grant, open, names, text, slash: path.ends_with('/') })
     }
 

@@ -1,10 +1,12 @@
 //! What an operator permits of the disk: one directory, to look or to change.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::limits;
 
 use super::written::{need, resolved};
 use super::{GrantName, To, Written, Wrong, malformed};
@@ -68,11 +70,61 @@ pub struct FsGrant {
     pub name: GrantName,
     /// The directory: absolute, canonical, on the host.
     pub path: PathBuf,
+    /// Where below its name jobs see it: `releases` is seen as `project/releases`. So a part of a directory can be granted
+    /// to jobs that know the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<At>,
     /// What may be done below it.
     pub access: Access,
     /// For whom it is.
     #[serde(default, skip_serializing_if = "To::is_builtin")]
     pub to: To,
+}
+
+/// A place below a grant's name: plain names, joined by slashes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct At(Vec<String>);
+
+impl At {
+    /// From `releases/2026`.
+    ///
+    /// # Errors
+    /// `invalid_configuration` that says what would be right.
+    pub fn parse(text: &str) -> Result<At> {
+        let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
+        if text.len() > limits::FS_PATH_BYTES_MAX || !text.split('/').all(plain) {
+            let why = format!("{text:?} is no place below a grant's name; one is plain names joined by slashes, such as releases/2026");
+            return Err(malformed(why));
+        }
+        Ok(At(text.split('/').map(str::to_owned).collect()))
+    }
+
+    /// Each name on the way.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("/"))
+    }
+}
+
+impl TryFrom<String> for At {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        At::parse(&text).map_err(|e| e.message)
+    }
+}
+
+impl From<At> for String {
+    fn from(at: At) -> String {
+        at.to_string()
+    }
 }
 
 impl FsGrant {
@@ -98,15 +150,21 @@ impl FsGrant {
                 .map_err(|e| Error { message: format!("{}; give one as NAME=DIR", e.message), ..e })?,
             (None, None) => return Err(malformed(format!("{} has no name of its own; give one as NAME=DIR", path.display()))),
         };
-        Ok(FsGrant { name, path, access, to })
+        Ok(FsGrant { name, path, at: None, access, to })
     }
 
     pub(super) fn read(written: &Written, base: Option<&Path>) -> Result<FsGrant, Wrong> {
-        written.only(&["path", "access", "to"])?;
+        written.only(&["path", "at", "access", "to"])?;
         let path = need(written.path.as_ref(), "path")?;
         let access = written.access()?;
         let (name, to) = (written.name()?, written.to()?);
-        resolved(path, base).and_then(|dir| FsGrant::new(name, &dir, access, to)).map_err(Wrong::field("path"))
+        let at = written.at.as_deref().map(At::parse).transpose().map_err(Wrong::field("at"))?;
+        if at.is_some() && name.is_none() {
+            let why = "missing field `name`: jobs see the directory as NAME/AT".to_owned();
+            return Err(Wrong::field("name")(malformed(why)));
+        }
+        let grant = resolved(path, base).and_then(|dir| FsGrant::new(name, &dir, access, to)).map_err(Wrong::field("path"))?;
+        Ok(FsGrant { at, ..grant })
     }
 
     /// From what stands after `fs:` in a flag: `DIR`, `DIR:ro` or `NAME=DIR[:ro|:rw]`. The name is the directory's own where
@@ -124,11 +182,23 @@ impl FsGrant {
 
     /// `read files below /srv/handbook`.
     pub(super) fn words(&self) -> String {
-        format!("{} files below {}", self.access.words(), self.path.display())
+        let seen = self.at.as_ref().map(|_| format!(", seen as {}/", self.seen_as())).unwrap_or_default();
+        format!("{} files below {}{seen}", self.access.words(), self.path.display())
     }
 
     /// `read files below handbook/`: a directory of the host is nobody's business elsewhere.
     pub(super) fn inside_words(&self) -> String {
-        format!("{} files below {}/", self.access.words(), self.name)
+        format!("{} files below {}/", self.access.words(), self.seen_as())
     }
+
+    /// As jobs name the directory: `project`, `project/releases`.
+    #[must_use]
+    pub fn seen_as(&self) -> String {
+        seen_as(&self.name, self.at.as_ref())
+    }
+}
+
+/// As jobs name a directory.
+pub(super) fn seen_as(name: &GrantName, at: Option<&At>) -> String {
+    at.map_or_else(|| name.to_string(), |at| format!("{name}/{at}"))
 }

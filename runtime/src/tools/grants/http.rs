@@ -195,7 +195,8 @@ impl HttpGrant {
     }
 
     /// True where this method and this path, as [`url::Url`]-like normalisation leaves it, are covered.
-    pub(in crate::tools) fn covers(&self, origin: &str, method: Method, path: &str) -> bool {
+    #[must_use]
+    pub fn covers(&self, origin: &str, method: Method, path: &str) -> bool {
         let below = |prefix: &String| path.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         self.origin == origin && self.methods.contains(&method) && self.path.as_ref().is_none_or(below)
     }

@@ -23,7 +23,7 @@ mod written;
 pub use clock::ClockGrant;
 pub use env::EnvGrant;
 pub use exec::{ArgPattern, ExecGrant};
-pub use fs::{Access, FsGrant};
+pub use fs::{Access, At, FsGrant};
 pub use http::{HttpGrant, Method, base_url};
 pub use kept::{Kept, KeptGrant};
 pub use kv::KvGrant;
@@ -355,6 +355,9 @@ mod tests {
             (r#"{"kind":"secret","name":"a","secret":"k","http":"p","place":"header:host"}"#, "cannot carry a secret"),
             (r#"{"kind":"clock","name":"a","to":["A"]}"#, "is not a namespace"),
             (r#"{"kind":"tcp","name":"a"}"#, "unknown variant `tcp`"),
+            (r#"{"kind":"fs","name":"a","path":"/a","at":"b/../c","access":"ro"}"#, "is no place below a grant's name"),
+            (r#"{"kind":"fs","name":"a","path":"/a","at":"","access":"ro"}"#, "is no place below a grant's name"),
+            (r#"{"kind":"fs","name":"a","path":"/a","at":"/b","access":"ro"}"#, "is no place below a grant's name"),
         ] {
             let error = serde_json::from_str::<Grant>(line).unwrap_err();
             assert!(error.to_string().contains(says), "{line}: {error}");

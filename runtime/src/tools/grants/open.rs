@@ -10,7 +10,8 @@ use cap_std::fs::Dir;
 use crate::contract::Namespace;
 use crate::error::Result;
 
-use super::{Access, EnvGrant, ExecGrant, FsGrant, Grant, GrantName, HttpGrant, KvGrant, Method, SecretGrant, To, dangling, malformed};
+use super::fs::seen_as;
+use super::{Access, At, EnvGrant, ExecGrant, FsGrant, Grant, GrantName, HttpGrant, KvGrant, Method, SecretGrant, To, dangling, malformed};
 
 /// The grants of one job, opened. Cheap to clone; the default covers nothing.
 ///
@@ -28,7 +29,16 @@ pub struct Grants {
 pub(in crate::tools) struct OpenDir {
     pub(in crate::tools) dir: Arc<Dir>,
     pub(in crate::tools) access: Access,
+    /// Where below its name it is seen.
+    pub(in crate::tools) at: Option<At>,
     to: To,
+}
+
+impl OpenDir {
+    /// As jobs name it, who see it under `name`.
+    pub(in crate::tools) fn seen_as(&self, name: &GrantName) -> String {
+        seen_as(name, self.at.as_ref())
+    }
 }
 
 impl Grants {
@@ -65,7 +75,10 @@ impl Grants {
                 return Err(malformed(format!("two grants are named {:?}; {other}", grant.name().as_str())));
             }
             if let Grant::Fs(fs) = grant {
-                dirs.insert(fs.name.clone(), OpenDir { dir: Arc::new(open_dir(fs)?), access: fs.access, to: fs.to.clone() });
+                dirs.insert(
+                    fs.name.clone(),
+                    OpenDir { dir: Arc::new(open_dir(fs)?), access: fs.access, at: fs.at.clone(), to: fs.to.clone() },
+                );
             }
         }
         let list: Arc<[Grant]> = self.list.iter().chain(more).cloned().collect();
@@ -177,7 +190,7 @@ impl Grants {
 
     /// What a job may know of its `fs` grants, for the end of a message: `this job has: project (read and write)`.
     pub(in crate::tools) fn hint(&self) -> String {
-        let each: Vec<String> = self.dirs().map(|(name, open)| format!("{name} ({})", open.access.words())).collect();
+        let each: Vec<String> = self.dirs().map(|(name, open)| format!("{} ({})", open.seen_as(name), open.access.words())).collect();
         self.has("grants", &each, "fs:DIR")
     }
 

@@ -24,6 +24,8 @@ pub struct Written {
     pub name: Option<String>,
     /// Of `fs`: a directory. Of `http`: where below the origin.
     pub path: Option<String>,
+    /// Of `fs`: where below its name jobs see it.
+    pub at: Option<String>,
     /// Of `fs` and `kv`: `ro` or `rw`.
     pub access: Option<String>,
     /// Of `http`.
@@ -102,6 +104,7 @@ impl Written {
     fn given(&self) -> impl Iterator<Item = &'static str> {
         let parts = [
             ("path", self.path.is_some()),
+            ("at", self.at.is_some()),
             ("access", self.access.is_some()),
             ("origin", self.origin.is_some()),
             ("methods", self.methods.is_some()),
