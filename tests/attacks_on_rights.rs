@@ -1,7 +1,5 @@
 //! Guests that want what is not theirs to have: the environment, the network, other tools, a newer version, a grant.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use serde_json::{Value, json};
 
 use crate::support::cli::Place;

@@ -52,7 +52,6 @@ pub(super) struct Global {
     pub die_at: Option<CrashPoint>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "a process has one")]
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// See the whole story in seconds, on a directory tree made for it: record, compile, prove, run, kill, resume.

@@ -21,6 +21,7 @@ use crate::ids::{JobId, Space};
 use crate::jobs::{Manner, Settlement};
 
 /// Where the data is.
+#[expect(clippy::large_enum_variant, reason = "a command has one")]
 pub(super) enum Door {
     /// In the data directory, which is open here.
     Here(Engine),

@@ -61,11 +61,11 @@ impl Engine {
     /// # Errors
     /// What the store says.
     pub fn granted(&self) -> Result<Vec<Grant>> {
-        Ok(self.from_the_start().into_iter().chain(self.kept.grants()?).collect())
+        Ok(self.given_at_start().into_iter().chain(self.kept.grants()?).collect())
     }
 
     /// What was granted at the start of this process.
-    fn from_the_start(&self) -> Vec<Grant> {
+    fn given_at_start(&self) -> Vec<Grant> {
         self.config.grants.iter().chain(self.flags.iter()).cloned().collect()
     }
 
@@ -85,7 +85,7 @@ impl Engine {
     /// # Errors
     /// `invalid_configuration`, and as [`Engine::put_grant`].
     pub async fn keep_grant(&self, grant: Grant) -> Result<(Granted, bool)> {
-        let standing = self.from_the_start();
+        let standing = self.given_at_start();
         let all: Vec<Grant> = standing.iter().cloned().chain(self.kept.grants()?).chain([grant.clone()]).collect();
         self.precincts.check(std::slice::from_ref(&grant), &all)?;
         let (KeptGrant { grant, since_ms }, made) = self.kept.put(grant, &standing).await?;
@@ -97,7 +97,7 @@ impl Engine {
     /// # Errors
     /// `grant_not_found`, `grant_in_use`, what the store says.
     pub async fn remove_grant(&self, name: &GrantName) -> Result<Granted> {
-        let KeptGrant { grant, since_ms } = self.kept.remove(name, &self.from_the_start()).await?;
+        let KeptGrant { grant, since_ms } = self.kept.remove(name, &self.given_at_start()).await?;
         blocking::run(move || Ok(Granted::of(grant, Source::Store, Some(since_ms)))).await
     }
 }

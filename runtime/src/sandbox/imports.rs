@@ -113,10 +113,10 @@ fn names_playbook(bytes: &[u8]) -> bool {
         match payload {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => within += 1,
             Payload::End(_) => within = within.saturating_sub(1),
-            Payload::ComponentExportSection(exports) if within == 0 => {
-                if exports.into_iter().map_while(Result::ok).any(|export| export.name.name == PLAYBOOK) {
-                    return true;
-                }
+            Payload::ComponentExportSection(exports)
+                if within == 0 && exports.clone().into_iter().map_while(Result::ok).any(|export| export.name.name == PLAYBOOK) =>
+            {
+                return true;
             }
             _ => {}
         }
