@@ -54,7 +54,7 @@ fn a_tool_in_python_answers_and_refuses_over_http() {
     for (input, words) in [
         (json!({"amount": "0.05", "shares": [0]}), "not all of them 0"),
         (json!({"amount": "0.055", "shares": [1]}), "0.055 is not a number of whole cents"),
-        (json!({"amount": 1, "shares": [1]}), "1 is not of type \"string\""),
+        (json!({"amount": 1, "shares": [1]}), "value is not of type \"string\""),
     ] {
         let refused = call("split", input);
         assert_eq!(refused["error"]["kind"], json!("invalid-input"), "{refused}");

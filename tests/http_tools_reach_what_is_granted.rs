@@ -360,7 +360,8 @@ fn a_playbook_calls_what_the_operator_granted_and_nothing_else() {
     let server = Server::granting(&[format!("http:{}=POST", counter.origin())]);
     let granted = server.get("/v1/grants").ok()["grants"][0].clone();
     let words = format!("POST at {}", counter.origin());
-    let expected = json!({"kind": "http", "name": granted["name"], "origin": counter.origin(), "methods": ["POST"], "words": words});
+    let expected =
+        json!({"kind": "http", "name": granted["name"], "origin": counter.origin(), "methods": ["POST"], "source": "flag", "words": words});
     assert_eq!(granted, expected);
 
     for (run, url, status) in [

@@ -18,7 +18,7 @@ mod http_refuses_bad_input;
 mod http_uploads;
 mod tool_components;
 mod ordinary_components;
-mod grants_are_proposed;
+mod grants_are_inferred;
 mod bundles_are_proved;
 mod bundles_travel;
 mod openapi_names_every_route;

@@ -275,7 +275,7 @@ fn each_of_their_mistakes_is_shown_with_its_line_too() {
     };
     for (text, says) in [
         (all("https://pay.example", "pay.example"), "DIR/reprise.toml:4: \"pay.example\" is not an origin"),
-        (all("\"POST\"", "\"PATCH\""), "DIR/reprise.toml:5: \"PATCH\" is not a method"),
+        (all("\"POST\"", "\"TRACE\""), "DIR/reprise.toml:5: \"TRACE\" is not a method"),
         (all("[\"GET\", \"POST\"]", "[]"), "DIR/reprise.toml:5: methods is empty"),
         (all("\"/v1\"", "\"v1\""), "DIR/reprise.toml:6: the path \"v1\" does not begin with a slash"),
         (all("X-Key", "Host"), "DIR/reprise.toml:7: \"Host\" cannot carry"),

@@ -128,6 +128,7 @@ fn checked(components: &mut Components) -> Value {
             "explained_by": text("Always `plan`."), "goal": text("What it is for."),
             "imports": {"type": "array", "items": of::<ImportLine>(components), "description": "Every import, and what it allows. There is nothing else."},
             "cannot": texts("What no import gives."),
+            "grants_proposed": {"type": "array", "items": {"type": "object"}, "description": "The narrowest grants that cover it, in words."},
             "grants_needed": {"type": "object", "additionalProperties": {"enum": ["ro", "rw"]}, "description": "Directories by the name of their grant."},
             "changes": changes, "steps": steps, "outline": texts("What it does in words, a line each."),
             "starts": texts("The playbooks that it starts."), "waits": texts("What it waits for."),

@@ -24,7 +24,8 @@ struct PlaybookRow {
 #[derive(Serialize, Deserialize)]
 struct ActiveRow {
     version: u32,
-    asks: Asks,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asks: Option<Asks>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -49,7 +50,7 @@ struct ContentRow {
 
 pub(super) fn summary_row(summary: &Summary) -> Vec<u8> {
     let Summary { name, latest_version, updated_at_ms, active_version, active_asks, .. } = summary.clone();
-    let active = active_asks.map(|asks| ActiveRow { version: active_version, asks });
+    let active = Some(ActiveRow { version: active_version, asks: active_asks });
     let row = PlaybookRow { v: 2, name, latest: latest_version, updated_at: updated_at_ms, active };
     serde_json::to_vec(&row).expect("a row prints")
 }
@@ -57,7 +58,7 @@ pub(super) fn summary_row(summary: &Summary) -> Vec<u8> {
 /// The playbook's id is in the key, not in the row.
 pub(super) fn summary(row: &[u8], id: &PlaybookId) -> Result<Summary> {
     let mut row: PlaybookRow = read(row, "a playbook's row")?;
-    let (active_version, active_asks) = row.active.take().map_or((row.latest, None), |active| (active.version, Some(active.asks)));
+    let (active_version, active_asks) = row.active.take().map_or((row.latest, None), |active| (active.version, active.asks));
     let PlaybookRow { name, latest: latest_version, updated_at: updated_at_ms, .. } = row;
     Ok(Summary { playbook_id: id.clone(), name, latest_version, active_version, active_asks, updated_at_ms })
 }
@@ -102,6 +103,8 @@ mod tests {
         let row = r#"{"v":2,"name":"n","latest":3,"updated_at":1700000000000,"active":{"version":2,"asks":["tool:fs/read"]}}"#;
         assert_eq!(String::from_utf8(summary_row(&new)).unwrap(), row);
         assert_eq!(summary(row.as_bytes(), &id).unwrap(), new);
+        let unknown = Summary { active_asks: None, ..new };
+        assert_eq!(summary(&summary_row(&unknown), &id).unwrap(), unknown, "which one is active is not forgotten");
 
         let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let row = |v: u8, asks: &str| {
