@@ -7,8 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use reprise::contract::{ErrorKind, Outcome, ToolError, ToolId};
+use reprise::ids::SecretName;
 use reprise::json::Json;
-use reprise::tools::{Grant, Grants, Registry};
+use reprise::limits;
+use reprise::secrets::{SecretText, Secrets};
+use reprise::store::Store;
+use reprise::tools::{Grant, Grants, Registry, Surroundings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -201,6 +205,29 @@ fn the_exit_code_is_an_answer_where_the_caller_says_so_and_a_failure_otherwise()
     assert_eq!(error.detail.unwrap().value()["code"], json!(null));
     let long = run("head -c 100000 /dev/zero | tr '\\0' e >&2; exit 1", json!([0])).unwrap_err();
     assert!(long.message.len() < 300 && long.detail.unwrap().as_str().len() < 10_000);
+}
+
+#[test]
+fn what_a_program_says_of_a_secret_is_said_without_it_wherever_it_is_cut() {
+    const CANARY: &str = "canary-47114711-tail";
+    let data = tempfile::tempdir().unwrap();
+    let host = Host::with_a_shell();
+    let secrets = Secrets::open(&Store::open(data.path()).unwrap()).unwrap();
+    host.runtime.block_on(secrets.set(&SecretName::parse("canary").unwrap(), SecretText::new(CANARY.to_owned()))).unwrap();
+    let host = Host { registry: Registry::within(&Surroundings { secrets, ..Surroundings::default() }), ..host };
+    std::fs::write(host.path("work/token"), CANARY).unwrap();
+    assert_eq!(host.script("cat token; cat token >&2", &[]), (0, "{{secret:canary}}".to_owned(), "{{secret:canary}}".to_owned()));
+    // Of what is kept, the last twelve bytes are the first ones of the secret.
+    let (_, cut, _) = host.script("head -c 393204 /dev/zero | tr '\\0' x; cat token", &[]);
+    assert!(cut.contains("xxx") && !cut.contains("canary-"), "{}", &cut[cut.len() - 40..]);
+    for fill in 0..CANARY.len() {
+        let script = format!("cat token >&2; head -c {} /dev/zero | tr '\\0' x >&2; exit 3", limits::EXEC_ERROR_OUTPUT_BYTES_MAX - fill);
+        let error = host.refused(&json!({ "program": "/bin/sh", "args": ["-c", script] }));
+        let said = format!("{} {}", error.message, error.detail.unwrap());
+        assert!(!said.contains("4711") && !said.contains("-tail"), "{said}");
+    }
+    let late = host.refused(&json!({ "program": "/bin/sh", "args": ["-c", "cat token; sleep 60"], "timeout_ms": 500 }));
+    assert!(late.kind == ErrorKind::Timeout && !late.detail.unwrap().as_str().contains("4711"));
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! What a run did becomes the narrowest grants that cover it, and an operator approves them as they are.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use serde_json::{Value, json};
 
 use crate::support::cli::{Place, Served, finished};

@@ -122,14 +122,14 @@ fn default_timeout() -> u64 {
 async fn perform(exec: Arc<Exec>, call: Call, value: Value) -> Result<Value, ToolError> {
     let input: Input = input(&value)?;
     let time = Duration::from_millis(input.timeout_ms);
-    let checking = Arc::clone(&exec);
+    let (checking, secrets) = (Arc::clone(&exec), Arc::clone(&call.secrets));
     let (start, input) = blocking::run(move || Ok::<_, ToolError>((start(&checking, &call, &input)?, input))).await?;
     let name = start.name.clone();
     let mut running = Running::begin(start).await.map_err(|failure| not_started(&name, failure))?;
     match tokio::time::timeout(time, running.end(input.stdin.into_bytes())).await {
-        Ok(ended) => outcome(&exec, &name, ended, &input.codes),
+        Ok(ended) => outcome(&exec, &name, ended.without(secrets).await, &input.codes),
         Err(_) => {
-            let ended = running.stop().await;
+            let ended = running.stop().await.without(secrets).await;
             let message = format!(
                 "{name} was not done within {} ms and was ended, with all that it started; what it did until then stays done",
                 time.as_millis()

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::limits;
+use crate::secrets::Scrubber;
 
 /// The beginning of a stream. The rest is read and thrown away, so that the program does not wait for a reader.
 #[derive(Default)]
@@ -23,6 +24,11 @@ impl Captured {
             self.bytes.extend_from_slice(&buffer[..kept]);
             self.more |= kept < read;
         }
+    }
+
+    /// Without secrets, and without the beginning of one whose rest was cut off. To be asked before anything more is cut.
+    pub(super) fn without(self, secrets: &Scrubber) -> Captured {
+        Captured { bytes: secrets.beginning(&self.bytes).into_owned(), ..self }
     }
 
     pub(super) fn is_cut(&self) -> bool {

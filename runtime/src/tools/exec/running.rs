@@ -18,7 +18,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::oneshot;
 
-use crate::limits;
+use crate::secrets::Known;
+use crate::{blocking, limits};
 
 use super::output::{Captured, fitting};
 use super::walls::{Inside, Walls};
@@ -207,6 +208,18 @@ fn spawn(start: &Start) -> Result<(Child, Pipes), Failure> {
 }
 
 impl Ended {
+    /// With secrets taken out of all that it said.
+    pub(super) async fn without(self, secrets: Arc<Known>) -> Ended {
+        if secrets.scrubber().is_empty() {
+            return self;
+        }
+        blocking::run(move || {
+            let Ended { status, stdout, stderr } = self;
+            Ended { status, stdout: stdout.without(secrets.scrubber()), stderr: stderr.without(secrets.scrubber()) }
+        })
+        .await
+    }
+
     /// The answer.
     pub(super) fn output(&self, code: i32) -> Value {
         let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
