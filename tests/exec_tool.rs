@@ -450,6 +450,9 @@ fn a_job_that_is_cancelled_leaves_nothing_running() {
     server.post("/v1/memory/replay/step/after", &json!({"run_id": "r", "step_index": 1, "status": "success", "output": answered})).ok();
     server.post("/v1/memory/replay/run/end", &json!({"run_id": "r", "status": "success"})).ok();
     server.post("/v1/memory/replay/playbooks/compile_from_run", &json!({"run_id": "r", "playbook_id": "r"})).ok();
+    let version = server.get("/v1/playbooks/r/versions/1").ok();
+    let import = version["imports"].as_array().unwrap().iter().find(|import| import["import"] == "tool:exec/run").unwrap();
+    assert_eq!((&import["allows"], import.get("warning")), (&json!("run granted programs"), tool.get("warning")), "{version:#}");
     let job = server.post("/v1/jobs", &json!({"playbook_id": "r", "input": {}})).ok();
     let child = number(&place.join("child"));
     let job = job["job_id"].as_str().unwrap();

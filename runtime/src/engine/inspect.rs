@@ -308,3 +308,36 @@ fn grant_name(path: Template) -> Option<String> {
     // `"pro" + input.x` may come to any name that begins so.
     (whole || text.trim_start_matches(['.', '/']).contains('/')).then(|| name.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cannot_with(tools: &[&str]) -> Vec<&'static str> {
+        cannot(&Imports { tools: tools.iter().map(|tool| ToolId::parse(tool).unwrap()).collect(), ..Imports::default() })
+    }
+
+    #[test]
+    fn nothing_is_denied_of_a_playbook_that_its_tools_can_do_for_it() {
+        let (file, files, network) = ("see any file", "see a file outside the directories granted to the job", "open a network connection");
+        let program = "start a program";
+        for (tools, can, cannot) in [
+            (&["kv/get"][..], &[][..], &[file, network, program][..]),
+            (&["fs/read"], &[file], &[files, network, program, "change any file"]),
+            (&["http/get"], &[network], &[file, program]),
+            (&["exec/run"], &[file, files, network, program], &["read environment variables or secrets"]),
+            (&["exec/run", "fs/read"], &[file, files, network, program, "change any file"], &[]),
+            // Of a component's tools, nothing is known here.
+            (
+                &["search/find"],
+                &[file, files, network, program, "read environment variables or secrets"],
+                &["call a tool that is not in the list above"],
+            ),
+            (&["agent/edit"], &[file, network, program, "ask an agent or a person to act"], &[]),
+        ] {
+            let said = cannot_with(tools);
+            assert!(can.iter().all(|what| !said.contains(what)), "{tools:?}: {said:?}");
+            assert!(cannot.iter().all(|what| said.contains(what)), "{tools:?}: {said:?}");
+        }
+    }
+}
