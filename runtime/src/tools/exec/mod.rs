@@ -200,12 +200,20 @@ fn not_started(name: &str, failure: Failure) -> ToolError {
             };
             (kind, e.to_string())
         }
+        Failure::Lost => {
+            let message = format!("{name} could not be listened to, and was ended at once; whether it did anything is not known");
+            return ToolError::new(ErrorKind::Timeout, message);
+        }
     };
     ToolError::new(kind, format!("{name} could not be started: {why}; nothing was done"))
 }
 
 fn outcome(exec: &Exec, name: &str, ended: Ended, codes: &[i32]) -> Result<Value, ToolError> {
-    let how = match ended.status.code() {
+    let Some(status) = ended.status else {
+        let message = format!("{name} has ended, and the system does not say how; whether it did what it was to do is not known");
+        return Err(ToolError { detail: Some(Json::from(&ended.detail())), ..ToolError::new(ErrorKind::Timeout, message) });
+    };
+    let how = match status.code() {
         Some(code) if codes.contains(&code) => {
             let mut output = ended.output(code);
             if let Some(warning) = exec.walls.warning() {
@@ -214,7 +222,7 @@ fn outcome(exec: &Exec, name: &str, ended: Ended, codes: &[i32]) -> Result<Value
             return Ok(output);
         }
         Some(code) => format!("with code {code}"),
-        None => format!("by {}", ended.status),
+        None => format!("by {status}"),
     };
     let said = ended.last_line().map(|line| format!(": {line}")).unwrap_or_default();
     Err(ToolError { detail: Some(Json::from(&ended.detail())), ..ToolError::new(ErrorKind::Failed, format!("{name} ended {how}{said}")) })

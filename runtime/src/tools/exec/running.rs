@@ -38,10 +38,14 @@ pub(super) struct Start {
     pub(super) walls: Walls,
 }
 
-/// Why nothing was started.
+/// Why nothing runs.
 pub(super) enum Failure {
+    /// Its walls could not be built, so it was not started.
     Walls(String),
+    /// The system did not start it.
     Start(std::io::Error),
+    /// It may have been started, and was ended at once.
+    Lost,
 }
 
 /// A program that was started. Dropped, it is ended, with all that it started.
@@ -56,7 +60,8 @@ pub(super) struct Running {
 
 /// What came of it.
 pub(super) struct Ended {
-    pub(super) status: ExitStatus,
+    /// None where the system did not say.
+    pub(super) status: Option<ExitStatus>,
     stdout: Captured,
     stderr: Captured,
 }
@@ -119,13 +124,10 @@ impl Running {
         let held = Group(Arc::clone(&group.0));
         let thread = std::thread::Builder::new().name("exec".to_owned());
         thread.spawn(move || hold(&start, held, tells_start, tells_end)).map_err(Failure::Start)?;
-        let lost = || Failure::Start(std::io::Error::other("the thread that starts it ended"));
-        let Pipes { stdin, stdout, stderr } = started.await.unwrap_or_else(|_| Err(lost()))?;
-        let piped = || {
-            let stdin = ChildStdin::from_std(stdin)?;
-            Ok((stdin, ChildStdout::from_std(stdout)?, ChildStderr::from_std(stderr)?))
-        };
-        let (stdin, stdout, stderr) = piped().map_err(Failure::Start)?;
+        let Pipes { stdin, stdout, stderr } = started.await.unwrap_or(Err(Failure::Lost))?;
+        let piped =
+            || Ok::<_, std::io::Error>((ChildStdin::from_std(stdin)?, ChildStdout::from_std(stdout)?, ChildStderr::from_std(stderr)?));
+        let (stdin, stdout, stderr) = piped().map_err(|_| Failure::Lost)?;
         Ok(Running { group, stdin: Some(stdin), stdout, stderr, captured: Default::default(), ended })
     }
 
@@ -135,7 +137,7 @@ impl Running {
         self.ended(status)
     }
 
-    async fn until_end(&mut self, input: &[u8]) -> ExitStatus {
+    async fn until_end(&mut self, input: &[u8]) -> Option<ExitStatus> {
         let Running { stdin, stdout, stderr, captured: (out, err), ended, .. } = self;
         let feed = async {
             if let Some(mut stdin) = stdin.take() {
@@ -155,18 +157,17 @@ impl Running {
             // What its group left in the pipes is read. Who left the group may hold them open for ever.
             let _ = tokio::time::timeout(limits::EXEC_END_TIME_MAX, pipes).await;
         }
-        // The thread ends after it has told.
-        status.unwrap_or_default()
+        status.ok()
     }
 
     /// Ends it, and waits until it is gone.
     pub(super) async fn stop(mut self) -> Ended {
         self.group.end(Leader::GivenUp);
         let status = tokio::time::timeout(limits::EXEC_END_TIME_MAX, &mut self.ended).await;
-        self.ended(status.ok().and_then(Result::ok).unwrap_or_default())
+        self.ended(status.ok().and_then(Result::ok))
     }
 
-    fn ended(&mut self, status: ExitStatus) -> Ended {
+    fn ended(&mut self, status: Option<ExitStatus>) -> Ended {
         let (stdout, stderr) = std::mem::take(&mut self.captured);
         Ended { status, stdout, stderr }
     }
@@ -236,7 +237,7 @@ impl Ended {
     /// What goes with an error: the end of what it said.
     pub(super) fn detail(&self) -> Value {
         let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
-        json!({ "code": self.status.code(), "stdout": last(&stdout), "stderr": last(&stderr) })
+        json!({ "code": self.status.and_then(|status| status.code()), "stdout": last(&stdout), "stderr": last(&stderr) })
     }
 
     /// The last thing that it said of its failure.
