@@ -285,7 +285,7 @@ fn each_of_their_mistakes_is_shown_with_its_line_too() {
         (all("agent/ask", "agent/edit"), "DIR/reprise.toml:16: agent/edit stands twice"),
         (all("\"agent/ask\"", "\"ask\""), "DIR/reprise.toml:16: tool: \"ask\" is not two kebab-case words"),
         (all("\"idempotent\"", "\"twice\""), "DIR/reprise.toml:12: unknown variant `twice`"),
-        (all("http/post", "http/pots"), "DIR/reprise.toml:19: there is no tool http/pots; there are fs/list"),
+        (all("http/post", "http/pots"), "DIR/reprise.toml:19: there is no tool http/pots; there are exec/run, fs/list"),
         (all("= 4", "= 0"), "DIR/reprise.toml:19: 0 is not between 1 and 64"),
         (all("= 2", "= 65"), "DIR/reprise.toml:20: 65 is not between 1 and 64"),
         (all("= 5000", "= 10"), "DIR/reprise.toml:23: 10 is not between 1000 and 600000"),
