@@ -3,7 +3,7 @@
 //! It does not know who crashed and when. What must stay true: two worlds are the same only if output, files and the
 //! calls that must happen once are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Subject;
 use super::world::{Found, World};
@@ -12,7 +12,7 @@ use crate::engine::{Engine, JobRequest};
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, JobId, Space};
 use crate::jobs::{Manner, Settlement};
-use crate::journal::{Answer, Body, Decision, Entry, Filter, Options, Status, view};
+use crate::journal::{Answer, Body, Decision, Entry, Filter, On, Options, State, Status, view};
 use crate::json::Json;
 use crate::store::Payload;
 use crate::{blocking, clock, limits};
@@ -154,12 +154,12 @@ async fn go_on(engine: &Engine, world: &World, subject: &Subject) -> Result<Ende
     Ok(ended)
 }
 
-/// Until the job has ended, or stands and no time limit will change that soon.
+/// Until the job has ended, or stands and nothing in its world will change that soon.
 async fn stay_with(engine: &Engine, space: &Space, job: &JobId) -> Result<()> {
     loop {
         tokio::select! {
             status = engine.follow(space, job, |_| Ok(())) => {
-                if status? != Status::Waiting || !something_is_due_soon(engine, space).await? {
+                if status? != Status::Waiting || !something_goes_on_soon(engine, space).await? {
                     return Ok(());
                 }
             }
@@ -170,15 +170,30 @@ async fn stay_with(engine: &Engine, space: &Space, job: &JobId) -> Result<()> {
     }
 }
 
-/// True where a wait for somebody, of whichever job of this world, ends by itself before long.
-async fn something_is_due_soon(engine: &Engine, space: &Space) -> Result<bool> {
+/// True where a job of this world is under way, or waits for something that comes without anybody.
+async fn something_goes_on_soon(engine: &Engine, space: &Space) -> Result<bool> {
     let soon = clock::now_ms().saturating_add(limits::TEST_WAIT_MS_MAX);
+    let mut ended = BTreeSet::new();
+    // The newest first, so children before their parents: what ends in between is met again in the parent, which wakes then.
     for job in jobs(engine, space)? {
-        if engine.job(space, &job).await?.state.due_ms().is_some_and(|due| due <= soon) {
+        let state = engine.job(space, &job).await?.state;
+        let status = state.status();
+        if status.is_final() {
+            ended.insert(job);
+            continue;
+        }
+        let under_way = matches!(status, Status::Ready | Status::Running);
+        if under_way || state.due_ms().is_some_and(|due| due <= soon) || waits_for_one_of(&state, &ended) {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// True where the word that wakes the job is written already: a child says that it ended with the flush in which it does.
+fn waits_for_one_of(state: &State, ended: &BTreeSet<JobId>) -> bool {
+    let Some(On::Children { children }) = state.wait.as_ref().map(|wait| &wait.on) else { return false };
+    state.children.iter().any(|child| children.contains(&child.child) && ended.contains(&child.job_id))
 }
 
 async fn until_one_is_uncertain(engine: &Engine, space: &Space) -> Result<()> {
