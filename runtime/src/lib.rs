@@ -21,6 +21,7 @@ pub mod journal;
 pub mod store;
 
 pub mod blocking;
+pub mod checks;
 pub mod clock;
 pub mod contract;
 pub mod error;

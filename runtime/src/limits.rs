@@ -429,3 +429,14 @@ pub const GRAPH_NODES_MAX: usize = 1_000;
 pub const GRAPH_ID_CHARS_MAX: usize = 100;
 /// The longest time that a graph may name, in milliseconds: a year. A longer wait is more likely a slip of the unit.
 pub const GRAPH_WAIT_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
+
+/// Bytes of one check as JSON: a path, a pattern or a small schema, as a person would write it down.
+pub const CHECK_BYTES_MAX: usize = 16 * 1024;
+/// Bytes that a check's pattern may take in memory once it is compiled, and once more while it is used.
+pub const CHECK_PATTERN_BYTES_MAX: usize = 1024 * 1024;
+/// Checks of one step: as many as a recorder may write down before a step and after it, and a few that are inferred.
+pub const STEP_CHECKS_MAX: usize = 500;
+/// Characters of the reason of a verdict: a line or two that a person reads.
+pub const CHECK_WHY_CHARS_MAX: usize = 500;
+/// Characters of a value within such a reason.
+pub const CHECK_VALUE_CHARS_MAX: usize = 150;

@@ -62,6 +62,7 @@ pub fn lift(trace: &Trace) -> Result<Lifted> {
             input,
             decisions,
             options: StepOptions::default(),
+            checks: Vec::new(),
             compensation: None,
         }));
     }

@@ -191,6 +191,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
                 input,
                 decisions,
                 options: StepOptions::default(),
+                checks: Vec::new(),
                 compensation: None,
             })
         };
@@ -297,6 +298,7 @@ fn the_proof_makes_literal_what_its_source_does_not_give() {
             input,
             decisions: Vec::new(),
             options: StepOptions::default(),
+            checks: Vec::new(),
             compensation: None,
         })
     };

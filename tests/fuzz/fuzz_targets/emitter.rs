@@ -198,6 +198,7 @@ impl Maker<'_, '_> {
             input: self.template(known, 4)?,
             decisions: Vec::new(),
             options: if self.u.arbitrary()? { options } else { StepOptions::default() },
+            checks: Vec::new(),
             compensation: None,
         })
     }

@@ -119,6 +119,7 @@ mod tests {
             input,
             decisions: Vec::new(),
             options: StepOptions::default(),
+            checks: Vec::new(),
             compensation: None,
         })
     }

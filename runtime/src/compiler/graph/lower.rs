@@ -126,6 +126,7 @@ fn step(id: String, tool: &ToolId, effect: Effect, input: &Template) -> Step {
         input: input.clone(),
         decisions: Vec::new(),
         options: Default::default(),
+        checks: Vec::new(),
         compensation: None,
     }
 }

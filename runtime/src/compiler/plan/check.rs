@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Branch, Condition, Join, Node, PLAN_VERSION, Plan, STRAIGHT_VERSION, Step, TYPES, Test, Until};
+use super::{Branch, Condition, Join, Node, PLAN_VERSION, Plan, Step, TYPES, Test, Until};
 use crate::compiler::template::{Source, Template};
 use crate::limits;
 
@@ -81,9 +81,9 @@ impl<'a> Walk<'a> {
 
     fn own_fields(&mut self, plan: &Plan) {
         let whole = Place { path: String::new(), node: None };
-        let straight = plan.is_straight();
-        if plan.plan_version != PLAN_VERSION && !(plan.plan_version == STRAIGHT_VERSION && straight) {
-            let readable = if straight { format!("{STRAIGHT_VERSION} or {PLAN_VERSION}") } else { PLAN_VERSION.to_string() };
+        let least = plan.least_version();
+        if plan.plan_version < least || plan.plan_version > PLAN_VERSION {
+            let readable = if least == PLAN_VERSION { least.to_string() } else { format!("{least} to {PLAN_VERSION}") };
             self.fault(&whole, "/plan_version", format!("{} where this version reads {readable}", plan.plan_version));
         }
         let nodes = plan.nodes().len();
@@ -135,6 +135,7 @@ impl<'a> Walk<'a> {
         match node {
             Node::Step(step) => {
                 self.needs(&step.input, &known, place, "/input");
+                self.checks(step, &known, place);
                 let known = answered(known, &step.id);
                 self.compensation(step, &known, place);
                 (known, true)
@@ -208,12 +209,30 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// A check is made from what is known before the step; the step's own answer is given to it beside.
+    fn checks(&mut self, step: &Step, known: &Known, place: &Place<'_>) {
+        if step.checks.len() > limits::STEP_CHECKS_MAX {
+            self.fault(place, "/checks", format!("{} checks; at most {}", step.checks.len(), limits::STEP_CHECKS_MAX));
+        }
+        for (at, check) in step.checks.iter().enumerate() {
+            let part = format!("/checks/{at}/is");
+            if let Some(message) = check.fault() {
+                self.fault(place, &part, message);
+            }
+            self.needs(&check.is, known, place, &part);
+        }
+    }
+
     fn compensation(&mut self, step: &'a Step, known: &Known, place: &Place<'_>) {
         let Some(undo) = step.compensation.as_deref() else { return };
         self.id(&undo.id, place, "/compensation/id");
         self.needs(&undo.input, known, place, "/compensation/input");
         if undo.compensation.is_some() {
             self.fault(place, "/compensation/compensation", "what undoes a step is not itself undone".to_owned());
+        }
+        if !undo.checks.is_empty() {
+            let message = "what undoes a step is not checked: it is to undo as much as it can".to_owned();
+            self.fault(place, "/compensation/checks", message);
         }
     }
 

@@ -14,12 +14,14 @@
 //! ```
 
 pub(super) mod check;
+mod checks;
 mod node;
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+pub use checks::Check;
 pub(in crate::compiler) use node::all;
 pub use node::{Approve, Branch, Condition, Fail, Join, Node, Parallel, StartPlaybook, Step, StepOptions, Test, Try, Until, Wait};
 
@@ -30,7 +32,9 @@ use crate::json::Json;
 use crate::limits;
 
 /// Changes whenever the meaning of a field changes or a field is added.
-pub const PLAN_VERSION: u32 = 2;
+pub const PLAN_VERSION: u32 = 3;
+/// The version of plans with arms, and without what came after them.
+const TREE_VERSION: u32 = 2;
 /// The version of plans that are no more than plain steps.
 const STRAIGHT_VERSION: u32 = 1;
 
@@ -38,7 +42,7 @@ const STRAIGHT_VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// [`PLAN_VERSION`]; 1 where the plan is no more than plain steps.
+    /// The version that first had everything in it: 1 where the plan is no more than plain steps.
     pub plan_version: u32,
     /// What the source run was for.
     pub goal: String,
@@ -123,21 +127,30 @@ impl Plan {
         Json::from(&serde_json::to_value(self).expect("a plan has string keys only"))
     }
 
-    /// A plan of this version; one that is no more than steps says the version that first had them, so that the
-    /// same steps give the same component for ever.
+    /// A plan of the version that first had everything in it, so that the same plan gives the same component for ever.
     #[must_use]
     pub fn new(goal: String, parameters: Vec<Parameter>, body: Vec<Node>, output: Template) -> Plan {
         let mut plan = Plan { plan_version: PLAN_VERSION, goal, parameters, body, output };
-        if plan.is_straight() {
-            plan.plan_version = STRAIGHT_VERSION;
-        }
+        plan.plan_version = plan.least_version();
         plan
+    }
+
+    /// The version that first had everything that is in it.
+    #[must_use]
+    pub fn least_version(&self) -> u32 {
+        if self.steps().any(|step| !step.checks.is_empty()) {
+            PLAN_VERSION
+        } else if self.is_straight() {
+            STRAIGHT_VERSION
+        } else {
+            TREE_VERSION
+        }
     }
 
     /// True where one plain step follows another and there is nothing else.
     #[must_use]
     pub fn is_straight(&self) -> bool {
-        let plain = |node: &Node| matches!(node, Node::Step(step) if step.options.is_none() && step.compensation.is_none());
+        let plain = |node: &Node| matches!(node, Node::Step(step) if step.options.is_none() && step.compensation.is_none() && step.checks.is_empty());
         self.body.iter().all(plain) && !self.output.has_default() && self.steps().all(|step| !step.input.has_default())
     }
 

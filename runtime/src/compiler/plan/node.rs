@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Template};
+use super::{Check, Decision, Template};
 use crate::compiler::template::Source;
 use crate::contract::{Effect, ToolId};
 use crate::json::Json;
@@ -53,6 +53,9 @@ pub struct Step {
     /// How the call is made, where it is to be otherwise than the job says.
     #[serde(default, skip_serializing_if = "StepOptions::is_none")]
     pub options: StepOptions,
+    /// What must hold before the call is made, and of its answer, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
     /// What undoes it, called when the job (or the branch) fails or is cancelled after the call succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensation: Option<Box<Step>>,
@@ -322,7 +325,10 @@ impl Node {
     /// What it makes values from, by itself; true where the value has to be there. Arms and compensation are not part of it.
     pub(in crate::compiler) fn for_each_need(&self, visit: &mut impl FnMut(&Source, bool)) {
         match self {
-            Node::Step(node) => node.input.for_each_need(visit),
+            Node::Step(node) => {
+                node.input.for_each_need(visit);
+                node.checks.iter().for_each(|check| check.is.for_each_need(visit));
+            }
             Node::Branch(node) => visit(&node.condition.value, false),
             Node::Approve(node) => node.request.for_each_need(visit),
             Node::Playbook(node) => node.input.for_each_need(visit),
