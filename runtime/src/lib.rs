@@ -31,4 +31,5 @@ pub mod json;
 pub mod limits;
 pub mod metrics;
 pub(crate) mod outbound;
+pub mod rules;
 pub mod spans;

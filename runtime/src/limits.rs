@@ -66,6 +66,18 @@ pub const IMPORT_BATCH_BYTES: usize = 8 * 1024 * 1024;
 pub const PLAN_STEPS_MAX: usize = RUN_STEPS_MAX;
 /// Bytes of a plan as JSON in a component's custom section.
 pub const PLAN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Rules that make one value out of another. What people write for such a thing has two or three.
+pub const RULES_MAX: usize = 16;
+/// Bytes of a text in a rule: what stands before and behind a value, and never a document.
+pub const RULE_TEXT_BYTES_MAX: usize = 1_024;
+/// Elements of a list that a rule makes of a text: more lines than a file of [`FS_FILE_BYTES_MAX`] usually has, and some 10 MB in memory.
+pub const RULE_ITEMS_MAX: usize = 100_000;
+/// Characters of a value that the message of a failed rule shows.
+pub const RULE_VALUE_SHOWN_CHARS: usize = 80;
+/// Values that a parameter may be limited to. More than a person would choose from are no choice.
+pub const PARAMETER_VALUES_MAX: usize = 64;
+/// Elements of a list for each of which a plan does the same. Each is a few entries of a journal that holds [`JOURNAL_ENTRIES_MAX`].
+pub const EACH_ITEMS_MAX: usize = 1_000;
 /// Bytes of a configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 

@@ -144,6 +144,7 @@ impl Origins {
                     Source::Output { step, pointer } => {
                         (DecisionKind::Reference, format!("equals what {step} answered{} ({})", at(pointer), shown(value)))
                     }
+                    other => (DecisionKind::Reference, format!("equals {other} ({})", shown(value))),
                 };
                 decisions.push(Decision { at: pointer.to_owned(), kind, reason });
                 return Template::Value(known.source.clone());
@@ -213,6 +214,7 @@ impl Origins {
             let reason = match &known.source {
                 Source::Parameter { .. } => format!("holds the run's {}", known.source),
                 Source::Output { step, pointer } => format!("holds what {step} answered{} ({})", at(pointer), shown(&known.value)),
+                other => format!("holds {other} ({})", shown(&known.value)),
             };
             if !reasons.contains(&reason) {
                 reasons.push(reason);

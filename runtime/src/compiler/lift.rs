@@ -9,7 +9,6 @@ use super::template::{Source, Template};
 use super::trace::{Attempt, Trace};
 use crate::contract::Effect;
 use crate::error::{Code, Error, Result};
-use crate::json::Json;
 use crate::runs::StepStatus;
 
 /// A plan, and what lifting it left behind.
@@ -169,7 +168,7 @@ fn parameters(plan: &Plan, inputs: &Value) -> Vec<Parameter> {
     plan.output.for_each_source(&mut note);
     let parameter = |name: String| {
         let sample = &inputs[&name];
-        Parameter { schema: Json::from(&serde_json::json!({ "type": type_of(sample) })), sample: sample.into(), name }
+        Parameter::required(name, type_of(sample), sample.into())
     };
     used.into_iter().map(parameter).collect()
 }

@@ -123,7 +123,7 @@ fn by_evaluation(plan: &mut Plan, script: &Script) -> Vec<Fallback> {
     let mut outputs = BTreeMap::new();
     let mut fallbacks = Vec::new();
     for (step, line) in plan.steps_mut().zip(&script.lines) {
-        let known = Known { input: &input, outputs: &outputs };
+        let known = Known::of(&input, &outputs);
         let mut wrong = Vec::new();
         step.input =
             corrected(std::mem::replace(&mut step.input, Template::Array(Vec::new())), &line.input.value(), &known, "", &mut wrong)
@@ -139,7 +139,7 @@ fn by_evaluation(plan: &mut Plan, script: &Script) -> Vec<Fallback> {
         }
         outputs.insert(step.id.clone(), line.outcome.as_ref().map_or(Value::Null, Json::value));
     }
-    let known = Known { input: &input, outputs: &outputs };
+    let known = Known::of(&input, &outputs);
     let mut wrong = Vec::new();
     plan.output =
         corrected(std::mem::replace(&mut plan.output, Template::Array(Vec::new())), &script.output.value(), &known, "", &mut wrong)
@@ -154,7 +154,7 @@ fn corrected(template: Template, recorded: &Value, known: &Known<'_>, pointer: &
         // By their text: -0.0 and 0.0 are equal, and not the same bytes.
         Ok(value) if Json::from(&value) == Json::from(recorded) => return template,
         Ok(value) => format!("it gives {}", clip(&value.to_string())),
-        Err(source) => format!("there is no {source}"),
+        Err(unmade) => unmade.to_string(),
     };
     match (template, recorded) {
         (Template::Object(fields), Value::Object(values)) if fields.keys().eq(values.keys()) => Template::Object(

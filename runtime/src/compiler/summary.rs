@@ -59,7 +59,7 @@ fn parameterization(proven: &Proven) -> Value {
         variables.extend(sources.iter().map(|source| {
             let (kind, sample) = match source {
                 Source::Parameter { name, pointer } => ("parameter", input.get(name).and_then(|value| value.pointer(pointer)).map(sample)),
-                Source::Output { .. } => ("reference", None),
+                Source::Output { .. } | Source::Item { .. } | Source::Today => ("reference", None),
             };
             json!({"name": source.to_string(), "kind": kind, "sample": sample, "step": step.id, "path": at})
         }));

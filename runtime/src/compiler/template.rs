@@ -1,12 +1,15 @@
-//! How a plan makes a value: from constants, the job's input and earlier answers.
+//! How a plan makes a value: from constants, the job's input and earlier answers, and by rules out of these.
+
+mod words;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::json::{self, Json, text_of};
+use crate::rules::{self, Failed};
+pub use crate::rules::{Bump, Rule};
 
 /// How one JSON value is made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +25,13 @@ pub enum Template {
         value: Source,
         /// What stands there without it.
         default: Json,
+    },
+    /// What rules make of such a value, one after the other.
+    Derived {
+        /// Where the value comes from.
+        from: Source,
+        /// What is done with it.
+        rules: Vec<Rule>,
     },
     /// Text put together from parts.
     Text(Vec<Part>),
@@ -39,6 +49,13 @@ pub enum Part {
     Literal(String),
     /// The text of a value: a string without its quotes, anything else as JSON.
     Value(Source),
+    /// The text of what rules make of a value.
+    Derived {
+        /// Where the value comes from.
+        from: Source,
+        /// What is done with it.
+        rules: Vec<Rule>,
+    },
 }
 
 /// Where a value comes from.
@@ -59,6 +76,15 @@ pub enum Source {
         /// Below the answer; empty is the whole.
         pointer: String,
     },
+    /// The element that a loop is at, and below it what `pointer` (RFC 6901) names.
+    Item {
+        /// The id of the loop.
+        each: String,
+        /// Below the element; empty is the whole.
+        pointer: String,
+    },
+    /// The date in UTC on which the job began, `YYYY-MM-DD`.
+    Today,
 }
 
 /// What a template is evaluated against.
@@ -67,47 +93,76 @@ pub struct Known<'a> {
     pub input: &'a Value,
     /// Answers so far, by step id.
     pub outputs: &'a BTreeMap<String, Value>,
+    /// The element that each loop is at, by the loop's id.
+    pub items: &'a BTreeMap<String, Value>,
+    /// The date, `YYYY-MM-DD`, where it is known.
+    pub today: Option<&'a str>,
 }
 
-impl Source {
-    fn find<'a>(&self, known: &Known<'a>) -> Option<&'a Value> {
-        match self {
-            Source::Parameter { name, pointer } => known.input.get(name)?.pointer(pointer),
-            Source::Output { step, pointer } => known.outputs.get(step)?.pointer(pointer),
-        }
+impl<'a> Known<'a> {
+    /// Outside of any loop, at a time that nobody knows.
+    #[must_use]
+    pub fn of(input: &'a Value, outputs: &'a BTreeMap<String, Value>) -> Self {
+        static NONE: BTreeMap<String, Value> = BTreeMap::new();
+        Known { input, outputs, items: &NONE, today: None }
     }
 }
 
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Why a value cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmade {
+    /// There is nothing where it should come from.
+    Missing(Source),
+    /// There is, and it does not follow the rules.
+    Underivable {
+        /// Where the value comes from.
+        from: Source,
+        /// Which rule, and why.
+        failed: Failed,
+    },
+}
+
+impl Source {
+    /// True for what is in no input and no answer: a loop's element, the date.
+    #[must_use]
+    pub fn is_derived(&self) -> bool {
+        matches!(self, Source::Item { .. } | Source::Today)
+    }
+
+    /// The value, where there is one.
+    #[must_use]
+    pub fn find(&self, known: &Known<'_>) -> Option<Value> {
         match self {
-            Source::Parameter { name, pointer } if name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') => {
-                write!(f, "input.{name}{pointer}")
-            }
-            Source::Parameter { name, pointer } => write!(f, "input[{}]{pointer}", Value::from(name.as_str())),
-            Source::Output { step, pointer } => write!(f, "{step}{pointer}"),
+            Source::Parameter { name, pointer } => known.input.get(name)?.pointer(pointer).cloned(),
+            Source::Output { step, pointer } => known.outputs.get(step)?.pointer(pointer).cloned(),
+            Source::Item { each, pointer } => known.items.get(each)?.pointer(pointer).cloned(),
+            Source::Today => known.today.map(Value::from),
         }
     }
 }
 
 impl Template {
-    /// The value that a job would make; the source that is missing otherwise. The emitted component must
-    /// come to the same, which the proof checks.
+    /// The value that a job would make. The emitted component must come to the same, which the proof checks.
     ///
     /// # Errors
-    /// The first source that is not there.
-    pub fn evaluate(&self, known: &Known<'_>) -> Result<Value, Source> {
-        let found = |source: &Source| source.find(known).cloned().ok_or_else(|| source.clone());
+    /// The first source that is not there, or that does not follow its rules.
+    pub fn evaluate(&self, known: &Known<'_>) -> Result<Value, Unmade> {
+        let found = |source: &Source| source.find(known).ok_or_else(|| Unmade::Missing(source.clone()));
+        let derived = |from: &Source, rules: &[Rule]| {
+            rules::derive(&found(from)?, rules).map_err(|failed| Unmade::Underivable { from: from.clone(), failed })
+        };
         Ok(match self {
             Template::Constant(json) => json.value(),
             Template::Value(source) => found(source)?,
             Template::Either { value, default } => found(value).unwrap_or_else(|_| default.value()),
+            Template::Derived { from, rules } => derived(from, rules)?,
             Template::Text(parts) => {
-                let texts: Result<Vec<String>, Source> = parts
+                let texts: Result<Vec<String>, Unmade> = parts
                     .iter()
                     .map(|part| match part {
                         Part::Literal(text) => Ok(text.clone()),
                         Part::Value(source) => found(source).map(|value| text_of(&value)),
+                        Part::Derived { from, rules } => derived(from, rules).map(|value| text_of(&value)),
                     })
                     .collect();
                 Value::String(texts?.concat())
@@ -137,15 +192,39 @@ impl Template {
     pub(super) fn for_each_place(&self, at: &str, visit: &mut impl FnMut(&str, &Source, bool)) {
         match self {
             Template::Constant(_) => {}
-            Template::Value(source) => visit(at, source, true),
+            Template::Value(source) | Template::Derived { from: source, .. } => visit(at, source, true),
             Template::Either { value, .. } => visit(at, value, false),
             Template::Text(parts) => parts.iter().for_each(|part| match part {
                 Part::Literal(_) => {}
-                Part::Value(source) => visit(at, source, true),
+                Part::Value(source) | Part::Derived { from: source, .. } => visit(at, source, true),
             }),
             Template::Object(fields) => fields.iter().for_each(|(key, t)| t.for_each_place(&json::below(at, key), visit)),
             Template::Array(items) => items.iter().enumerate().for_each(|(n, t)| t.for_each_place(&format!("{at}/{n}"), visit)),
         }
+    }
+
+    /// Visits every list of rules in it, with the JSON pointer to where the value stands below `at`.
+    pub(super) fn for_each_derivation(&self, at: &str, visit: &mut impl FnMut(&str, &Source, &[Rule])) {
+        match self {
+            Template::Derived { from, rules } => visit(at, from, rules),
+            Template::Text(parts) => parts.iter().for_each(|part| {
+                if let Part::Derived { from, rules } = part {
+                    visit(at, from, rules);
+                }
+            }),
+            Template::Object(fields) => fields.iter().for_each(|(key, t)| t.for_each_derivation(&json::below(at, key), visit)),
+            Template::Array(items) => items.iter().enumerate().for_each(|(n, t)| t.for_each_derivation(&format!("{at}/{n}"), visit)),
+            Template::Constant(_) | Template::Value(_) | Template::Either { .. } => {}
+        }
+    }
+
+    /// True where it says more than plans of trees could: rules, a loop's element, the date.
+    #[must_use]
+    pub fn derives(&self) -> bool {
+        let mut found = false;
+        self.for_each_derivation("", &mut |_, _, _| found = true);
+        self.for_each_source(&mut |source| found |= source.is_derived());
+        found
     }
 
     /// True where a value in it may be absent.
@@ -169,7 +248,7 @@ impl Template {
     pub fn depth(&self) -> usize {
         match self {
             Template::Constant(json) => depth_of(&json.value()),
-            Template::Value(_) | Template::Text(_) => 0,
+            Template::Value(_) | Template::Derived { .. } | Template::Text(_) => 0,
             Template::Either { default, .. } => depth_of(&default.value()),
             Template::Object(fields) => 1 + fields.values().map(Template::depth).max().unwrap_or(0),
             Template::Array(items) => 1 + items.iter().map(Template::depth).max().unwrap_or(0),
@@ -179,7 +258,8 @@ impl Template {
     /// The same value with as few templates as possible: what is constant throughout becomes one constant.
     #[must_use]
     pub fn simplified(self) -> Template {
-        let nothing = Known { input: &Value::Null, outputs: &BTreeMap::new() };
+        let outputs = BTreeMap::new();
+        let nothing = Known::of(&Value::Null, &outputs);
         match self {
             t if t.is_constant() => Template::Constant(Json::from(&t.evaluate(&nothing).expect("a constant needs no source"))),
             Template::Object(fields) => Template::Object(fields.into_iter().map(|(k, t)| (k, t.simplified())).collect()),
@@ -218,42 +298,6 @@ impl Template {
                 _ => None,
             },
             _ => None,
-        }
-    }
-}
-
-/// As a person reads it: JSON with `input.version` and `s1/json/version` where values come from, and `+`
-/// between the parts of a text.
-impl fmt::Display for Template {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Template::Constant(json) => write!(f, "{json}"),
-            Template::Value(source) => write!(f, "{source}"),
-            Template::Either { value, default } => write!(f, "{value} or {default}"),
-            Template::Text(parts) => {
-                for (at, part) in parts.iter().enumerate() {
-                    let plus = if at == 0 { "" } else { " + " };
-                    match part {
-                        Part::Literal(text) => write!(f, "{plus}{}", Value::from(text.as_str()))?,
-                        Part::Value(source) => write!(f, "{plus}{source}")?,
-                    }
-                }
-                Ok(())
-            }
-            Template::Object(fields) => {
-                f.write_str("{")?;
-                for (at, (key, template)) in fields.iter().enumerate() {
-                    write!(f, "{}{key}: {template}", if at == 0 { "" } else { ", " })?;
-                }
-                f.write_str("}")
-            }
-            Template::Array(items) => {
-                f.write_str("[")?;
-                for (at, template) in items.iter().enumerate() {
-                    write!(f, "{}{template}", if at == 0 { "" } else { ", " })?;
-                }
-                f.write_str("]")
-            }
         }
     }
 }

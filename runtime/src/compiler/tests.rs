@@ -159,12 +159,12 @@ proptest! {
         let mut lines = Vec::new();
         let mut expected = None;
         for (step, answer) in plan.steps().zip(&answers) {
-            let Ok(value) = step.input.evaluate(&Known { input: &input, outputs: &outputs }) else { break };
+            let Ok(value) = step.input.evaluate(&Known::of(&input, &outputs)) else { break };
             lines.push(Line { tool: step.tool.clone(), input: Json::from(&value), outcome: Ok(Json::from(answer)) });
             outputs.insert(step.id.clone(), answer.clone());
         }
         if lines.len() == plan.body.len() {
-            expected = plan.output.evaluate(&Known { input: &input, outputs: &outputs }).ok();
+            expected = plan.output.evaluate(&Known::of(&input, &outputs)).ok();
         }
         let component = emit(&plan).unwrap();
         let playbook = sandbox().load(&crate::ids::Digest::of(&component), |_| true, || Ok(component.clone())).unwrap();
@@ -199,6 +199,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
             name: name.to_owned(),
             schema: Json::from(&json!({"type": "null"})),
             sample: Json::from(&Value::Null),
+            default: None,
         });
         let body = vec![step(0, "agent/one", a), step(1, "agent/record", b), step(2, "agent/one", c)];
         Plan { plan_version: PLAN_VERSION, goal, parameters: parameters.to_vec(), body, output }

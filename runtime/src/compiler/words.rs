@@ -39,6 +39,13 @@ fn list(nodes: &[Node], level: usize, lines: &mut Vec<Line>) {
             Node::Playbook(start) => {
                 say(level, format!("{} starts the playbook {} with {} and waits for its end", start.id, start.playbook, start.input));
             }
+            Node::Each(each) => {
+                say(level, format!("{} for each item of {}, one after the other:", each.id, each.list));
+                list(&each.body, level + 1, lines);
+                if let Some(output) = &each.output {
+                    lines.push(Line { level: level + 1, text: format!("each turn gives {output}") });
+                }
+            }
             Node::Branch(branch) => {
                 say(level, format!("{} if {}:", branch.id, asked(&branch.condition)));
                 list(&branch.then, level + 1, lines);

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::compiler::plan::Plan;
-use crate::compiler::template::{Part, Source, Template};
+use crate::compiler::template::{Part, Rule, Source, Template};
 use crate::error::{Code, Error, Result};
 use crate::ids::JobId;
 use crate::journal::{Body, Entry, Exact, On, Verdict, Wake, view};
@@ -215,11 +215,15 @@ fn came_to(entries: &[Entry], at: usize, called: Option<usize>) -> Vec<Value> {
 /// Where each part of a call's input came from, as the plan has it.
 fn origins(entries: &[Entry], at: usize, plan: &Plan) -> Vec<Origin> {
     let Body::Called { step: Some(id), .. } = &entries[at].body else { return Vec::new() };
-    let Some(step) = plan.steps().find(|step| step.id == *id) else { return Vec::new() };
+    let id = plan.without_turns(id);
+    let Some(step) = plan.steps().find(|step| step.id == id) else { return Vec::new() };
     let mut origins = Vec::new();
     below(&step.input, "", &mut |pointer, from| {
         let seq = match from {
-            From::Source(Source::Output { step, .. }) => answer_of(&entries[..at], step),
+            // The newest: within a turn of a loop, that turn's.
+            From::Source(Source::Output { step, .. }) | From::Derived(Source::Output { step, .. }, _) => {
+                answer_of(&entries[..at], |of| plan.without_turns(of) == step)
+            }
             _ => None,
         };
         origins.push(Origin { at: pointer.to_owned(), from: from.in_words(), seq });
@@ -230,6 +234,7 @@ fn origins(entries: &[Entry], at: usize, plan: &Plan) -> Vec<Origin> {
 enum From<'a> {
     Plan,
     Source(&'a Source),
+    Derived(&'a Source, &'a [Rule]),
 }
 
 impl From<'_> {
@@ -238,6 +243,12 @@ impl From<'_> {
             From::Plan => "the plan".to_owned(),
             From::Source(source @ Source::Parameter { .. }) => format!("the job's input, {source}"),
             From::Source(Source::Output { step, pointer }) => format!("the answer of step {step}{pointer}"),
+            From::Source(source @ Source::Item { .. }) => format!("the {source}"),
+            From::Source(Source::Today) => "the day on which the job began".to_owned(),
+            From::Derived(source, rules) => {
+                let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
+                format!("{}, by rules: {}", From::Source(source).in_words(), rules.join("; "))
+            }
         }
     }
 }
@@ -246,9 +257,11 @@ fn below(template: &Template, at: &str, visit: &mut impl FnMut(&str, From<'_>)) 
     match template {
         Template::Constant(_) => visit(at, From::Plan),
         Template::Value(source) | Template::Either { value: source, .. } => visit(at, From::Source(source)),
+        Template::Derived { from, rules } => visit(at, From::Derived(from, rules)),
         Template::Text(parts) => parts.iter().for_each(|part| match part {
             Part::Literal(_) => visit(at, From::Plan),
             Part::Value(source) => visit(at, From::Source(source)),
+            Part::Derived { from, rules } => visit(at, From::Derived(from, rules)),
         }),
         Template::Object(fields) => {
             for (name, template) in fields {
@@ -263,12 +276,12 @@ fn below(template: &Template, at: &str, visit: &mut impl FnMut(&str, From<'_>)) 
     }
 }
 
-/// The newest answer to a call of this step.
-fn answer_of(entries: &[Entry], step: &str) -> Option<u64> {
+/// The newest answer to a call of such a step.
+fn answer_of(entries: &[Entry], wanted: impl Fn(&str) -> bool) -> Option<u64> {
     let calls: Vec<u64> = entries
         .iter()
         .filter_map(|entry| match &entry.body {
-            Body::Called { call, step: Some(of), .. } if of == step => Some(*call),
+            Body::Called { call, step: Some(of), .. } if wanted(of) => Some(*call),
             _ => None,
         })
         .collect();

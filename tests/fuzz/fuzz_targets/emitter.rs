@@ -62,7 +62,7 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
     let mut parameters = Vec::new();
     for name in std::mem::take(&mut maker.parameters) {
         let schema = Json::from(&json!({"type": *maker.u.choose(&types)?}));
-        parameters.push(Parameter { name, schema, sample: maker.constant()? });
+        parameters.push(Parameter { name, schema, sample: maker.constant()?, default: None });
     }
     Ok(Plan::new(goal, parameters, body, output))
 }

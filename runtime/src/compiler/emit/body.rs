@@ -113,7 +113,7 @@ impl<'a> Writer<'a> {
     fn body(&mut self, i: &mut InstructionSink<'_>, nodes: &[Node], exit: u32) {
         for node in nodes {
             match node {
-                Node::Step(_) | Node::Playbook(_) | Node::Fail(_) | Node::Parallel(_) => {
+                Node::Step(_) | Node::Playbook(_) | Node::Fail(_) | Node::Parallel(_) | Node::Each(_) => {
                     self.call_node(i, node);
                     i.br_if(exit);
                 }

@@ -77,7 +77,7 @@ impl Import {
                 Node::Approve(_) => used.extend([Import::Approve]),
                 Node::Playbook(_) => used.extend([Import::StartPlaybook, Import::Join]),
                 Node::Step(step) => used.extend(step.compensation.as_ref().map(|_| Import::Compensate)),
-                Node::Branch(_) | Node::Try(_) | Node::Fail(_) => {}
+                Node::Branch(_) | Node::Try(_) | Node::Fail(_) | Node::Each(_) => {}
             }
         }
         used.extend(plan.steps().any(|step| !step.options.is_none()).then_some(Import::StepWith));

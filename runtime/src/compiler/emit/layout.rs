@@ -141,6 +141,7 @@ fn node_scratch(node: &Node) -> u32 {
         Node::Approve(ask) => scratch_slots(&ask.request),
         Node::Playbook(start) => scratch_slots(&start.input),
         Node::Fail(fail) => scratch_slots(&fail.message),
+        Node::Each(each) => scratch_slots(&each.list).max(each.output.as_ref().map_or(0, scratch_slots)),
         Node::Branch(_) | Node::Parallel(_) | Node::Try(_) | Node::Wait(_) => 0,
     }
 }
@@ -149,8 +150,9 @@ fn node_scratch(node: &Node) -> u32 {
 fn scratch_slots(template: &Template) -> u32 {
     match template {
         Template::Constant(_) | Template::Value(_) | Template::Either { .. } => 0,
+        Template::Derived { .. } => 1,
         Template::Text(parts) => {
-            1 + u32::try_from(parts.iter().filter(|p| matches!(p, Part::Value(_))).count()).expect("parts of one text")
+            1 + u32::try_from(parts.iter().filter(|p| !matches!(p, Part::Literal(_))).count()).expect("parts of one text")
         }
         Template::Object(fields) => fields.values().map(scratch_slots).sum(),
         Template::Array(items) => items.iter().map(scratch_slots).sum(),

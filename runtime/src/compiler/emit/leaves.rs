@@ -38,6 +38,7 @@ impl<'a> Writer<'a> {
             Node::Playbook(start) => self.playbook(&mut i, start),
             Node::Fail(fail) => self.fail(&mut i, fail),
             Node::Parallel(parallel) => self.parallel(&mut i, parallel, parts),
+            Node::Each(_) => unreachable!("a plan with loops is refused before"),
             Node::Branch(_) | Node::Try(_) => unreachable!("they have no function of their own"),
         }
         i.end();

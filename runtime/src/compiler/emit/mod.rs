@@ -38,6 +38,9 @@ pub const PLAN_SECTION: &str = "reprise:plan";
 /// not validate, which is a mistake of ours.
 pub fn emit(plan: &Plan) -> Result<Vec<u8>> {
     plan.check()?;
+    if plan.derives() {
+        return Err(Error::new(Code::NotCompilable, "loops, derived values, the date and defaults cannot be emitted yet"));
+    }
     let text = plan.to_json();
     if text.as_str().len() > limits::PLAN_BYTES_MAX {
         let (bytes, most) = (text.as_str().len(), limits::PLAN_BYTES_MAX);
@@ -153,6 +156,7 @@ mod tests {
                 name: "ver/sion".to_owned(),
                 schema: Json::from(&json!({"type": "string"})),
                 sample: Json::from(&json!("1")),
+                default: None,
             }],
             body: vec![step("s1", "use/list", first), step("s2", "use/interface", second)],
             output: object(&[("got", Template::Value(output("s2", "")))]),

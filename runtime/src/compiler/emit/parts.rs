@@ -56,7 +56,10 @@ struct Use<'a> {
 impl Use<'_> {
     /// The node that gives the value; none for the job's input.
     fn giver(&self) -> Option<&str> {
-        if let Source::Output { step, .. } = &self.source { Some(step) } else { None }
+        match &self.source {
+            Source::Output { step: id, .. } | Source::Item { each: id, .. } => Some(id),
+            Source::Parameter { .. } | Source::Today => None,
+        }
     }
 }
 
@@ -117,6 +120,9 @@ pub(super) fn member(source: &Source) -> (&'static str, String) {
     match source {
         Source::Parameter { name, pointer } => ("input", format!("{}{pointer}", below("", name))),
         Source::Output { step, pointer } => ("outputs", format!("{step}{pointer}")),
+        Source::Item { each, pointer } => ("others", format!("{each}{pointer}")),
+        // No node is called like this.
+        Source::Today => ("others", "/today".to_owned()),
     }
 }
 

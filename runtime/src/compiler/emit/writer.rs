@@ -193,6 +193,7 @@ impl<'a> Writer<'a> {
             Template::Constant(json) => add_static(into, json.as_str()),
             Template::Value(source) => into.push(Piece::Slot(self.layout.values[source])),
             Template::Either { value, default } => into.push(Piece::SlotOr(self.layout.values[value], default.as_str().to_owned())),
+            Template::Derived { .. } => unreachable!("a plan with derived values is refused before"),
             Template::Text(parts) => {
                 let slot = self.make_text(i, parts);
                 into.push(Piece::Slot(slot));
@@ -224,6 +225,7 @@ impl<'a> Writer<'a> {
         for part in parts {
             match part {
                 Part::Literal(text) => add_static(&mut pieces, text),
+                Part::Derived { .. } => unreachable!("a plan with derived values is refused before"),
                 Part::Value(source) => {
                     let (from, slot) = (self.layout.values[source], self.next_scratch());
                     i.i32_const(int(from)).i32_const(int(slot)).call(self.numbers.text_into);

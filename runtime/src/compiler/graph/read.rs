@@ -47,11 +47,12 @@ fn object(value: &Value) -> &Map<String, Value> {
 
 fn parameter(value: &Value, n: usize, issues: &mut Vec<Issue>) -> Parameter {
     let mut it = Object { fields: object(value), path: format!("/parameters/{n}"), issues };
-    it.only("a parameter", &["name", "schema", "sample"]);
+    it.only("a parameter", &["name", "schema", "sample", "default"]);
     let name = it.text("name", limits::ID_CHARS_MAX);
     let schema = it.get("schema").cloned().unwrap_or_else(|| serde_json::json!({"type": "string"}));
     let sample = it.get("sample").map_or_else(|| Json::from(&Value::Null), Json::from);
-    Parameter { name, schema: Json::from(&schema), sample }
+    let default = it.get("default").map(Json::from);
+    Parameter { name, schema: Json::from(&schema), sample, default }
 }
 
 fn node(value: &Value, path: &str, parameters: &[Parameter], issues: &mut Vec<Issue>) -> Written {

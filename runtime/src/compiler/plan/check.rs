@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Branch, Condition, Join, Node, PLAN_VERSION, Plan, Step, TYPES, Test, Until};
+use super::{Branch, Condition, Each, Join, Node, PLAN_VERSION, Plan, Step, Test, Until, all};
 use crate::compiler::template::{Source, Template};
-use crate::limits;
+use crate::{limits, rules};
 
 /// One thing that is wrong with a plan.
 pub(in crate::compiler) struct Fault {
@@ -27,7 +27,11 @@ pub(in crate::compiler) fn faults(plan: &Plan) -> Vec<Fault> {
     let parameters: BTreeSet<&str> = plan.parameters.iter().map(|p| p.name.as_str()).collect();
     let silent = |node: &&Node| matches!(node, Node::Branch(_) | Node::Parallel(_) | Node::Fail(_));
     let silent = plan.nodes().into_iter().filter(silent).filter_map(Node::id).collect();
-    let mut walk = Walk { parameters, ids: BTreeSet::new(), silent, faults: Vec::new() };
+    let loops: Vec<&Each> =
+        plan.nodes().into_iter().filter_map(|node| if let Node::Each(each) = node { Some(each) } else { None }).collect();
+    let within = loops.iter().flat_map(|each| all(&each.body)).filter_map(Node::id).collect();
+    let mut walk =
+        Walk { parameters, ids: BTreeSet::new(), silent, within, has_loops: !loops.is_empty(), loops: Vec::new(), faults: Vec::new() };
     walk.own_fields(plan);
     let (known, _) = walk.list(&plan.body, Known::new(), "/body", 0);
     walk.needs(&plan.output, &known, &Place { path: String::new(), node: None }, "/output");
@@ -48,6 +52,11 @@ struct Walk<'a> {
     ids: BTreeSet<&'a str>,
     /// Nodes that are there and answer nothing.
     silent: BTreeSet<&'a str>,
+    /// Nodes that stand in some loop.
+    within: BTreeSet<&'a str>,
+    has_loops: bool,
+    /// The loops around what is looked at, outermost first.
+    loops: Vec<&'a str>,
     faults: Vec<Fault>,
 }
 
@@ -97,9 +106,8 @@ impl<'a> Walk<'a> {
         if self.parameters.len() != plan.parameters.len() {
             self.fault(&whole, "/parameters", "a name stands twice".to_owned());
         }
-        for (at, parameter) in plan.parameters.iter().enumerate().filter(|(_, parameter)| !parameter.has_plain_schema()) {
-            let message = format!("{} is not of the form {{\"type\": one of {}}}", parameter.schema, TYPES.join(", "));
-            self.fault(&whole, &format!("/parameters/{at}/schema"), message);
+        for (at, (below, message)) in plan.parameters.iter().enumerate().filter_map(|(at, p)| Some((at, p.fault()?))) {
+            self.fault(&whole, &format!("/parameters/{at}{below}"), message);
         }
     }
 
@@ -180,7 +188,17 @@ impl<'a> Walk<'a> {
                 ways.extend(ask.expired.as_ref().map(|nodes| arm(self, nodes, known, "expired")));
                 meet(ways)
             }
+            Node::Each(each) => {
+                self.needs(&each.list, &known, place, "/list");
+                self.each(each, known.clone(), place, depth);
+                // There may be no turn at all, so that what the nodes in it answer is never known.
+                (answered(known, &each.id), true)
+            }
             Node::Parallel(parallel) => {
+                if let Some(around) = self.loops.last() {
+                    let message = format!("arms side by side inside of the loop {around:?}; what is done in a loop is done in order");
+                    self.fault(place, "", message);
+                }
                 let (least, most) = (1, limits::PARALLEL_BRANCHES_MAX);
                 if parallel.branch_name(most).chars().count() > limits::ID_CHARS_MAX {
                     self.fault(place, "/id", format!("{:?} is too long to name its branches after it", parallel.id));
@@ -200,9 +218,31 @@ impl<'a> Walk<'a> {
         }
     }
 
+    fn each(&mut self, each: &'a Each, known: Known, place: &Place<'_>, depth: usize) {
+        self.loops.push(&each.id);
+        let (known, arrives) = self.list(&each.body, known, &format!("{}/body", place.path), depth + 1);
+        let silent = each.body.last().is_none_or(|node| node.id().is_none_or(|id| self.silent.contains(id)));
+        match &each.output {
+            None if each.body.is_empty() => self.fault(place, "/body", "nothing is done with the elements".to_owned()),
+            None if silent && arrives => {
+                self.fault(place, "/output", "the last node answers nothing itself; say what each turn gives".to_owned());
+            }
+            None => {}
+            Some(output) => self.needs(output, &known, place, "/output"),
+        }
+        self.loops.pop();
+    }
+
     fn id(&mut self, id: &'a str, place: &Place<'_>, part: &str) {
         if crate::ids::StepId::parse(id).is_err() {
             self.fault(place, part, format!("{id:?} is not 1 to {} visible characters without \"/\"", limits::ID_CHARS_MAX));
+        }
+        let turns = self.loops.len() * TURN_CHARS_MAX;
+        if turns > 0 && id.chars().count() + turns > limits::ID_CHARS_MAX {
+            self.fault(place, part, format!("{id:?} is too long to say its turn behind it"));
+        }
+        if self.has_loops && id.contains('[') {
+            self.fault(place, part, format!("{id:?} has a \"[\", behind which ids say their turn in a plan with loops"));
         }
         if !self.ids.insert(id) {
             self.fault(place, part, format!("{id:?} stands twice"));
@@ -225,6 +265,9 @@ impl<'a> Walk<'a> {
 
     fn compensation(&mut self, step: &'a Step, known: &Known, place: &Place<'_>) {
         let Some(undo) = step.compensation.as_deref() else { return };
+        if let Some(around) = self.loops.last() {
+            self.fault(place, "/compensation", format!("what is done in the loop {around:?} more than once cannot be undone one by one"));
+        }
         self.id(&undo.id, place, "/compensation/id");
         self.needs(&undo.input, known, place, "/compensation/input");
         if undo.compensation.is_some() {
@@ -256,6 +299,11 @@ impl<'a> Walk<'a> {
             self.fault(place, part, format!("nested deeper than {} levels", limits::JSON_DEPTH_MAX));
         }
         template.for_each_place(part, &mut |at, source, needed| self.source(source, known, place, at, needed));
+        template.for_each_derivation(part, &mut |at, source, rules| match rules::fault(rules) {
+            Some((n, message)) => self.fault(place, at, format!("rule {} for {source}: {message}", n + 1)),
+            None if rules.is_empty() => self.fault(place, at, format!("no rule says what is made of {source}")),
+            None => {}
+        });
     }
 
     fn source(&mut self, source: &Source, known: &Known, place: &Place<'_>, at: &str, needed: bool) {
@@ -266,6 +314,16 @@ impl<'a> Walk<'a> {
             Source::Output { step, .. } if self.silent.contains(step.as_str()) => {
                 self.fault(place, at, format!("{step:?} answers nothing itself; what the nodes in it answer can be bound"));
             }
+            Source::Item { each, .. } if !self.loops.contains(&each.as_str()) => {
+                self.fault(place, at, format!("not inside of a loop {each:?}, whose element this would be"));
+            }
+            Source::Output { step, .. } if !known.contains_key(step) && self.within.contains(step.as_str()) => {
+                self.fault(
+                    place,
+                    at,
+                    format!("{step:?} is in a loop, and has not answered in this turn; what the loop gives can be bound"),
+                );
+            }
             Source::Output { step, .. } if !known.contains_key(step) => {
                 self.fault(place, at, format!("no step {step:?} before this one"));
             }
@@ -274,7 +332,7 @@ impl<'a> Walk<'a> {
                     format!("{step:?} may not have run, or may have failed, when this is needed; say what stands for it then: \"default\"");
                 self.fault(place, at, message);
             }
-            Source::Parameter { pointer, .. } | Source::Output { pointer, .. } if !is_pointer(pointer) => {
+            Source::Parameter { pointer, .. } | Source::Output { pointer, .. } | Source::Item { pointer, .. } if !is_pointer(pointer) => {
                 self.fault(place, at, format!("{pointer:?} is not a JSON pointer"));
             }
             _ => {}
@@ -286,6 +344,10 @@ fn is_pointer(text: &str) -> bool {
     text.is_empty() || text.starts_with('/')
 }
 
+/// What an id says of one turn at the most: `[999]`.
+const TURN_CHARS_MAX: usize = 5;
+const _: () = assert!(limits::EACH_ITEMS_MAX <= 1_000);
+
 /// The key under which a node stands in the plan's JSON.
 fn kind(node: &Node) -> &'static str {
     match node {
@@ -296,6 +358,7 @@ fn kind(node: &Node) -> &'static str {
         Node::Wait(_) => "wait",
         Node::Approve(_) => "approve",
         Node::Playbook(_) => "playbook",
+        Node::Each(_) => "each",
         Node::Fail(_) => "fail",
     }
 }

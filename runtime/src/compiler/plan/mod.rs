@@ -16,6 +16,7 @@
 pub(super) mod check;
 mod checks;
 mod node;
+mod parameter;
 
 use std::collections::BTreeSet;
 
@@ -23,7 +24,8 @@ use serde::{Deserialize, Serialize};
 
 pub use checks::Check;
 pub(in crate::compiler) use node::all;
-pub use node::{Approve, Branch, Condition, Fail, Join, Node, Parallel, StartPlaybook, Step, StepOptions, Test, Try, Until, Wait};
+pub use node::{Approve, Branch, Condition, Each, Fail, Join, Node, Parallel, StartPlaybook, Step, StepOptions, Test, Try, Until, Wait};
+pub use parameter::Parameter;
 
 use super::template::Template;
 use crate::contract::ToolId;
@@ -33,10 +35,10 @@ use crate::limits;
 
 /// Changes whenever the meaning of a field changes or a field is added.
 pub const PLAN_VERSION: u32 = 3;
-/// The version of plans with arms, and without what came after them.
-const TREE_VERSION: u32 = 2;
 /// The version of plans that are no more than plain steps.
 const STRAIGHT_VERSION: u32 = 1;
+/// The version of plans that are trees, and in which every value is as it was given.
+const TREE_VERSION: u32 = 2;
 
 /// What a playbook does, step by step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,31 +54,6 @@ pub struct Plan {
     pub body: Vec<Node>,
     /// What a job gives back.
     pub output: Template,
-}
-
-/// One field of a job's input.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Parameter {
-    /// The field's name.
-    pub name: String,
-    /// JSON Schema of its value, from the recorded sample's shape.
-    pub schema: Json,
-    /// The value it had in the source run.
-    pub sample: Json,
-}
-
-/// The types that a parameter can have.
-const TYPES: [&str; 7] = ["string", "integer", "number", "boolean", "array", "object", "null"];
-
-impl Parameter {
-    /// A plan may come from anyone, and its schemas are checked against every job's input: no more than a type,
-    /// so that checking costs nothing.
-    fn has_plain_schema(&self) -> bool {
-        let schema = self.schema.value();
-        let plain = |fields: &serde_json::Map<String, serde_json::Value>| fields.len() == 1;
-        schema.as_object().is_some_and(plain) && schema["type"].as_str().is_some_and(|ty| TYPES.contains(&ty))
-    }
 }
 
 /// Why one value of a step's input is a constant, a parameter or a reference.
@@ -138,7 +115,7 @@ impl Plan {
     /// The version that first had everything that is in it.
     #[must_use]
     pub fn least_version(&self) -> u32 {
-        if self.steps().any(|step| !step.checks.is_empty()) {
+        if self.derives() || self.steps().any(|step| !step.checks.is_empty()) {
             PLAN_VERSION
         } else if self.is_straight() {
             STRAIGHT_VERSION
@@ -147,11 +124,21 @@ impl Plan {
         }
     }
 
+    /// True where it has loops, derived values, the date, or parameters that need not be given or of which more than
+    /// their type is known.
+    #[must_use]
+    pub fn derives(&self) -> bool {
+        let derives = |node: &Node| matches!(node, Node::Each(_)) || node.templates().into_iter().any(Template::derives);
+        let asks = |node: &Node| matches!(node, Node::Branch(branch) if branch.condition.value.is_derived());
+        let nodes = self.nodes();
+        self.parameters.iter().any(|p| !p.is_plain()) || self.output.derives() || nodes.into_iter().any(|node| derives(node) || asks(node))
+    }
+
     /// True where one plain step follows another and there is nothing else.
     #[must_use]
     pub fn is_straight(&self) -> bool {
         let plain = |node: &Node| matches!(node, Node::Step(step) if step.options.is_none() && step.compensation.is_none() && step.checks.is_empty());
-        self.body.iter().all(plain) && !self.output.has_default() && self.steps().all(|step| !step.input.has_default())
+        self.body.iter().all(plain) && !self.derives() && !self.output.has_default() && self.steps().all(|step| !step.input.has_default())
     }
 
     /// Every node in the order of the plan, each before those in its arms.
@@ -163,6 +150,13 @@ impl Plan {
     /// Every tool call in the order of the plan, each followed by the one that undoes it.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.nodes().into_iter().filter_map(Node::step).flat_map(|step| std::iter::once(step).chain(step.compensation.as_deref()))
+    }
+
+    /// The node's id of one that a journal names: that of a node in a loop says its turns there.
+    #[must_use]
+    pub fn without_turns<'a>(&self, id: &'a str) -> &'a str {
+        let loops = self.nodes().into_iter().any(|node| matches!(node, Node::Each(_)));
+        if loops { id.split('[').next().unwrap_or(id) } else { id }
     }
 
     /// The steps in order, to be changed; without those that undo others.
@@ -190,8 +184,8 @@ impl Plan {
     /// JSON Schema of a job's input.
     #[must_use]
     pub fn input_schema(&self) -> serde_json::Value {
-        let properties: serde_json::Map<_, _> = self.parameters.iter().map(|p| (p.name.clone(), p.schema.value())).collect();
-        let required: Vec<&str> = self.parameters.iter().map(|p| p.name.as_str()).collect();
+        let properties: serde_json::Map<_, _> = self.parameters.iter().map(|p| (p.name.clone(), p.schema_with_default())).collect();
+        let required: Vec<&str> = self.parameters.iter().filter(|p| p.default.is_none()).map(|p| p.name.as_str()).collect();
         serde_json::json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "type": "object", "properties": properties, "required": required, "additionalProperties": false,
@@ -203,6 +197,18 @@ impl Plan {
     pub fn sample_input(&self) -> Json {
         let fields: serde_json::Map<_, _> = self.parameters.iter().map(|p| (p.name.clone(), p.sample.value())).collect();
         Json::from(&serde_json::Value::Object(fields))
+    }
+
+    /// `input` with the defaults of the parameters that it lacks: what a job sees.
+    #[must_use]
+    pub fn completed(&self, input: &serde_json::Value) -> serde_json::Value {
+        let mut input = input.clone();
+        if let Some(fields) = input.as_object_mut() {
+            for (parameter, default) in self.parameters.iter().filter_map(|p| Some((p, p.default.as_ref()?))) {
+                fields.entry(parameter.name.clone()).or_insert_with(|| default.value());
+            }
+        }
+        input
     }
 
     /// Everything that must hold before a plan is emitted, all faults at once.
@@ -220,3 +226,6 @@ impl Plan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,8 @@ pub enum Node {
     Approve(Approve),
     /// Another playbook, as a child job.
     Playbook(StartPlaybook),
+    /// The same for each element of a list, one after the other.
+    Each(Each),
     /// Ends in failure.
     Fail(Fail),
 }
@@ -262,6 +264,34 @@ pub struct StartPlaybook {
     pub input: Template,
 }
 
+/// The same for each element of a list, in its order. Where one turn fails, the node fails. Its answer is a list of
+/// what each turn gave.
+///
+/// What the nodes in it answer belongs to one turn and is not known outside of it. In a journal their ids say the turn,
+/// counted from 0: `s3[2]` is the third turn's `s3`, and `s4[2][0]` the first turn of a loop within it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Each {
+    /// Names the node.
+    pub id: String,
+    /// How the list is made; what is no list, or too long a one, fails before the first turn.
+    pub list: Template,
+    /// What is done with each element, which [`Source::Item`] names.
+    pub body: Vec<Node>,
+    /// What each turn gives; none: the answer of the last node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Template>,
+}
+
+impl Each {
+    /// What each turn gives; none where that is the answer of the last node and it has none.
+    #[must_use]
+    pub fn gives(&self) -> Option<Template> {
+        let last = || Some(Source::Output { step: self.body.last()?.id()?.to_owned(), pointer: String::new() });
+        self.output.clone().or_else(|| last().map(Template::Value))
+    }
+}
+
 /// Ends in failure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -284,6 +314,7 @@ impl Node {
             Node::Wait(node) => Some(&node.id),
             Node::Approve(node) => Some(&node.id),
             Node::Playbook(node) => Some(&node.id),
+            Node::Each(node) => Some(&node.id),
             Node::Fail(node) => Some(&node.id),
         }
     }
@@ -302,6 +333,7 @@ impl Node {
             Node::Branch(node) => vec![&node.then, &node.otherwise],
             Node::Parallel(node) => node.branches.iter().map(Vec::as_slice).collect(),
             Node::Try(node) => vec![&node.body, &node.on_failure],
+            Node::Each(node) => vec![&node.body],
             Node::Wait(node) => node.expired.iter().map(Vec::as_slice).collect(),
             Node::Approve(node) => {
                 [Some(&node.approved), node.rejected.as_ref(), node.expired.as_ref()].into_iter().flatten().map(Vec::as_slice).collect()
@@ -315,6 +347,7 @@ impl Node {
             Node::Branch(node) => vec![&mut node.then, &mut node.otherwise],
             Node::Parallel(node) => node.branches.iter_mut().collect(),
             Node::Try(node) => vec![&mut node.body, &mut node.on_failure],
+            Node::Each(node) => vec![&mut node.body],
             Node::Wait(node) => node.expired.iter_mut().collect(),
             Node::Approve(node) => {
                 [Some(&mut node.approved), node.rejected.as_mut(), node.expired.as_mut()].into_iter().flatten().collect()
@@ -332,8 +365,31 @@ impl Node {
             Node::Branch(node) => visit(&node.condition.value, false),
             Node::Approve(node) => node.request.for_each_need(visit),
             Node::Playbook(node) => node.input.for_each_need(visit),
+            Node::Each(node) => {
+                node.list.for_each_need(visit);
+                if let Some(gives) = node.gives() {
+                    gives.for_each_need(visit);
+                }
+            }
             Node::Fail(node) => node.message.for_each_need(visit),
             Node::Parallel(_) | Node::Try(_) | Node::Wait(_) => {}
+        }
+    }
+}
+
+impl Node {
+    /// The templates that it makes values from, by itself; what undoes a step is one of them.
+    pub(in crate::compiler) fn templates(&self) -> Vec<&Template> {
+        match self {
+            Node::Step(node) => {
+                let checks = node.checks.iter().map(|check| &check.is);
+                std::iter::once(&node.input).chain(checks).chain(node.compensation.as_ref().map(|undo| &undo.input)).collect()
+            }
+            Node::Approve(node) => vec![&node.request],
+            Node::Playbook(node) => vec![&node.input],
+            Node::Each(node) => std::iter::once(&node.list).chain(&node.output).collect(),
+            Node::Fail(node) => vec![&node.message],
+            Node::Branch(_) | Node::Parallel(_) | Node::Try(_) | Node::Wait(_) => Vec::new(),
         }
     }
 }

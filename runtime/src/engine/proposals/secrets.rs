@@ -39,7 +39,8 @@ pub(super) fn propose(calls: &[Reached], known: &Known, others: &[GrantProposal]
 
 /// The whole input, where it is known.
 fn input(call: &Reached) -> Option<Value> {
-    let nothing = crate::compiler::template::Known { input: &Value::Null, outputs: &BTreeMap::new() };
+    let outputs = BTreeMap::new();
+    let nothing = crate::compiler::template::Known::of(&Value::Null, &outputs);
     call.recorded.clone().or_else(|| call.input.evaluate(&nothing).ok())
 }
 
