@@ -66,3 +66,4 @@ mod guests_rust;
 mod guests_javascript;
 mod guests_python;
 mod guests_c;
+mod learning;
