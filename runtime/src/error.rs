@@ -149,6 +149,12 @@ codes! {
     FileExists = "file_exists", Conflict;
     /// The same id was used before with other content; `details` shows both.
     IdConflict = "id_conflict", Conflict;
+    /// The playbook, or the version that is named, is disabled: nothing of it is started until somebody promotes a version again.
+    PlaybookDisabled = "playbook_disabled", Conflict;
+    /// The version has not earned that status yet; `details.missing` lists what is missing. An operator may promote it all the same.
+    PromotionNotEarned = "promotion_not_earned", Conflict;
+    /// The version waits for no review: it needs none, or somebody reviewed it already.
+    ReplayRepairNotPendingReview = "replay_repair_not_pending_review", Conflict;
     /// The run has ended and takes no more steps.
     RunEnded = "run_ended", Conflict;
     /// The deterministic gate was told to reject on a mismatch, and there is one.

@@ -78,6 +78,9 @@ pub const RULE_VALUE_SHOWN_CHARS: usize = 80;
 pub const PARAMETER_VALUES_MAX: usize = 64;
 /// Elements of a list for each of which a plan does the same. Each is a few entries of a journal that holds [`JOURNAL_ENTRIES_MAX`].
 pub const EACH_ITEMS_MAX: usize = 1_000;
+/// Versions of one playbook that wait for a review: beyond that nobody is looking, and the playbook's row, which names them,
+/// stays small.
+pub const REVIEWS_PENDING_MAX: usize = 100;
 /// Bytes of a configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 

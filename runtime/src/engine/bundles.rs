@@ -21,7 +21,7 @@ use crate::error::{Code, Error, Issue, Result};
 use crate::evidence;
 use crate::ids::{Digest, JobId, PlaybookId, Space};
 use crate::json::Json;
-use crate::lifecycle::{self, Added, Compilation, NewVersion, Version};
+use crate::lifecycle::{self, Added, Compilation, NewVersion, Provenance, Version};
 use crate::runs::Recording;
 use crate::sandbox::{Imports, Provider, Sandbox};
 use crate::tools::asks::Asks;
@@ -474,6 +474,7 @@ fn new_version(bundle: &Bundle, summary: Option<Json>, asks: Asks) -> Result<New
         (Origin::Graph { digest }, _) => lifecycle::Origin::Graph { digest: *digest },
         (Origin::Compiled(made), Some(summary)) => lifecycle::Origin::Compiled(Box::new(Compilation {
             run_id: made.run_id.clone(),
+            source_runs: Vec::new(),
             summary,
             matchers: made.matchers.clone(),
             success_criteria: made.success_criteria.clone(),
@@ -489,7 +490,9 @@ fn new_version(bundle: &Bundle, summary: Option<Json>, asks: Asks) -> Result<New
         name: manifest.name.clone(),
         component: manifest.component,
         component_bytes: bundle.component.len() as u64,
+        provenance: Provenance::of(&origin),
         origin,
         asks,
+        by: None,
     })
 }

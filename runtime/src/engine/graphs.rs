@@ -19,7 +19,7 @@ use crate::ids::{Digest, JobId, PlaybookId, Space};
 use crate::jobs::{Manner, Order, Target};
 use crate::journal::Options;
 use crate::json::Json;
-use crate::lifecycle::{Added, NewVersion, Origin, Version};
+use crate::lifecycle::{Added, NewVersion, Origin, Provenance, Version};
 use crate::planner::{self, Means, Offer, Planned, Wish};
 use crate::tools::grants::To;
 use crate::tools::{Grant, Registry};
@@ -210,6 +210,8 @@ impl Engine {
             component_bytes,
             origin: Origin::Graph { digest: graph.digest() },
             asks: self.asks(made.digest).await?,
+            provenance: Provenance::default(),
+            by: None,
         };
         let Added { version, .. } = self.add(space, new).await?;
         Ok(version)

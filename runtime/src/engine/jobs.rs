@@ -137,7 +137,7 @@ impl Engine {
         if let Some(job) = self.promised(space, promise.as_ref(), manner).await? {
             return Ok(job);
         }
-        let version = self.playbook(space, &request.playbook_id, request.version)?;
+        let version = self.playbooks.to_start(space, &request.playbook_id, request.version)?;
         self.check_request(&request.input, &request.grants).await?;
         self.check_input(&version.component, &request.input).await?;
         let target = Target { playbook_id: version.playbook_id, version: version.version };

@@ -250,7 +250,7 @@ fn rules(config: &Config, grants: Vec<Grant>, looks_after_all: bool) -> Rules {
 fn catalogue(playbooks: &Playbooks) -> Catalogue {
     let playbooks = playbooks.clone();
     Arc::new(move |space, id| {
-        let version = playbooks.get(space, id, None)?;
+        let version = playbooks.to_start(space, id, None)?;
         Ok((Target { playbook_id: version.playbook_id, version: version.version }, version.component))
     })
 }

@@ -11,7 +11,7 @@ use crate::compiler::{self, Compiled, Options};
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, PlaybookId, RunId, Space};
 use crate::json::Json;
-use crate::lifecycle::{Added, Compilation, NewVersion, Origin, Summary, Version};
+use crate::lifecycle::{Added, Compilation, NewVersion, Origin, Provenance, Summary, Version};
 use crate::runs::Run;
 use crate::{blocking, limits};
 
@@ -88,6 +88,7 @@ impl Engine {
         });
         let compilation = Compilation {
             run_id: request.run_id,
+            source_runs: Vec::new(),
             summary: compiled.summary.clone(),
             matchers: request.matchers,
             success_criteria: request.success_criteria,
@@ -95,14 +96,17 @@ impl Engine {
             metadata: request.metadata,
             options: Some(request.options),
         };
+        let origin = Origin::Compiled(Box::new(compilation));
         let new = NewVersion {
             playbook_id,
             wanted: request.version,
             name: request.name.unwrap_or_else(|| run.goal.clone()),
             component: digest,
             component_bytes: compiled.component.len() as u64,
-            origin: Origin::Compiled(Box::new(compilation)),
+            provenance: Provenance::of(&origin),
+            origin,
             asks: self.asks(digest).await?,
+            by: None,
         };
         let Added { version, repeated } = self.add(space, new).await?;
         let proposals = self.proposals(compiled.reached.clone(), homes).await?;
@@ -141,7 +145,17 @@ impl Engine {
         let component = self.keep(bytes).await?;
         let name = name.unwrap_or_else(|| playbook_id.to_string());
         let asks = self.asks(component).await?;
-        let new = NewVersion { playbook_id, wanted: None, name, component, component_bytes, origin: Origin::Uploaded, asks };
+        let new = NewVersion {
+            playbook_id,
+            wanted: None,
+            name,
+            component,
+            component_bytes,
+            origin: Origin::Uploaded,
+            asks,
+            provenance: Provenance::default(),
+            by: None,
+        };
         let Added { version, repeated } = self.add(space, new).await?;
         Ok(Uploaded { version, repeated })
     }

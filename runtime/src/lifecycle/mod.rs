@@ -1,18 +1,27 @@
 //! Playbook versions: immutable, numbered from 1, each naming its component by digest.
 //!
-//! It keeps what is known of a version beside its bytes. It does not know how a component is made or run.
-//! Promotion, evidence, repair and review will stand here; until then every version is a draft.
+//! It keeps what is known of a version beside its bytes. It does not know how a component is made or run. The rule: a version
+//! never changes; a change of its status is the next version, with the same component, and what runs where no number is
+//! named follows from the versions in their order alone.
 
+mod change;
+mod force;
 mod saved;
 mod version;
 
-pub use version::{Compilation, NewVersion, Origin, Status, Version};
+#[cfg(test)]
+mod tests;
+
+pub use change::{Authority, Change, ChangeKind, Provenance, Review, ReviewState};
+pub use version::{Compilation, Content, NewVersion, Next, Origin, Status, Version};
+
+use force::Entering;
 
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, Space};
 use crate::limits;
 use crate::store::{Batch, CommitError, ContentKey, PlaybookKey, Store, VersionKey};
-use crate::tools::asks::{Asks, Diff};
+use crate::tools::asks::Asks;
 
 /// All playbooks of a store. Cheap to clone.
 #[derive(Clone)]
@@ -29,10 +38,18 @@ pub struct Summary {
     pub name: String,
     /// Its newest version's number.
     pub latest_version: u32,
+    /// Its newest version's status.
+    pub latest_status: Status,
     /// The number of the version that runs where none is named.
     pub active_version: u32,
-    /// What that one asks for; none of one from before this was kept.
+    /// That one's status. `disabled`: nothing of the playbook runs.
+    pub active_status: Status,
+    /// What that one asks for, or the last one before the playbook was disabled; none of one from before this was kept.
     pub active_asks: Option<Asks>,
+    /// The newest version that is a shadow, whether it is the one that runs or stands beside it.
+    pub shadow_version: Option<u32>,
+    /// The versions that wait for a review.
+    pub pending: Vec<u32>,
     /// When the newest version was made, in milliseconds since the Unix epoch.
     pub updated_at_ms: u64,
 }
@@ -64,6 +81,14 @@ impl Playbooks {
     /// # Errors
     /// `id_conflict` where the wanted number is taken by other content or would leave a gap; `details` shows both.
     pub async fn add(&self, space: &Space, new: NewVersion) -> Result<Added> {
+        self.add_with(space, new, |_| Batch::new()).await
+    }
+
+    /// As [`Playbooks::add`]; `beside` is written in one with a version that was not there before.
+    ///
+    /// # Errors
+    /// As [`Playbooks::add`].
+    pub async fn add_with(&self, space: &Space, new: NewVersion, beside: impl Fn(&Version) -> Batch) -> Result<Added> {
         for _ in 0..limits::CONTENDED_TRIES_MAX {
             let key = playbook_key(space, &new.playbook_id);
             let row = self.store.get(&key)?;
@@ -77,27 +102,16 @@ impl Playbooks {
                 return Err(self.number_conflict(space, &new, number, latest)?);
             }
             let version = new.clone().numbered(number);
-            let (active_version, active_asks) = match before {
-                None => (number, Some(new.asks.clone())),
-                Some(Summary { active_asks: Some(asks), .. }) if !Diff::between(&asks, &new.asks).asks_for_more() => {
-                    (number, Some(new.asks.clone()))
-                }
-                Some(before) => (before.active_version, before.active_asks),
+            let entering = Entering {
+                version: &version,
+                asks: &new.asks,
+                authority: Authority::Evidence,
+                does_as_active: false,
+                does_as_shadow: false,
             };
-            let summary = Summary {
-                playbook_id: new.playbook_id.clone(),
-                name: version.name.clone(),
-                latest_version: number,
-                active_version,
-                active_asks,
-                updated_at_ms: version.created_at_ms,
-            };
-            let mut batch = Batch::new();
-            batch.expect(&key, row.as_deref());
-            batch.put(&key, saved::summary_row(&summary));
-            let version_key = VersionKey { space: space.clone(), playbook_id: new.playbook_id.clone(), version: number };
-            batch.expect(&version_key, None);
-            batch.put(&version_key, saved::version_row(&version));
+            let summary = force::after(before.as_ref(), &entering).map_err(|_| asks_for_more(&version))?;
+            let mut batch = beside(&version);
+            batch.append(rows(space, row.as_deref(), &summary, &version));
             // Where a number was wanted, the same content may make a second version: the newest is found.
             batch.put(&content_key(space, &new), saved::content_row(number));
             match self.store.commit(batch).await {
@@ -107,6 +121,46 @@ impl Playbooks {
             }
         }
         Err(contended(&new.playbook_id))
+    }
+
+    /// Adds the version that follows from another one, where `next` says so of the playbook as it stands; none where it does not.
+    /// It is asked again where somebody else was faster: of two at once, one finds what the other one did.
+    ///
+    /// One batch, in which `beside` is written too: if the process dies before it, there is no version; after it, it is whole.
+    ///
+    /// # Errors
+    /// `replay_playbook_not_found`; `promotion_not_earned` where it asks for more than what runs, or is held back by a review;
+    /// `replay_repair_not_pending_review` where it is to be reviewed and waits for none; `too_large` where too many wait for
+    /// one; what `next` fails with.
+    pub async fn add_status_version(
+        &self,
+        space: &Space,
+        id: &PlaybookId,
+        next: impl Fn(&Summary) -> Result<Option<Next>>,
+        beside: impl Fn(&Version) -> Batch,
+    ) -> Result<Option<Version>> {
+        let key = playbook_key(space, id);
+        for _ in 0..limits::CONTENDED_TRIES_MAX {
+            let row = self.row(&key)?;
+            let before = saved::summary(&row, id)?;
+            let Some(next) = next(&before)? else { return Ok(None) };
+            may_follow(&before, &next)?;
+            let does_as = |number| self.get(space, id, Some(number)).map(|other| other.component == next.from.component);
+            let does_as_active = does_as(before.active_version)?;
+            let does_as_shadow = before.shadow_version.map_or(Ok(false), does_as)?;
+            let (authority, asks) = (next.authority, next.asked().clone());
+            let version = next.numbered(before.latest_version + 1);
+            let entering = Entering { version: &version, asks: &asks, authority, does_as_active, does_as_shadow };
+            let after = force::after(Some(&before), &entering).map_err(|_| asks_for_more(&version))?;
+            let mut batch = beside(&version);
+            batch.append(rows(space, Some(&row), &after, &version));
+            match self.store.commit(batch).await {
+                Ok(()) => return Ok(Some(version)),
+                Err(CommitError::Guard) => {}
+                Err(CommitError::Store(e)) => return Err(e),
+            }
+        }
+        Err(contended(id))
     }
 
     /// What [`Playbooks::add`] would come to without a wanted number: the version's, and whether it is there already. Keeps nothing.
@@ -126,10 +180,17 @@ impl Playbooks {
     /// One row: if the process dies before it is written, the other one runs on; after, this one.
     ///
     /// # Errors
-    /// `replay_playbook_not_found`.
+    /// `replay_playbook_not_found`, `playbook_disabled`, and `promotion_not_earned` where a review holds it back.
     pub async fn activate(&self, space: &Space, version: &Version, asks: Asks) -> Result<()> {
+        if version.is_held_back() {
+            return Err(held_back(version));
+        }
+        if version.status == Status::Disabled {
+            return Err(disabled(version));
+        }
         self.change(space, &version.playbook_id, |before| Summary {
             active_version: version.version,
+            active_status: version.status,
             active_asks: Some(asks.clone()),
             ..before
         })
@@ -206,6 +267,31 @@ impl Playbooks {
         saved::version(&row, id, number)
     }
 
+    /// A version that is to be started; without a number the one that runs.
+    ///
+    /// # Errors
+    /// As [`Playbooks::get`]; `playbook_disabled` where the playbook is, or the version that is named.
+    pub fn to_start(&self, space: &Space, id: &PlaybookId, number: Option<u32>) -> Result<Version> {
+        let runs = self.get(space, id, None)?;
+        if runs.status == Status::Disabled {
+            return Err(disabled(&runs));
+        }
+        let Some(number) = number.filter(|number| *number != runs.version) else { return Ok(runs) };
+        let named = self.get(space, id, Some(number))?;
+        if named.status == Status::Disabled { Err(disabled(&named)) } else { Ok(named) }
+    }
+
+    /// Versions of a playbook, the newest first; those before `before` where one is given.
+    ///
+    /// # Errors
+    /// `replay_playbook_not_found`.
+    pub fn versions(&self, space: &Space, id: &PlaybookId, before: Option<u32>, limit: usize) -> Result<Vec<Version>> {
+        self.summary(space, id)?;
+        let before = before.map(|version| VersionKey { space: space.clone(), playbook_id: id.clone(), version });
+        let rows = self.store.scan_back(&VersionKey::of_playbook(space, id), before.as_ref(), limit)?;
+        rows.iter().map(|(key, row)| saved::version(row, id, key.version)).collect()
+    }
+
     /// Playbooks in the order of their ids.
     ///
     /// # Errors
@@ -247,144 +333,67 @@ fn playbook_key(space: &Space, id: &PlaybookId) -> PlaybookKey {
     PlaybookKey { space: space.clone(), playbook_id: id.clone() }
 }
 
+/// What is written of a version that is added, and what must hold for it.
+fn rows(space: &Space, before: Option<&[u8]>, after: &Summary, version: &Version) -> Batch {
+    let mut batch = Batch::new();
+    let key = playbook_key(space, &version.playbook_id);
+    batch.expect(&key, before);
+    batch.put(&key, saved::summary_row(after));
+    let key = VersionKey { space: space.clone(), playbook_id: version.playbook_id.clone(), version: version.version };
+    batch.expect(&key, None);
+    batch.put(&key, saved::version_row(version));
+    batch
+}
+
+/// What holds for every version that follows from another one.
+fn may_follow(before: &Summary, next: &Next) -> Result<()> {
+    let (from, reviews) = (&next.from, next.kind == ChangeKind::Reviewed);
+    if reviews && !before.pending.contains(&from.version) {
+        let message = format!("version {} of playbook {} waits for no review", from.version, from.playbook_id);
+        return Err(Error::new(Code::ReplayRepairNotPendingReview, message)
+            .with_details(serde_json::json!({"version": from.version, "pending": before.pending})));
+    }
+    if from.is_held_back() && !reviews && next.content.is_none() {
+        return Err(held_back(from));
+    }
+    let waits = next.review.as_ref().is_some_and(|review| review.state == ReviewState::PendingReview);
+    if waits && before.pending.len() >= limits::REVIEWS_PENDING_MAX {
+        let message = format!(
+            "{} versions of playbook {} wait for a review; at most {}",
+            before.pending.len(),
+            from.playbook_id,
+            limits::REVIEWS_PENDING_MAX
+        );
+        return Err(Error::new(Code::TooLarge, message));
+    }
+    Ok(())
+}
+
+fn not_earned(message: String, missing: &[String]) -> Error {
+    Error::new(Code::PromotionNotEarned, message).with_details(serde_json::json!({"missing": missing}))
+}
+
+fn held_back(version: &Version) -> Error {
+    let what = if version.awaits_review() { "waits for a review" } else { "was rejected by a review" };
+    let missing = format!("version {} {what}", version.version);
+    not_earned(format!("{missing}; only what a review approved is promoted"), &[missing])
+}
+
+fn asks_for_more(version: &Version) -> Error {
+    let missing = "an operator's word: it asks for more than the version that runs".to_owned();
+    not_earned(format!("playbook {} cannot be promoted so: {missing}", version.playbook_id), &[missing])
+}
+
+fn disabled(version: &Version) -> Error {
+    let Version { playbook_id: id, version: number, .. } = version;
+    Error::new(Code::PlaybookDisabled, format!("playbook {id} is disabled since version {number}; promote a version to let it run again"))
+        .with_details(serde_json::json!({"playbook_id": id, "version": number, "note": version.made_by.note}))
+}
+
 fn contended(id: &PlaybookId) -> Error {
     Error::new(Code::Contended, format!("many versions of playbook {id} are being added at once; try again"))
 }
 
 fn content_key(space: &Space, new: &NewVersion) -> ContentKey {
     ContentKey { space: space.clone(), playbook_id: new.playbook_id.clone(), content: new.digest() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::Digest;
-    use crate::tools::asks::Ask;
-
-    fn playbooks() -> (tempfile::TempDir, Playbooks) {
-        let dir = tempfile::tempdir().unwrap();
-        let playbooks = Playbooks::new(Store::open(dir.path()).unwrap());
-        (dir, playbooks)
-    }
-
-    /// A version of playbook `id` whose component is `component`.
-    fn new(id: &str, component: &str, wanted: Option<u32>) -> NewVersion {
-        NewVersion {
-            playbook_id: PlaybookId::parse(id).unwrap(),
-            wanted,
-            name: "n".to_owned(),
-            component: Digest::of(component.as_bytes()),
-            component_bytes: 1,
-            origin: Origin::Uploaded,
-            asks: Asks::default(),
-        }
-    }
-
-    #[tokio::test]
-    async fn the_same_content_answers_with_its_version_and_other_content_makes_the_next() {
-        let (_dir, playbooks) = playbooks();
-        let space = Space::default_space();
-        for (id, content, wanted, number, repeated) in [
-            ("p", "a", None, 1, false),
-            ("p", "b", None, 2, false),
-            ("q", "b", None, 1, false),
-            ("p", "c", Some(3), 3, false),
-            ("p", "a", None, 1, true),
-            ("p", "b", None, 2, true),
-            ("p", "c", None, 3, true),
-            ("p", "b", Some(2), 2, true),
-            // A number that is asked for is given, even to content that there is already; the newest then answers.
-            ("p", "a", Some(4), 4, false),
-            ("p", "a", None, 4, true),
-            ("p", "a", Some(1), 1, true),
-            ("p", "d", None, 5, false),
-        ] {
-            let added = playbooks.add(&space, new(id, content, wanted)).await.unwrap();
-            assert_eq!((added.version.version, added.repeated), (number, repeated), "{id} {content} {wanted:?}");
-            assert_eq!(playbooks.get(&space, &added.version.playbook_id, Some(number)).unwrap(), added.version);
-        }
-        let elsewhere = Space::parse(Some("other"), None).unwrap();
-        assert!(!playbooks.add(&elsewhere, new("p", "a", None)).await.unwrap().repeated);
-        for (content, wanted) in [("a", 2), ("a", 0), ("a", 7), ("x", 5), ("x", 7)] {
-            let e = playbooks.add(&space, new("p", content, Some(wanted))).await.unwrap_err();
-            assert_eq!(e.code, Code::IdConflict, "{content} {wanted}: {e}");
-        }
-        assert_eq!(playbooks.get(&space, &PlaybookId::parse("p").unwrap(), None).unwrap().version, 5);
-    }
-
-    /// The earlier versions are taken away, so that whoever looks at one says so.
-    #[tokio::test]
-    async fn adding_a_version_reads_none_of_the_earlier_ones() {
-        let (_dir, playbooks) = playbooks();
-        let space = Space::default_space();
-        let mut batch = Batch::new();
-        for number in 1..=9 {
-            playbooks.add(&space, new("p", &number.to_string(), None)).await.unwrap();
-            if number != 5 {
-                batch.delete(&VersionKey { space: space.clone(), playbook_id: PlaybookId::parse("p").unwrap(), version: number });
-            }
-        }
-        playbooks.store.commit(batch).await.unwrap();
-        let added = playbooks.add(&space, new("p", "10", None)).await.unwrap();
-        assert_eq!((added.version.version, added.repeated), (10, false));
-        let again = playbooks.add(&space, new("p", "5", None)).await.unwrap();
-        assert_eq!((again.version.version, again.repeated), (5, true));
-    }
-
-    fn asking(content: &str, tools: &[&str]) -> NewVersion {
-        let asks = tools.iter().map(|tool| Ask::parse(&format!("tool:{tool}")).unwrap()).collect();
-        NewVersion { asks, ..new("p", content, None) }
-    }
-
-    #[tokio::test]
-    async fn a_version_that_asks_for_more_is_kept_and_does_not_run_by_itself() {
-        let (_dir, playbooks) = playbooks();
-        let (space, id) = (Space::default_space(), PlaybookId::parse("p").unwrap());
-        for (content, tools, made, active) in [
-            ("first", &["fs/read", "fs/list"][..], 1, 1),
-            ("same", &["fs/list", "fs/read"], 2, 2),
-            ("less", &["fs/read"], 3, 3),
-            ("as much as there was", &["fs/list", "fs/read"], 4, 3),
-            ("another", &["fs/list"], 5, 3),
-            ("nothing", &[], 6, 6),
-        ] {
-            let added = playbooks.add(&space, asking(content, tools)).await.unwrap();
-            assert_eq!((added.version.version, playbooks.get(&space, &id, None).unwrap().version), (made, active), "{content}");
-            assert_eq!(playbooks.summary(&space, &id).unwrap().latest_version, made);
-        }
-        let fourth = playbooks.get(&space, &id, Some(4)).unwrap();
-        playbooks.activate(&space, &fourth, fourth.asks.clone().unwrap()).await.unwrap();
-        assert_eq!(playbooks.get(&space, &id, None).unwrap(), fourth);
-        // It is held against the one that was activated now.
-        playbooks.add(&space, asking("less again", &["fs/list"])).await.unwrap();
-        assert_eq!(playbooks.get(&space, &id, None).unwrap().version, 7);
-        // The same bytes again change nothing.
-        assert!(playbooks.add(&space, asking("first", &["fs/read", "fs/list"])).await.unwrap().repeated);
-        assert_eq!(playbooks.get(&space, &id, None).unwrap().version, 7);
-        assert_eq!(playbooks.list(&space, None, 9).unwrap()[0].active_version, 7);
-    }
-
-    #[tokio::test]
-    async fn what_a_version_from_before_asks_for_is_read_from_its_component() {
-        let (_dir, playbooks) = playbooks();
-        let (space, id) = (Space::default_space(), PlaybookId::parse("p").unwrap());
-        let first = playbooks.add(&space, asking("first", &["fs/read"])).await.unwrap().version;
-        let mut batch = Batch::new();
-        let row = br#"{"v":1,"name":"n","latest":1,"updated_at":1}"#.to_vec();
-        batch.put(&PlaybookKey { space: space.clone(), playbook_id: id.clone() }, row);
-        playbooks.store.commit(batch).await.unwrap();
-        // Whatever is not known to be the same is more.
-        playbooks.add(&space, asking("same", &["fs/read"])).await.unwrap();
-        let active = playbooks.active_of_unknown_asks(&space, &id).unwrap().unwrap();
-        assert_eq!(active, first);
-        playbooks.remember_asks(&space, &active, first.asks.clone().unwrap()).await.unwrap();
-        assert_eq!(playbooks.active_of_unknown_asks(&space, &id).unwrap(), None);
-        for (content, tools, active) in [("more", &["fs/read", "fs/write"][..], 1), ("same again", &["fs/read"], 4)] {
-            playbooks.add(&space, asking(content, tools)).await.unwrap();
-            assert_eq!(playbooks.get(&space, &id, None).unwrap().version, active, "{content}");
-        }
-        // It is not the active one any more.
-        playbooks.remember_asks(&space, &first, Asks::default()).await.unwrap();
-        assert_eq!(playbooks.summary(&space, &id).unwrap().active_asks.unwrap(), first.asks.unwrap());
-    }
 }

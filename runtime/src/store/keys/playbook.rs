@@ -46,6 +46,14 @@ pub struct VersionKey {
     pub version: u32,
 }
 
+impl VersionKey {
+    /// All versions of a playbook, the first one first.
+    #[must_use]
+    pub fn of_playbook(space: &Space, playbook_id: &PlaybookId) -> Prefix<Self> {
+        Prefix::new(Fields::of(Self::KIND).space(space).text(playbook_id.as_str()))
+    }
+}
+
 impl Key for VersionKey {
     const KIND: Kind = Kind::Version;
 
