@@ -268,6 +268,23 @@ pub(crate) fn refusal(code: Code, issues: Vec<Issue>) -> Error {
     Error::new(code, spelled.join("; ") + &tail).with_issues(issues)
 }
 
+/// A document of its own within a request, bounded as one value is.
+///
+/// # Errors
+/// `too_large`, `invalid_request` where it is nested too deep.
+pub(crate) fn fitting(value: &Value, at: &str) -> Result<Json> {
+    if !fits_depth(value, limits::JSON_DEPTH_MAX) {
+        return Err(Error::invalid(at, format!("is nested deeper than {} levels", limits::JSON_DEPTH_MAX)));
+    }
+    let json = Json::from(value);
+    let bytes = json.as_str().len();
+    if bytes > limits::JSON_BYTES_MAX {
+        let issue = Issue { path: at.to_owned(), message: format!("has {bytes} bytes; at most {} are allowed", limits::JSON_BYTES_MAX) };
+        return Err(refusal(Code::TooLarge, vec![issue]));
+    }
+    Ok(json)
+}
+
 fn is_text_or_object(value: &Value) -> bool {
     value.is_object() || value.as_str().is_some_and(|text| !text.is_empty())
 }

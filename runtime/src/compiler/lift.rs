@@ -78,6 +78,11 @@ pub fn lift(trace: &Trace) -> Result<Lifted> {
     Ok(Lifted { plan, kept, dropped, unused_inputs })
 }
 
+/// Places of the steps that count.
+pub(super) fn kept(trace: &Trace) -> Vec<usize> {
+    sift(trace).0
+}
+
 /// Places of the steps that count, and the others with the reason.
 fn sift(trace: &Trace) -> (Vec<usize>, Vec<Dropped>) {
     let mut why: Vec<Option<(String, bool)>> = trace.attempts.iter().map(|a| failed(a).map(|reason| (reason, false))).collect();

@@ -6,11 +6,15 @@
 mod bindings;
 pub mod componentize;
 mod dataflow;
+pub mod diff;
 pub mod emit;
 pub mod graph;
 mod lift;
+pub mod patch;
 pub mod plan;
 mod prove;
+pub mod rehearse;
+pub mod splice;
 mod summary;
 pub mod template;
 mod trace;

@@ -176,7 +176,7 @@ fn corrected(template: Template, recorded: &Value, known: &Known<'_>, pointer: &
     }
 }
 
-fn clip(text: &str) -> String {
+pub(super) fn clip(text: &str) -> String {
     match text.char_indices().nth(200) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -19,6 +19,14 @@ pub fn outline(plan: &Plan) -> Vec<Line> {
     lines
 }
 
+/// One node in a line, without what stands in it.
+#[must_use]
+pub(super) fn line(node: &Node) -> String {
+    let mut lines = Vec::new();
+    list(std::slice::from_ref(node), 0, &mut lines);
+    lines.into_iter().next().map(|line| line.text).unwrap_or_default()
+}
+
 /// What a plan waits for, a line each: times, signals and people.
 #[must_use]
 pub fn waits(plan: &Plan) -> Vec<String> {

@@ -81,6 +81,15 @@ pub struct StepOptions {
     pub step_timeout_ms: Option<u64>,
 }
 
+impl Step {
+    /// A call that is made as the job says, and that nothing undoes.
+    #[must_use]
+    pub fn new(id: String, tool: ToolId, effect: Effect, input: Template) -> Step {
+        let (options, decisions, checks) = (StepOptions::default(), Vec::new(), Vec::new());
+        Step { id, tool, effect, recorded_as: None, input, decisions, options, checks, compensation: None }
+    }
+}
+
 impl StepOptions {
     /// True where the job's own ways are kept.
     #[must_use]
@@ -341,7 +350,7 @@ impl Node {
         }
     }
 
-    fn arms_mut(&mut self) -> Vec<&mut Vec<Node>> {
+    pub(in crate::compiler) fn arms_mut(&mut self) -> Vec<&mut Vec<Node>> {
         match self {
             Node::Step(_) | Node::Playbook(_) | Node::Fail(_) => Vec::new(),
             Node::Branch(node) => vec![&mut node.then, &mut node.otherwise],

@@ -1,0 +1,176 @@
+//! A repair out of a recording: a run in which an agent got past the step at which a playbook fails.
+//!
+//! The run is aligned with the plan by tool and input: a recorded call that is what a step would have called, with the run's own
+//! inputs and answers, is that step. Up to the point of failure all steps must be there, since their effects stand; from there
+//! on what the run did otherwise comes in the place of what the plan says. It comes as a patch like any other, so that a
+//! person can read it, and nothing that a patch may not do is done by it. Nothing is guessed: what aligns badly is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::lift::{self, Lifted};
+use super::plan::{Plan, Step};
+use super::template::Known;
+use super::trace::{Attempt, Trace};
+use super::{Bindings, Options};
+use crate::error::{Code, Error, Result};
+use crate::json::Json;
+use crate::runs::Run;
+use crate::tools::Registry;
+
+/// The patch that makes `plan` do what `run` did from the step `failing` on; without one, from the first step on that the run
+/// did not make.
+///
+/// # Errors
+/// `not_compilable` where the run does not do what the plan does before that step, where the two do the same, or where the plan
+/// is more than one step after the other; what compiling the run would fail with.
+pub fn splice(plan: &Plan, run: &Run, failing: Option<&str>, tools: &Registry, options: &Options) -> Result<Json> {
+    super::require_success(run, options)?;
+    let steps = straight(plan)?;
+    let at = match failing {
+        None => None,
+        Some(id) => Some(steps.iter().position(|step| step.id == id).ok_or_else(|| no_such_step(id, &steps))?),
+    };
+    let bindings = Bindings::builtin(tools).extended(&options.bindings, &options.roots)?;
+    let mut trace = Trace::of(run, &bindings);
+    let Lifted { kept, .. } = lift::lift(&trace)?;
+    let aligned = align(&steps, &trace, &kept);
+    let first_missing = (0..steps.len()).find(|at| !aligned.values().any(|step| step == at));
+    let at = match (at, first_missing) {
+        (Some(at), Some(missing)) if missing < at => return Err(leaves_out(run, steps[missing], steps[at])),
+        (Some(at), _) => at,
+        (None, missing) => missing.unwrap_or(steps.len()),
+    };
+    rename(&mut trace, plan, &aligned, &steps);
+    let Lifted { plan: spliced, kept, .. } = lift::lift(&trace)?;
+    let patch = patch(plan, &steps, &spliced, &aligned, &kept);
+    if patch.is_empty() {
+        return Err(Error::new(
+            Code::NotCompilable,
+            format!("run {} does what the playbook does; there is nothing to repair from step {}", run.run_id, named(&steps, at)),
+        ));
+    }
+    Ok(Json::from(&Value::Object(patch)))
+}
+
+fn named(steps: &[&Step], at: usize) -> String {
+    steps.get(at).map_or_else(|| "the last one".to_owned(), |step| step.id.clone())
+}
+
+/// The steps of a plan that is no more than one after the other.
+fn straight(plan: &Plan) -> Result<Vec<&Step>> {
+    let steps: Option<Vec<&Step>> = plan.body.iter().map(|node| node.step().filter(|step| step.compensation.is_none())).collect();
+    steps.ok_or_else(|| {
+        let message = "a run is spliced into a playbook whose steps stand one after the other; this one has branches, loops or the like: \
+                       send a patch, or learn a new version from several runs";
+        Error::new(Code::NotCompilable, message)
+    })
+}
+
+fn no_such_step(id: &str, steps: &[&Step]) -> Error {
+    let known: Vec<&str> = steps.iter().take(20).map(|step| step.id.as_str()).collect();
+    Error::invalid("/failing_step", format!("there is no step {id:?}; there are {}", known.join(", ")))
+}
+
+fn leaves_out(run: &Run, missing: &Step, failing: &Step) -> Error {
+    let message = format!(
+        "run {} does not make the call of step {} ({}), which stands before the failing step {}; a run is spliced in where it does the same up to there",
+        run.run_id, missing.id, missing.tool, failing.id
+    );
+    Error::new(Code::NotCompilable, message).with_details(json!({"step": missing.id, "failing_step": failing.id}))
+}
+
+/// Which recorded call is which step: places in the trace to places in the plan, both in order.
+fn align(steps: &[&Step], trace: &Trace, kept: &[usize]) -> BTreeMap<usize, usize> {
+    let mut aligned = BTreeMap::new();
+    let mut outputs: BTreeMap<String, Value> = BTreeMap::new();
+    let mut next = 0;
+    for at in kept {
+        let attempt = &trace.attempts[*at];
+        let is = |step: &&Step| calls(step, attempt, &trace.inputs, &outputs);
+        if let Some(skipped) = steps[next..].iter().position(is) {
+            aligned.insert(*at, next + skipped);
+            outputs.insert(steps[next + skipped].id.clone(), attempt.output.clone());
+            next += skipped + 1;
+        }
+    }
+    aligned
+}
+
+/// True where the step would have made the recorded call, with the run's inputs and answers.
+fn calls(step: &Step, attempt: &Attempt, inputs: &Value, outputs: &BTreeMap<String, Value>) -> bool {
+    let known = Known::of(inputs, outputs);
+    step.tool == attempt.bound.tool && step.input.evaluate(&known).is_ok_and(|value| Json::from(&value) == Json::from(&attempt.bound.input))
+}
+
+/// Gives each recorded call the id of its step, and the others ids that the plan does not have: then whatever is lifted from
+/// the run speaks of the plan's steps.
+fn rename(trace: &mut Trace, plan: &Plan, aligned: &BTreeMap<usize, usize>, steps: &[&Step]) {
+    let taken: BTreeSet<&str> = plan.nodes().into_iter().filter_map(super::plan::Node::id).collect();
+    let mut fresh = (1..).map(|n| format!("r{n}")).filter(|id| !taken.contains(id.as_str()));
+    for (at, attempt) in trace.attempts.iter_mut().enumerate() {
+        attempt.id = match aligned.get(&at) {
+            Some(step) => steps[*step].id.clone(),
+            None => fresh.next().expect("there are more numbers than steps"),
+        };
+    }
+}
+
+/// What is to be taken out of the plan and put in. `kept` are the places of the lifted steps in the trace.
+fn patch(plan: &Plan, steps: &[&Step], spliced: &Plan, aligned: &BTreeMap<usize, usize>, kept: &[usize]) -> Map<String, Value> {
+    let stay: BTreeSet<usize> = aligned.values().copied().collect();
+    let removed: Vec<&str> = (0..steps.len()).filter(|at| !stay.contains(at)).map(|at| steps[at].id.as_str()).collect();
+    let mut inserted: Vec<(Option<&str>, Vec<Value>)> = Vec::new();
+    let mut after: Option<&str> = None;
+    for (place, node) in kept.iter().zip(&spliced.body) {
+        let Some(step) = node.step() else { continue };
+        if let Some(at) = aligned.get(place) {
+            after = Some(steps[*at].id.as_str());
+            continue;
+        }
+        let said = json!({"step_id": step.id, "tool": step.tool, "input": step.input});
+        match inserted.last_mut().filter(|(anchor, _)| *anchor == after) {
+            Some((_, group)) => group.push(said),
+            None => inserted.push((after, vec![said])),
+        }
+    }
+    let mut patch = Map::new();
+    if !removed.is_empty() {
+        patch.insert("remove_steps".to_owned(), json!(removed));
+    }
+    if !inserted.is_empty() {
+        let group = |(after, steps): (Option<&str>, Vec<Value>)| match after {
+            Some(after) => json!({"step_id": after, "steps": steps}),
+            None => json!({"steps": steps}),
+        };
+        patch.insert("insert_after".to_owned(), inserted.into_iter().map(group).collect());
+    }
+    if patch.is_empty() {
+        return patch;
+    }
+    let known: BTreeSet<&str> = plan.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    let new: Vec<Value> = spliced
+        .parameters
+        .iter()
+        .filter(|parameter| !known.contains(parameter.name.as_str()))
+        .map(|parameter| serde_json::to_value(parameter).expect("a parameter has string keys only"))
+        .collect();
+    if !new.is_empty() {
+        patch.insert("parameters".to_owned(), new.into());
+    }
+    // What the playbook gives back stays, unless it came out of a step that is gone, or of the last step, which is another now.
+    let mut lost = false;
+    plan.output.for_each_source(&mut |source| {
+        if let super::template::Source::Output { step, .. } = source {
+            lost |= removed.contains(&step.as_str());
+        }
+    });
+    if lost {
+        patch.insert("output".to_owned(), serde_json::to_value(&spliced.output).expect("a template has string keys only"));
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests;
