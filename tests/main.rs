@@ -67,3 +67,4 @@ mod guests_javascript;
 mod guests_python;
 mod guests_c;
 mod learning;
+mod runs_are_abused;

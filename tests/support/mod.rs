@@ -10,6 +10,7 @@ pub mod guests;
 pub mod layout;
 pub mod packages;
 pub mod page;
+pub mod recorder;
 pub mod server;
 pub mod site;
 pub mod toolchains;
