@@ -124,6 +124,7 @@ fn everything_said() -> Options {
         step_timeout_ms: Some(2_000),
         timeout_ms: Some(86_400_000),
         budget: Budget { fuel: Some(1), calls: Some(2), bytes: Some(3), wall_ms: Some(4) },
+        mode: Mode::Normal,
         confirm: Confirm::Ask,
     }
 }

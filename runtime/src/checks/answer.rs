@@ -27,7 +27,6 @@ pub(super) fn judge(spec: &Spec, answer: &Value) -> Finding {
 pub(super) fn pattern(text: &str) -> Result<regex::Regex, String> {
     regex::RegexBuilder::new(text)
         .size_limit(limits::CHECK_PATTERN_BYTES_MAX)
-        .dfa_size_limit(limits::CHECK_PATTERN_BYTES_MAX)
         .build()
         .map_err(|e| format!("the pattern cannot be used: {}", e.to_string().lines().last().unwrap_or_default()))
 }

@@ -153,8 +153,10 @@ fn what_recorders_wrote_down_becomes_checks() {
             json!({"kind": "stdout_contains", "text": "b"}),
         ]
     );
-    assert_eq!(json(signature(&json!({"exit_code": 0, "colour": "red"})))[0], json!({"kind": "other", "recorded": {"colour": "red"}}));
-    assert_eq!(signature(&json!(null)), []);
+    assert_eq!(json(signature(&json!({"exit_code": "0", "colour": "red"}))), [json!({"kind": "other", "recorded": {"exit_code": "0"}})]);
+    for nothing in [json!(null), json!("file"), json!({"kind": "file", "bytes": 7})] {
+        assert_eq!(signature(&nothing), [], "{nothing}");
+    }
     for (recorded, check) in [
         (json!({"kind": "file_exists", "path": "a", "n": 1}), json!({"kind": "file_exists", "path": "a"})),
         (json!({"kind": "env_equals", "key": "A", "equals": "b"}), json!({"kind": "env_equals", "name": "A", "value": "b"})),

@@ -10,7 +10,7 @@ use super::output::{Output, printable};
 use super::steering::{JobArg, JobEvidence, JobFork, JobWhy};
 use crate::engine::verify_evidence;
 use crate::error::{Code, Error, Result};
-use crate::evidence::{Fork, ForkEnding, PublicKey, Replay, Signer, Verdict, Verified, Why, Would};
+use crate::evidence::{Fork, ForkEnding, PublicKey, RepairPacket, Replay, Signer, Verdict, Verified, Why, Would};
 use crate::json::Json;
 use crate::{blocking, limits};
 
@@ -36,6 +36,35 @@ pub(super) async fn export(global: &Global, args: JobEvidence, output: &Output) 
         },
     );
     Ok(exit::OK)
+}
+
+pub(super) async fn packet(global: &Global, args: JobArg, output: &Output) -> Result<u8> {
+    let packet = global.existing().await?.repair_packet(&global.space()?, &args.job).await?;
+    output.show(|| packet.to_json(), || packet_in_words(&packet));
+    Ok(exit::OK)
+}
+
+fn packet_in_words(packet: &RepairPacket) -> String {
+    let failing = &packet.failing;
+    let step = |step: &Option<String>| step.as_deref().map_or("?".to_owned(), printable);
+    let mut text = format!("Job {} of {} version {} is {}\n", packet.job_id, packet.playbook_id, packet.version, packet.status);
+    if let Some(goal) = &packet.goal {
+        let _ = writeln!(text, "  goal: {}", printable(goal));
+    }
+    let tool = failing.tool.as_ref().map(|tool| format!(", which calls {tool}")).unwrap_or_default();
+    let _ = writeln!(text, "  failing: {}{tool}", step(&failing.step));
+    let _ = writeln!(text, "    {}", printable(&failing.why));
+    if let Some(input) = &failing.input {
+        let _ = writeln!(text, "    input: {}", printable(input.as_str()));
+    }
+    for done in &packet.done {
+        let _ = writeln!(text, "  done: {} {}", step(&done.step), done.tool);
+    }
+    for left in &packet.remaining {
+        let _ = writeln!(text, "  not reached: {} {} {}", printable(&left.step), left.tool, printable(&left.input));
+    }
+    text.truncate(text.trim_end().len());
+    text
 }
 
 pub(super) async fn verify(args: Verify, output: &Output) -> Result<u8> {

@@ -111,6 +111,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Jobs(JobsCommand::Replay(args)) => evidence::replay(&global, args, output).await,
         Command::Jobs(JobsCommand::Fork(args)) => evidence::fork(&global, args, output).await,
         Command::Jobs(JobsCommand::Why(args)) => evidence::why(&global, args, output).await,
+        Command::Jobs(JobsCommand::Packet(args)) => evidence::packet(&global, args, output).await,
         Command::Verify(args) => evidence::verify(args, output).await,
         Command::Jobs(JobsCommand::Signal(args)) => steer::signal(&global, args, output).await,
         Command::Jobs(JobsCommand::Cancel(args)) => steer::cancel(&global, args, output).await,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::args::json_of;
 use crate::error::{Code, Result};
 use crate::fields;
-use crate::journal::{Budget, Options};
+use crate::journal::{Budget, Mode, Options};
 
 #[derive(Args)]
 pub(super) struct JobOptions {
@@ -36,6 +36,10 @@ pub(super) struct JobOptions {
     /// Look before a resumed job goes on whether the world is as it left it: off, strict, warn or ask [default: off].
     #[arg(long, value_name = "HOW")]
     confirm: Option<String>,
+    /// What becomes of a step that fails: normal; strict, where a check that nobody can judge stops it too; guided, where it is
+    /// handed over to a person [default: normal].
+    #[arg(long, value_name = "MODE", value_parser = parse_mode)]
+    mode: Option<Mode>,
     #[command(flatten)]
     budget: BudgetFlags,
 }
@@ -73,6 +77,7 @@ impl JobOptions {
                 ("timeout_ms", json!(self.timeout)),
                 ("priority", json!(self.priority)),
                 ("confirm", json!(self.confirm)),
+                ("mode", json!(self.mode)),
             ];
             options.extend(flags.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)));
             if !budget.is_empty() {
@@ -100,6 +105,11 @@ impl BudgetFlags {
     pub(super) fn to_json(&self) -> Option<Value> {
         Some(self.fields()).filter(|fields| !fields.is_empty()).map(Value::Object)
     }
+}
+
+fn parse_mode(text: &str) -> Result<Mode, String> {
+    let known = Mode::NAMES.iter().find(|(name, _)| *name == text).map(|(_, mode)| *mode);
+    known.ok_or_else(|| format!("not one of {}", Mode::NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")))
 }
 
 /// `250ms`, `30s`, `5m`, `2h`, `7d` in milliseconds.

@@ -38,6 +38,15 @@ pub(super) fn in_words(job: &Value, url: Option<&str>) -> String {
             format!("parked: {}\nlet it go on with: reprise jobs resume {id}{more}{at}", text(&job["parked"]["message"]))
         }
         "paused" => format!("paused by {}\nlet it go on with: reprise jobs resume {id}{at}", asked_by(&job["paused"])),
+        "waiting" if job["handed_over"].is_object() => {
+            let handed = &job["handed_over"];
+            let resolve = format!("reprise jobs resolve {id} {}", handed["seq"]);
+            let step = handed["step"].as_str().map(|step| format!(" at step {}", printable(step))).unwrap_or_default();
+            format!(
+                "handed over{step}: {}\nSee to it, and say what came of it with one of:\n  {resolve} --happened OUTPUT{at}\n  {resolve} --retry{at}\n  {resolve} --fail MESSAGE{at}",
+                text(&handed["why"]),
+            )
+        }
         "waiting" => waiting(job, &at),
         "ready" | "running" if url.is_some() => format!("under way; follow it with: reprise jobs watch {id}{at}"),
         _ => format!("not done; go on with: reprise jobs resume {id}"),

@@ -49,7 +49,7 @@ pub(super) enum JobsCommand {
     Resume(JobResume),
     /// Begin a failed or parked job again from the calls that led to it.
     Retry(JobRetry),
-    /// Say what became of a call of which nobody knows whether it took effect.
+    /// Say what became of a call of which nobody knows whether it took effect, or of a step that was handed over.
     Resolve(JobResolve),
     /// A job's past as one file that anyone can check with `reprise verify`.
     Evidence(JobEvidence),
@@ -59,6 +59,8 @@ pub(super) enum JobsCommand {
     Fork(JobFork),
     /// Who had an entry done, at which step, on which input, with whose approval.
     Why(JobWhy),
+    /// A job that came to a halt, with all that whoever repairs its playbook needs to know.
+    Packet(JobArg),
 }
 
 #[derive(Args)]
@@ -208,7 +210,7 @@ pub(super) struct JobRetry {
 pub(super) struct JobResolve {
     #[command(flatten)]
     pub job: JobArg,
-    /// The call's entry in the journal, as `reprise jobs show` names it.
+    /// The entry in the journal, as `reprise jobs show` names it.
     #[arg(value_name = "SEQ", value_parser = clap::value_parser!(u32).range(1..))]
     pub seq: u32,
     /// It happened, and gave this: JSON, @FILE, or @- for standard input.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::checks::Spec;
 use crate::contract::{Effect, ToolId};
 use crate::error::{Code, Error, Result};
 use crate::tools::{Info, Registry};
@@ -185,11 +186,26 @@ impl Bindings {
     fn below_roots(&self, tool: &ToolId, mut input: Value) -> Value {
         if tool.namespace() == "fs"
             && let Some(Value::String(path)) = input.get_mut("path")
-            && let Some(below) = self.roots.iter().find_map(|(root, grant)| Some(format!("{grant}{}", below(path, root)?)))
+            && let Some(below) = self.seen_below_roots(path)
         {
             *path = below;
         }
         input
+    }
+
+    /// A recorded condition of files, with the path as a job sees it.
+    #[must_use]
+    pub fn check_below_roots(&self, spec: Spec) -> Spec {
+        let moved = |path: String| self.seen_below_roots(&path).unwrap_or(path);
+        match spec {
+            Spec::FileExists { path } => Spec::FileExists { path: moved(path) },
+            Spec::PathNotExists { path } => Spec::PathNotExists { path: moved(path) },
+            other => other,
+        }
+    }
+
+    fn seen_below_roots(&self, path: &str) -> Option<String> {
+        self.roots.iter().find_map(|(root, grant)| Some(format!("{grant}{}", below(path, root)?)))
     }
 
     fn misfit(&self, tool: &ToolId, input: &Value) -> Option<String> {

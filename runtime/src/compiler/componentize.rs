@@ -16,6 +16,7 @@ use wit_parser::{Resolve, WorldId};
 use super::emit::{contract, world_of};
 use crate::contract::ToolId;
 use crate::error::{Code, Error, Result};
+use crate::sandbox::CHECKS;
 
 /// The module under which libraries for C import what WASI had before it had components.
 const WASI_OF_MODULES: &str = "wasi_snapshot_preview1";
@@ -172,7 +173,8 @@ fn world(face: &Face, making: &Making) -> Result<Option<(Resolve, WorldId)>> {
         if let Some(other) = other {
             return Err(refused(format!("a playbook that imports {other}; it may import tool:<namespace>/<name>, flow and data")));
         }
-        return world_of(&tools).map(Some).map_err(|e| refused(format!("{e:#}")));
+        let checks = face.imports.iter().any(|name| name == CHECKS);
+        return world_of(&tools, checks).map(Some).map_err(|e| refused(format!("{e:#}")));
     }
     Err(refused(format!(
         "the module does not say what it is: it exports neither {RUN} nor {CALL}, and carries no world; --wit names the world that it implements"

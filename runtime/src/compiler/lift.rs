@@ -5,8 +5,10 @@ use serde_json::Value;
 
 use super::dataflow::Origins;
 use super::plan::{Node, Parameter, Plan, Step, StepOptions};
+use super::recorded;
 use super::template::{Source, Template};
 use super::trace::{Attempt, Trace};
+use crate::checks::Spec;
 use crate::contract::Effect;
 use crate::error::{Code, Error, Result};
 use crate::runs::StepStatus;
@@ -22,6 +24,8 @@ pub struct Lifted {
     pub dropped: Vec<Dropped>,
     /// Fields of the run's inputs that no step uses.
     pub unused_inputs: Vec<String>,
+    /// Recorded conditions that the recording itself does not fulfil, by step, with the reason.
+    pub contradicted: Vec<(String, Spec, String)>,
 }
 
 /// A recorded step that did not become part of the plan.
@@ -47,10 +51,12 @@ pub fn lift(trace: &Trace) -> Result<Lifted> {
         return Err(Error::new(Code::ReplayCompileNoSteps, "the run has no successful step; a playbook needs at least one"));
     }
     let mut origins = Origins::of_inputs(&trace.inputs);
-    let mut body = Vec::new();
+    let (mut body, mut contradicted) = (Vec::new(), Vec::new());
     for attempt in kept.iter().map(|at| &trace.attempts[*at]) {
         let mut decisions = Vec::new();
         let input = origins.explain("", &attempt.bound.input, &mut decisions).simplified();
+        let (checks, not_so) = recorded::lifted(&attempt.checks, &attempt.output, &origins);
+        contradicted.extend(not_so.into_iter().map(|(spec, why)| (attempt.id.clone(), spec, why)));
         origins.learn(&attempt.id, &attempt.bound.input, &attempt.output);
         let Attempt { id, bound, .. } = attempt;
         body.push(Node::Step(Step {
@@ -61,7 +67,7 @@ pub fn lift(trace: &Trace) -> Result<Lifted> {
             input,
             decisions,
             options: StepOptions::default(),
-            checks: Vec::new(),
+            checks,
             compensation: None,
         }));
     }
@@ -75,7 +81,7 @@ pub fn lift(trace: &Trace) -> Result<Lifted> {
     let used = |name: &String| plan.parameters.iter().any(|p| p.name == *name);
     let unused_inputs = trace.inputs.as_object().into_iter().flatten().map(|(name, _)| name.clone()).filter(|name| !used(name)).collect();
     plan.check()?;
-    Ok(Lifted { plan, kept, dropped, unused_inputs })
+    Ok(Lifted { plan, kept, dropped, unused_inputs, contradicted })
 }
 
 /// Places of the steps that count.
@@ -169,7 +175,7 @@ fn parameters(plan: &Plan, inputs: &Value) -> Vec<Parameter> {
             used.insert(name.clone());
         }
     };
-    plan.steps().for_each(|step| step.input.for_each_source(&mut note));
+    plan.nodes().into_iter().for_each(|node| node.for_each_need(&mut |source, _| note(source)));
     plan.output.for_each_source(&mut note);
     let parameter = |name: String| {
         let sample = &inputs[&name];

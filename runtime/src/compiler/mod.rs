@@ -13,6 +13,7 @@ mod lift;
 pub mod patch;
 pub mod plan;
 mod prove;
+mod recorded;
 pub mod rehearse;
 pub mod splice;
 mod summary;
@@ -139,10 +140,16 @@ pub async fn compile(sandbox: &Sandbox, tools: &Registry, run: &Run, options: &O
     require_success(run, options)?;
     let bindings = Bindings::builtin(tools).extended(&options.bindings, &options.roots)?;
     let trace = Trace::of(run, &bindings);
-    let Lifted { plan, kept, dropped, unused_inputs } = lift::lift(&trace)?;
+    let Lifted { plan, kept, dropped, unused_inputs, contradicted } = lift::lift(&trace)?;
     let script = script(&trace, &kept);
     let provides = |tool: &ToolId| tools.get(tool).is_some();
-    let proven = prove::prove(sandbox, provides, plan, &script).await?;
+    let mut proven = prove::prove(sandbox, provides, plan, &script).await?;
+    // What does not hold of the recording itself would hold of no job.
+    proven.proof.fallbacks.extend(contradicted.into_iter().map(|(step, spec, why)| Fallback {
+        step,
+        at: "/checks".to_owned(),
+        reason: format!("the recorded condition that {spec} is left out: the recording itself does not fulfil it ({why})"),
+    }));
     let summary = summary::of(run, &trace, &kept, &dropped, &unused_inputs, &proven);
     let prove::Proven { plan, component, digest, proof } = proven;
     let reached = Reached::recorded(&plan, &trace, &kept);

@@ -3,6 +3,8 @@
 use serde_json::Value;
 
 use super::bindings::{Bindings, Bound};
+use super::recorded;
+use crate::checks::{At, Spec};
 use crate::json::Json;
 use crate::runs::{Run, StepStatus};
 
@@ -32,6 +34,8 @@ pub struct Attempt {
     pub status: Option<StepStatus>,
     /// The error that was recorded with a failed attempt.
     pub error: Option<String>,
+    /// What the recorder wrote down of the state before it and after it.
+    pub checks: Vec<(At, Spec)>,
     /// True where a person or an agent had repaired the step during the run.
     pub repaired: bool,
 }
@@ -51,6 +55,7 @@ impl Trace {
                 bound,
                 status: after.map(|a| a.status),
                 error: after.and_then(|a| a.error.as_ref()).map(|e| crate::json::text_of(&e.value())),
+                checks: recorded::of(step, bindings),
                 repaired: after.is_some_and(|a| a.repair_applied),
             }
         });

@@ -1,6 +1,7 @@
 //! A plan in words, a line for each thing that it does: what a reviewer reads where a list of steps says too little.
 
-use super::plan::{Approve, Condition, Join, Node, Plan, Step, StepOptions, Test, Until, Wait};
+use super::plan::{Approve, Check, Condition, Join, Node, Plan, Step, StepOptions, Test, Until, Wait};
+use crate::checks::{At, Origin};
 
 /// One line of a plan in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +43,10 @@ fn list(nodes: &[Node], level: usize, lines: &mut Vec<Line>) {
     for node in nodes {
         let mut say = |level: usize, text: String| lines.push(Line { level, text });
         match node {
-            Node::Step(step) => say(level, calling(step)),
+            Node::Step(step) => {
+                say(level, calling(step));
+                step.checks.iter().for_each(|check| lines.push(Line { level: level + 1, text: held_to(check) }));
+            }
             Node::Fail(fail) => say(level, format!("{} fails with {}", fail.id, fail.message)),
             Node::Playbook(start) => {
                 say(level, format!("{} starts the playbook {} with {} and waits for its end", start.id, start.playbook, start.input));
@@ -104,6 +108,18 @@ fn arm(when: &str, nodes: &[Node], level: usize, lines: &mut Vec<Line>) {
 fn calling(step: &Step) -> String {
     let undone = step.compensation.as_ref().map(|undo| format!("; undone by {} {}", undo.tool, undo.input));
     format!("{} {} ({}) {}{}{}", step.id, step.tool, step.effect, step.input, options(step.options), undone.unwrap_or_default())
+}
+
+fn held_to(check: &Check) -> String {
+    let when = if check.at == At::Before { "before it" } else { "after it" };
+    let origin = match check.origin {
+        Origin::Recorded => "recorded",
+        Origin::Inferred => "inferred",
+        Origin::Given => "given",
+    };
+    let what = check.spec().map_or_else(|| check.is.to_string(), |spec| spec.to_string());
+    let why = if check.reason.is_empty() { String::new() } else { format!(": {}", check.reason) };
+    format!("{when}, {what} ({origin}{why})")
 }
 
 fn options(options: StepOptions) -> String {

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 
 use super::Engine;
 use crate::clock::rfc3339;
+use crate::compiler::emit::Explained;
 use crate::contract::{Outcome, ToolId};
 use crate::error::{Code, Error, Issue, Result};
 use crate::ids::{Digest, JobId, Space};
 use crate::jobs::{ApprovalId, CallId, Claimed, Manner, Settlement, WaitingCall, waits_for_someone};
-use crate::journal::{self, Budget, OpenApproval, Status};
+use crate::journal::{self, Budget, OpenApproval, State, Status};
 use crate::json::Json;
 use crate::limits;
 use crate::store::ExternalKey;
@@ -149,7 +150,7 @@ impl Engine {
     ) -> Result<Status> {
         if let Settlement::Happened(output) = &settlement {
             bounded("/output", output)?;
-            self.is_an_answer(space, &job, output)?;
+            self.is_an_answer(space, &job, output).await?;
         }
         self.scheduler.resolve(space, job, seq, settlement, by, note).await
     }
@@ -270,10 +271,16 @@ impl Claimed {
 
 impl Engine {
     /// What is said to have been the answer of a tool that is here must be one that it can give.
-    fn is_an_answer(&self, space: &Space, job: &JobId, output: &Json) -> Result<()> {
+    async fn is_an_answer(&self, space: &Space, job: &JobId, output: &Json) -> Result<()> {
         let state = journal::fold(&self.store, space, job)?;
-        let row = state.uncertain.as_ref().and_then(|uncertain| state.calls.iter().find(|row| row.call == uncertain.call));
-        let Some(info) = row.and_then(|row| self.tools.get(&row.tool)) else { return Ok(()) };
+        let handed = state.handed_over.as_ref().map(|standing| &standing.handed);
+        let about = state.uncertain.as_ref().map(|uncertain| uncertain.call).or(handed.map(|handed| handed.call));
+        let tool = match about.and_then(|call| state.calls.iter().find(|row| row.call == call)) {
+            Some(row) => Some(row.tool.clone()),
+            // The call was not made yet: its plan says what it would be.
+            None => self.tool_of(&state, handed.and_then(|handed| handed.step.as_deref())).await?,
+        };
+        let Some(info) = tool.and_then(|tool| self.tools.get(&tool)) else { return Ok(()) };
         let Ok(validator) = jsonschema::validator_for(&info.output_schema) else { return Ok(()) };
         let value = output.value();
         let issue =
@@ -284,6 +291,16 @@ impl Engine {
         }
         let refusal = crate::fields::refusal(Code::InvalidRequest, issues);
         Err(refusal.at(format!("this is no answer of {}", info.id)).with_details(serde_json::json!({"output_schema": info.output_schema})))
+    }
+}
+
+impl Engine {
+    /// What a step of the job's plan calls; none without a plan. In a loop a job names it with its turn: `s3[2]`.
+    async fn tool_of(&self, state: &State, step: Option<&str>) -> Result<Option<ToolId>> {
+        let (Some(step), Explained::ByPlan(plan)) = (step, self.explained(state.component).await?) else { return Ok(None) };
+        let turn_of = step.rsplit_once('[').map(|(id, _)| id);
+        let own = |id: &str| plan.steps().find(|known| known.id == id).map(|known| known.tool.clone());
+        Ok(own(step).or_else(|| turn_of.and_then(own)))
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Engine, JobView};
 use crate::blocking;
 use crate::compiler::emit::Explained;
 use crate::error::{Code, Error, Result};
-use crate::evidence::{self, Bundle, Fork, PublicKey, Replay, Signer, Verified, Why};
+use crate::evidence::{self, Bundle, Fork, PublicKey, RepairPacket, Replay, Signer, Verified, Why};
 use crate::ids::{Digest, JobId, Space};
 use crate::journal::{self, Exact, State};
 use crate::json::Json;
@@ -71,6 +71,20 @@ impl Engine {
             Explained::Falsely(_) | Explained::Not => None,
         };
         evidence::why(*job_id, &exact, plan.as_deref(), seq)
+    }
+
+    /// A job that failed, was set aside or has handed a step over, for whoever repairs its playbook.
+    ///
+    /// # Errors
+    /// `job_not_found`; `job_state_conflict` where it did not come to a halt; `data_corrupt`.
+    pub async fn repair_packet(&self, space: &Space, job_id: &JobId) -> Result<RepairPacket> {
+        let exact = self.exact(space, job_id).await?;
+        let plan = match self.explained(exact.state.component).await? {
+            Explained::ByPlan(plan) => Some(plan),
+            Explained::Falsely(_) | Explained::Not => None,
+        };
+        let (store, job_id) = (self.store.clone(), *job_id);
+        blocking::run(move || evidence::packet(&store, job_id, &exact, plan.as_deref())).await
     }
 
     async fn exact(&self, space: &Space, job_id: &JobId) -> Result<Exact> {

@@ -245,7 +245,9 @@ pub(super) fn import_lines(imports: &Imports, tools: &Registry) -> Vec<ImportLin
     });
     let data =
         (!imports.data.is_empty()).then(|| plain(&format!("data.{}", imports.data.join(", data.")), "computes with JSON; reaches nothing"));
-    imports.tools.iter().map(tool).chain(flow).chain(data).collect()
+    let checks =
+        imports.checks.then(|| plain("checks.require", "asks whether what its steps need is there, within the job's grants alone"));
+    imports.tools.iter().map(tool).chain(flow).chain(data).chain(checks).collect()
 }
 
 /// Namespaces of tools of which it is known here what they reach.
@@ -263,11 +265,13 @@ fn cannot(imports: &Imports) -> Vec<&'static str> {
     let all = [
         (alone && !has("http") && !has("exec"), "open a network connection"),
         (alone && !has("exec"), "start a program"),
-        (alone && !sees, "see any file"),
+        (alone && !sees && !imports.checks, "see any file"),
+        (alone && !sees && imports.checks, "see of a file more than whether it is there"),
         (alone && has("fs") && !has("exec") && !writes, "change any file"),
         (alone && has("fs") && !has("exec"), "see a file outside the directories granted to the job"),
         (alone && !flow("approve"), "ask an agent or a person to act"),
-        (alone, "read environment variables or secrets"),
+        (alone && !imports.checks, "read environment variables or secrets"),
+        (alone && imports.checks, "read environment variables or secrets; it can ask whether a granted variable has a value"),
         (!flow("now"), "read the clock"),
         (!flow("random-u64"), "get a random number"),
         (true, "call a tool that is not in the list above"),

@@ -330,8 +330,22 @@ impl JobView {
                 }),
             );
         }
+        if let Some(standing) = &state.handed_over {
+            fields.insert("handed_over".to_owned(), handed_over(standing, state));
+        }
         view
     }
+}
+
+/// A step that is for a person to settle, as clients see it; `seq` is what to settle it with.
+fn handed_over(standing: &journal::Standing, state: &State) -> Value {
+    let handed = &standing.handed;
+    let row = state.calls.iter().find(|row| row.call == handed.call);
+    let check = state.refused.as_ref().filter(|_| handed.at.is_some()).map(|refused| refused.checked.check.value());
+    json!({
+        "seq": standing.seq, "call": handed.call, "step": handed.step, "at": handed.at, "check": check, "why": handed.why,
+        "tool": row.map(|row| row.tool.to_string()), "key": row.map(|row| row.key.clone()),
+    })
 }
 
 /// What a job waits for, as clients see it; the id is the one to answer with.

@@ -11,11 +11,13 @@ use serde_json::{Value, json};
 
 use super::record::{Given, OnRecord, Source, Would, of_child};
 use super::replay;
+use crate::checks::{At, Finding, Spec};
 use crate::contract::{ToolError, ToolId};
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, JobId};
 use crate::journal::{
-    Answer, AskedChild, Body, Cursor, Decision, Diverged, Ended, Entry, Exact, Next, NextRecorded, NextWait, On, RecordedKind, Wake,
+    Answer, AskedChild, Body, Checked, Cursor, Decision, Diverged, Ended, Entry, Exact, Next, NextCheck, NextRecorded, NextWait, On,
+    RecordedKind, Wake,
 };
 use crate::json::Json;
 use crate::sandbox::{Ending, Playbook, Sandbox, Stop};
@@ -100,6 +102,7 @@ pub(super) struct WhatIf {
     calls: Calls,
     numbers: VecDeque<OnFile<RecordedKind, u64>>,
     waits: VecDeque<OnFile<On, Option<Ended>>>,
+    checks: VecDeque<(u64, Checked)>,
     after: Cursor,
     pub asked: Vec<Asked>,
 }
@@ -199,6 +202,7 @@ impl WhatIf {
             calls: Calls::new(),
             numbers: VecDeque::new(),
             waits: VecDeque::new(),
+            checks: VecDeque::new(),
             // Children keep their order: what they are was on record before the fork or is so after it.
             after: Cursor::new(after.iter().filter(|entry| matches!(entry.body, Body::ChildStarted(_))).cloned().collect()),
             asked: Vec::new(),
@@ -228,6 +232,7 @@ impl WhatIf {
             },
             Body::Retrying(retrying) => self.calls.retain(|call| call.question.0 < retrying.call),
             Body::Reattempted(again) => self.calls.retain(|call| call.question.0 < again.from_call),
+            Body::Checked(checked) => self.checks.push_back((seq, checked.clone())),
             Body::Recorded { value, .. } => self.numbers.push_back(OnFile { seq, question: value.kind(), answer: value.number() }),
             Body::Waiting(waiting) if !matches!(waiting.on, On::External { .. } | On::Pause { .. }) => {
                 self.waits.push_back(OnFile { seq, question: waiting.on.clone(), answer: None });
@@ -315,6 +320,32 @@ impl WhatIf {
             (NextWait::Standing | NextWait::Live, _) => self.elsewhere(what),
             (NextWait::Diverged(diverged), _) => Given::Diverged(diverged),
         }
+    }
+
+    /// After the fork, what can be judged from the answer is judged anew; of the world, what was found out then still counts.
+    pub(super) fn check(&mut self, step: Option<&str>, at: At, check: &Json, answer: Option<&Json>) -> Given<Checked> {
+        let what = format!("a check {}: {check}", at.as_str());
+        if self.told.is_some() {
+            return match self.before.next_check(step, at, check) {
+                NextCheck::Answer { checked, .. } => Given::Answer(checked),
+                NextCheck::Live => self.elsewhere(what),
+                NextCheck::Diverged(diverged) => Given::Diverged(diverged),
+            };
+        }
+        let on_file = self.checks.iter().position(|(_, filed)| filed.at == at && filed.check == *check);
+        let filed = on_file.and_then(|place| self.checks.remove(place));
+        let judged = Spec::parse(&check.value()).ok().and_then(|spec| spec.judge(answer.map(Json::value).as_ref()));
+        let (recorded_at, checked) = match (judged, filed) {
+            (Some(Finding { verdict, why }), filed) => {
+                let step = step.map(str::to_owned);
+                let checked = Checked { step, at, check: check.clone(), verdict, why, accepted: false };
+                (filed.map(|(seq, _)| seq), checked)
+            }
+            (None, Some((seq, checked))) => (Some(seq), checked),
+            (None, None) => return Given::Nothing,
+        };
+        self.asked.push(Asked { what, recorded_at });
+        Given::Answer(checked)
     }
 
     pub(super) fn child(&mut self, step: Option<&str>, asked: AskedChild<'_>, input: Digest) -> Given<u32> {

@@ -8,7 +8,8 @@
 //! record   a guest's questions, answered from a journal alone ┐
 //! replay   the guest once more, and where it differs          │
 //! fork     the same with one answer exchanged                 │ questions
-//! why      who had an entry done, on what, allowed by whom    ┘
+//! why      who had an entry done, on what, allowed by whom    │
+//! packet   a job that came to a halt, for whoever repairs it  ┘
 //! ```
 //!
 //! It knows journals, plans and the sandbox; it has no tool and no scheduler, so nothing that it is asked can touch the
@@ -18,6 +19,7 @@
 mod bundle;
 mod export;
 mod fork;
+mod packet;
 mod record;
 mod replay;
 mod sign;
@@ -30,6 +32,7 @@ mod tests;
 pub use bundle::{Approval, Blob, Bundle, Manifest, VERSION};
 pub use export::{export, export_as_of_its_end};
 pub use fork::{Asked, Fork, ForkEnding, fork};
+pub use packet::{Done, Failing, Place, Reached, Remaining, RepairPacket, packet};
 pub use record::Would;
 pub use replay::{Replay, Verdict, replay};
 pub use sign::{PublicKey, Signer};

@@ -5,11 +5,13 @@
 
 use super::fork::WhatIf;
 use crate::blocking;
+use crate::checks::At;
 use crate::contract::{Outcome, ToolError, ToolId};
 use crate::error::{Code, Error, Result};
 use crate::ids::Digest;
 use crate::journal::{
-    Answer, AskedChild, ChildEnd, Cursor, Diverged, Ended, Next, NextChild, NextRecorded, NextWait, On, RecordedKind, State, shown,
+    Answer, AskedChild, ChildEnd, Cursor, Diverged, Ended, Next, NextCheck, NextChild, NextRecorded, NextWait, On, RecordedKind, State,
+    shown,
 };
 use crate::json::Json;
 use crate::limits;
@@ -157,6 +159,23 @@ impl OnRecord {
         })
     }
 
+    fn checked(&mut self, check: &Json, answer: Option<&Json>) -> Result<Result<(), GuestFailure>, Stop> {
+        let (step, at) = (self.step.clone(), if answer.is_none() { At::Before } else { At::After });
+        let given = match &mut self.source {
+            Source::Journal(cursor) => match cursor.next_check(step.as_deref(), at, check) {
+                NextCheck::Answer { checked, .. } => Given::Answer(checked),
+                NextCheck::Live => Given::Nothing,
+                NextCheck::Diverged(diverged) => Given::Diverged(diverged),
+            },
+            Source::WhatIf(what_if) => what_if.check(step.as_deref(), at, check, answer),
+        };
+        let checked = self.given(given, || (format!("a check {}: {check}", at.as_str()), None))?;
+        if !checked.refuses(self.state.options.mode) {
+            return Ok(Ok(()));
+        }
+        Ok(Err(GuestFailure { step, message: checked.message(), detail: Some(checked.detail()) }))
+    }
+
     fn child(&mut self, asked: AskedChild<'_>, input: Digest) -> Result<u32, Stop> {
         let step = self.step.clone();
         let given = match &mut self.source {
@@ -233,6 +252,10 @@ impl Effects for OnRecord {
     fn approve(&mut self, title: String, request: Json, _timeout_ms: Option<u64>) -> Answering<'_, Waited<Json>> {
         let digest = shown(&title, &request);
         Box::pin(self.waited(On::Approval { title, request: named(request), digest }))
+    }
+
+    fn check(&mut self, check: Json, answer: Option<Json>) -> Answering<'_, Result<(), GuestFailure>> {
+        ready(self.checked(&check, answer.as_ref()))
     }
 
     fn branch(&self) -> Option<String> {

@@ -119,7 +119,8 @@ async fn verdict(store: &Store, state: &State, ending: Ending, effects: &OnRecor
         Ending::Output(output) => Found::Output(output),
         Ending::Failure { step, message, detail } => {
             let step = step.or_else(|| effects.step().map(str::to_owned));
-            Found::Failure(Failure { step, message, detail, cause: Cause::Playbook })
+            let cause = state.cause_of(detail.as_ref());
+            Found::Failure(Failure { step, message, detail, cause })
         }
         other => broke(other),
     };

@@ -105,6 +105,7 @@ fn call_of(body: &Body) -> Option<u64> {
         Body::Resolved(resolved) => Some(resolved.call),
         Body::Retrying(retrying) => Some(retrying.call),
         Body::Drifted(drifted) => Some(drifted.call),
+        Body::HandedOver(handed) => Some(handed.call),
         Body::Waiting(waiting) => match waiting.on {
             On::External { call } => Some(call),
             _ => None,
@@ -123,6 +124,8 @@ fn step_of(body: &Body) -> Option<String> {
         Body::Called { step, .. } | Body::Recorded { step, .. } => step.clone(),
         Body::Waiting(waiting) => waiting.step.clone(),
         Body::ChildStarted(child) => child.step.clone(),
+        Body::Checked(checked) => checked.step.clone(),
+        Body::HandedOver(handed) => handed.step.clone(),
         Body::Failed { failure, .. } => failure.step.clone(),
         _ => None,
     }

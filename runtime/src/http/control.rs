@@ -78,9 +78,9 @@ pub(super) fn routes() -> Vec<Route> {
             REFUSALS,
         ),
         says(
-            Route::post("/v1/jobs/{id}/resolve", resolve, "resolve_job", "Settles an uncertain call."),
+            Route::post("/v1/jobs/{id}/resolve", resolve, "resolve_job", "Settles an uncertain call, or a step that was handed over."),
             vec![
-                required("seq", Kind::Index, "The call's entry in the journal: `uncertain.seq` of the job."),
+                required("seq", Kind::Index, "The entry in the journal: `uncertain.seq` or `handed_over.seq` of the job."),
                 required("decision", words(&DECISIONS), "It happened; it may be made again; or the playbook is told that it failed."),
                 field("output", Kind::Any, "What the call gave; with `happened`, and only there."),
                 field("error", Kind::Fields(error_fields()), "What the playbook is told; with `fail`, and only there."),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::body::Posted;
 use super::caller::{Asked, OfEntry, OfJob};
+use super::jobs::failed_check;
 use super::openapi::{Components, Kind, required};
 use super::route::{Gives, Route, Takes};
 use super::view;
@@ -46,6 +47,14 @@ pub(super) fn routes() -> Vec<Route> {
             ]))
             .gives(200, "What would have come of it.", Gives::Json(report))
             .fails(&[Code::InvalidRequest, Code::JobNotFound, Code::EntryNotFound, Code::DataCorrupt]),
+        Route::get(
+            "/v1/jobs/{id}/repair-packet",
+            packet,
+            "get_job_repair_packet",
+            "A job that came to a halt, with all that whoever repairs its playbook needs to know.",
+        )
+        .gives(200, "The packet.", Gives::Json(shape_of_packet))
+        .fails(&[Code::InvalidRequest, Code::JobNotFound, Code::JobStateConflict, Code::DataCorrupt]),
         Route::get(
             "/v1/jobs/{id}/why/{seq}",
             why,
@@ -91,6 +100,48 @@ async fn why(State(engine): State<Engine>, OfEntry(job_id, seq): OfEntry, Asked 
     query.done()?;
     let why = engine.why(&space, &job_id, seq).await?;
     Ok(Json(view::in_space(&space, why.to_json())))
+}
+
+async fn packet(State(engine): State<Engine>, OfJob(job_id): OfJob, Asked { space, query }: Asked) -> Result<Json<Value>> {
+    query.done()?;
+    let packet = engine.repair_packet(&space, &job_id).await?;
+    Ok(Json(view::in_space(&space, packet.to_json())))
+}
+
+fn shape_of_packet(_: &mut Components) -> Value {
+    let text = |about: &str| json!({"type": "string", "description": about});
+    let perhaps = |about: &str| json!({"type": ["string", "null"], "description": about});
+    let number = |about: &str| json!({"type": ["integer", "null"], "description": about});
+    let failing = json!({"type": "object", "required": ["step", "tool", "effect", "input", "call", "answer", "error", "check", "cause", "why", "seq"],
+        "description": "Where it came to a halt, and why.", "properties": {
+        "step": perhaps("The step."), "tool": perhaps("What it calls."), "effect": perhaps("What repeating the call does."),
+        "input": {"description": "What the tool was given, or would have been given."}, "call": number("The call; null where it was not made."),
+        "answer": {"description": "What the call answered, where a check of it does not hold."},
+        "error": {"description": "What the call came to, where that is an error."}, "check": {"oneOf": [{"type": "null"}, failed_check()]},
+        "cause": text("Whose doing it was."), "why": text("What went wrong."),
+        "seq": number("What to settle it with, while the job stands for it."),
+    }});
+    let state = json!({"type": "object", "required": ["input", "answers", "omitted"], "description": "What the job knew.", "properties": {
+        "input": {"description": "What it was run with."}, "answers": {"type": "object", "additionalProperties": true, "description": "By step."},
+        "omitted": {"type": "array", "items": text("A step whose answer is too large to stand here.")},
+    }});
+    let done = json!({"type": "object", "required": ["step", "tool", "call"], "properties": {
+        "step": perhaps("The step."), "tool": text("What it called."), "call": {"type": "integer"},
+    }});
+    let remaining = json!({"type": "object", "required": ["step", "tool", "input"], "properties": {
+        "step": text("The step."), "tool": text("What it calls."), "input": text("How its input is made, for people."),
+    }});
+    let place = json!({"type": ["object", "null"], "required": ["pointer", "index"], "description": "Where the step stands in the plan.", "properties": {
+        "pointer": text("JSON pointer into the plan."), "index": {"type": "integer", "description": "Its number among the steps, from 0."},
+    }});
+    json!({"type": "object",
+        "required": ["tenant_id", "scope", "job_id", "status", "goal", "playbook_id", "version", "component", "failing", "state", "done", "remaining", "place"],
+        "properties": {
+        "tenant_id": text("Whose it is."), "scope": text("Whose it is."), "job_id": text("The job."), "status": text("Where it stands."),
+        "goal": perhaps("What the playbook is for; null without a plan."), "playbook_id": text("The playbook."),
+        "version": {"type": "integer"}, "component": text("SHA-256 of what it runs."), "failing": failing, "state": state,
+        "done": {"type": "array", "items": done}, "remaining": {"type": "array", "items": remaining}, "place": place,
+    }})
 }
 
 fn bundle(_: &mut Components) -> Value {

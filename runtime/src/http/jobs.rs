@@ -12,7 +12,7 @@ use super::body::Posted;
 use super::caller::{Asked, OfJob};
 use super::events::{self, Streams};
 use super::graphs::{self, Terms, Wanted};
-use super::openapi::{self, Components, Kind, field};
+use super::openapi::{self, Components, Kind, field, words};
 use super::playbooks::page_fields;
 use super::route::{Gives, Route, Takes};
 use super::view;
@@ -21,7 +21,7 @@ use crate::clock::rfc3339;
 use crate::engine::Engine;
 use crate::error::{Code, Result};
 use crate::ids::{JobId, PlaybookId};
-use crate::journal::{Body, Filter, Head, Options, Status};
+use crate::journal::{Body, Filter, Head, Mode, Options, Status};
 use crate::{json, limits};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -30,6 +30,7 @@ pub(super) fn routes() -> Vec<Route> {
         field("input", Kind::Any, "What the playbook's input schema or the graph's parameters describe; `{}` where it is left out."),
         field("idempotency_key", Kind::Id, "Names this request: the same name with the same content is the same job."),
         field("options", Kind::Of(openapi::of::<Options>), "How it is to be run; what is left out is at its default."),
+        field("mode", words(Mode::NAMES), "What becomes of a step that fails, and of a check that nobody can judge: as in `options`."),
         field("wait_ms", Kind::Count, "How long to wait for the end, at most 50,000; 0 where it is left out."),
     ]);
     let mut filters = page_fields();
@@ -106,9 +107,18 @@ fn asked(posted: &Posted) -> Result<(Wanted, Terms, Duration)> {
         fields.issues(issues);
         None
     });
+    let mode = fields.choice("mode", Mode::NAMES);
+    let mut options = options.unwrap_or_default();
+    match mode {
+        Some(mode) if options.mode != Mode::Normal && options.mode != mode => {
+            fields.issue("mode", "is another one than in options; say it once".to_owned());
+        }
+        Some(mode) => options.mode = mode,
+        None => {}
+    }
     fields.refuse_unknown("a job's request");
     let wanted = fields.build(wanted)?;
-    let terms = Terms { input, idempotency_key, options: options.unwrap_or_default() };
+    let terms = Terms { input, idempotency_key, options };
     Ok((wanted, terms, Duration::from_millis(wait_ms.unwrap_or_default().min(limits::WAIT_MS_MAX))))
 }
 
@@ -189,7 +199,17 @@ pub(super) fn job(components: &mut Components) -> Value {
         "step": text("The step at which it happened."),
         "message": text("What happened."),
         "detail": {"description": "What the playbook or the tool adds, for programs."},
-        "cause": text("What broke: the playbook itself, a trap, fuel, time, a limit, nondeterminism, ..."),
+        "cause": text("What broke: the playbook itself, a check, a trap, fuel, time, a limit, nondeterminism, ..."),
+        "check": failed_check(),
+    }});
+    let handed_over = json!({"type": "object", "required": ["seq", "call", "why", "step", "tool", "key", "at", "check"],
+        "description": "A step that failed and is for a person to settle.", "properties": {
+        "seq": {"type": "integer", "description": "Its entry in the journal, to settle it with."},
+        "call": {"type": "integer", "description": "The call that it is about, or that was to be made next."},
+        "why": text("What went wrong."), "step": {"type": ["string", "null"]}, "tool": {"type": ["string", "null"]},
+        "key": {"type": ["string", "null"], "description": "The name under which the tool was called; null where it was not."},
+        "at": {"type": ["string", "null"], "enum": ["before", "after", null], "description": "Where the check stands; null for a call's error."},
+        "check": {"description": "The check that does not hold; null for a call's error."},
     }});
     let uncertain = json!({"type": "object", "required": ["call", "seq", "reason"], "properties": {
         "call": {"type": "integer", "description": "The call's number within the job."},
@@ -207,7 +227,7 @@ pub(super) fn job(components: &mut Components) -> Value {
     properties.remove("journal_entries");
     properties.extend(object(json!({
         "tenant_id": text("Whose it is."), "scope": text("Whose it is."), "component_digest": text("SHA-256 of what it runs."),
-        "usage": usage, "output": {"description": "What it gave back, once it has completed."}, "failure": failure, "uncertain": uncertain,
+        "usage": usage, "output": {"description": "What it gave back, once it has completed."}, "failure": failure, "uncertain": uncertain, "handed_over": handed_over,
         "in_doubt": {"type": "array", "description": "Calls of which nobody knows whether they took effect.", "items": {"type": "object",
             "required": ["call", "seq", "tool", "step", "key"], "properties": {
                 "call": {"type": "integer"}, "seq": {"type": "integer"}, "tool": text("The tool."),
@@ -226,6 +246,15 @@ pub(super) fn job(components: &mut Components) -> Value {
     let required =
         ["tenant_id", "scope", "job_id", "status", "playbook_id", "version", "component_digest", "created_at", "updated_at", "usage"];
     json!({"type": "object", "properties": properties, "required": required})
+}
+
+/// The check at which a step failed.
+pub(super) fn failed_check() -> Value {
+    json!({"type": "object", "required": ["at", "check", "verdict", "why", "step"], "description": "The check by which it failed.", "properties": {
+        "step": {"type": ["string", "null"]}, "at": {"type": "string", "enum": ["before", "after"]},
+        "check": {"description": "What was asked: a `kind` and its fields."},
+        "verdict": {"type": "string", "enum": ["fail", "unknown"]}, "why": text("Why."),
+    }})
 }
 
 fn waiting_on() -> Value {

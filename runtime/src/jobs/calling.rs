@@ -43,19 +43,21 @@ enum Tried {
 
 impl Durable {
     pub(super) async fn answer(&mut self, tool: &ToolId, input: Json) -> Result<Outcome, Stop> {
-        let outcome = self.outcome(tool, input).await?;
+        let (outcome, settled) = self.outcome(tool, input).await?;
+        self.see_to(&outcome, settled).await?;
         self.told_of_cancel |= outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::Cancelled);
         Ok(outcome)
     }
 
-    async fn outcome(&mut self, tool: &ToolId, input: Json) -> Result<Outcome, Stop> {
+    /// What the call came to, and whether a person has seen to that already.
+    async fn outcome(&mut self, tool: &ToolId, input: Json) -> Result<(Outcome, bool), Stop> {
         let digest = input.digest();
         let (mut number, mut begun) = match self.cursor.next_call(self.step.as_deref(), tool, digest) {
-            Next::Answer { call, answer } => {
+            Next::Answer { call, answer, settled } => {
                 metrics::call_replayed();
                 let outcome = outcome_of(&self.shared.store, answer).await.map_err(Stop::Host)?;
                 self.hold_against_the_world(call, tool, &input, &outcome).await?;
-                return Ok(outcome);
+                return Ok((outcome, settled));
             }
             Next::Diverged(diverged) => return Err(stop_of(diverged)),
             Next::UnderWay { call, key, effect } => (call, Some((key, effect))),
@@ -70,7 +72,7 @@ impl Durable {
                 None => self.live(number, tool, &input, digest).await?,
             };
             match tried {
-                Tried::Answer(outcome) => return Ok(outcome),
+                Tried::Answer(outcome) => return Ok((outcome, false)),
                 Tried::Again => {
                     self.cursor.again(number);
                     number = self.log.state().next_call();
@@ -124,7 +126,12 @@ impl Durable {
             return self.refused(&call, error).await;
         }
         self.within_budget(input).await?;
+        let given = self.given().await?;
         self.called(&call).await?;
+        if let Some(output) = given {
+            // Somebody did it by hand: both entries go to the disk in one, so that nothing is ever in doubt.
+            return self.returned(number, Ok(output)).await;
+        }
         if tool.is_external() {
             return self.hand_out(number).await;
         }

@@ -171,7 +171,8 @@ impl Scheduler {
         self.say(space, job, Word::entries(make)).await
     }
 
-    /// Settles an uncertain call. `seq` is its entry in the journal, so that nobody settles another one than they looked at.
+    /// Settles an uncertain call, or a step that was handed over. `seq` is the entry of the one or the other, so that nobody
+    /// settles another one than they looked at.
     ///
     /// # Errors
     /// `job_not_found`; `job_state_conflict` where no call is uncertain, or another one is.
@@ -189,14 +190,22 @@ impl Scheduler {
             Settlement::Retry => Decision::Retry,
             Settlement::Fail(error) => Decision::Fail(error),
         };
-        let make = move |state: &State| match &state.uncertain {
-            None => Err(conflict(format!("job {job} is {}; no call of it is uncertain", state.status()))),
-            Some(uncertain) if uncertain.seq != seq => {
-                Err(conflict(format!("the uncertain call of job {job} is that of entry {}, not of entry {seq}", uncertain.seq)))
-            }
-            Some(uncertain) => {
-                let (decision, by, note) = (decision.clone(), by.clone(), note.clone());
-                Ok(vec![Body::Resolved(Resolved { call: uncertain.call, decision, by, note })])
+        let make = move |state: &State| {
+            let standing = state.handed_over.as_ref().map(|standing| (standing.seq, standing.handed.call));
+            let open = state.uncertain.as_ref().map(|uncertain| (uncertain.seq, uncertain.call)).or(standing);
+            match open {
+                None => {
+                    let status = state.status();
+                    Err(conflict(format!("job {job} is {status}; no call of it is uncertain, and nothing of it is handed over")))
+                }
+                Some((at, _)) if at != seq && state.uncertain.is_some() => {
+                    Err(conflict(format!("the uncertain call of job {job} is that of entry {at}, not of entry {seq}")))
+                }
+                Some((at, _)) if at != seq => Err(conflict(format!("what job {job} has handed over is entry {at}, not entry {seq}"))),
+                Some((_, call)) => {
+                    let (decision, by, note) = (decision.clone(), by.clone(), note.clone());
+                    Ok(vec![Body::Resolved(Resolved { call, decision, by, note })])
+                }
             }
         };
         self.say(space, job, Word::entries(make)).await

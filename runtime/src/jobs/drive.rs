@@ -174,8 +174,9 @@ async fn ended(shared: &Shared, durable: &Durable, ending: Ending) -> Result<End
     Ok(match ending {
         Ending::Output(output) => End::Completed(save(&shared.store, output).await?),
         Ending::Failure { step: named, message, detail } => {
-            let failure = Failure { step: named.or(step), message, detail, cause: Cause::Playbook };
             let state = durable.log.state();
+            let cause = state.cause_of(detail.as_ref());
+            let failure = Failure { step: named.or(step), message, detail, cause };
             let exhausted = state.job_tries + 1 >= state.options.job_tries;
             match state.again_unasked() {
                 Some(from) if state.options.job_tries > 1 && !(exhausted && state.options.when_exhausted == WhenExhausted::Fail) => {

@@ -246,6 +246,10 @@ impl Effects for Durable {
         })
     }
 
+    fn check(&mut self, check: Json, answer: Option<Json>) -> Answering<'_, Result<(), GuestFailure>> {
+        Box::pin(self.require(check, answer))
+    }
+
     fn branch(&self) -> Option<String> {
         self.log.state().parent.as_ref().and_then(|parent| parent.branch.clone())
     }

@@ -5,6 +5,7 @@
 //! nothing here is remembered that is not written there, but for which jobs this process holds.
 
 mod calling;
+mod checking;
 mod children;
 mod control;
 mod drive;
@@ -181,6 +182,7 @@ pub fn waits_for_someone(store: &Store, space: &Space, job: &JobId) -> Result<bo
     let state = journal::fold(store, space, job)?;
     match (state.status(), state.wait.as_ref().map(|wait| &wait.on)) {
         (Status::Paused | Status::Parked | Status::Uncertain, _) => Ok(true),
+        (Status::Waiting, _) if state.handed_over.is_some() => Ok(true),
         (Status::Waiting, Some(On::Signal { .. } | On::Approval { .. } | On::External { .. })) => Ok(true),
         (Status::Waiting, Some(On::Children { children })) => {
             let awaited = state.children.iter().filter(|child| children.contains(&child.child) && child.end.is_none());

@@ -404,6 +404,11 @@ async fn enter_mail(shared: &Arc<Shared>, log: &mut Log, entries: &mut Vec<Entry
                 let decision = Decision::Fail(error);
                 push(log, entries, Body::Resolved(Resolved { call: uncertain.call, decision, by: by.clone(), note: None }))?;
             }
+            if let Some(standing) = log.state().handed_over.clone() {
+                let error = ToolError::new(ErrorKind::Cancelled, "the job was cancelled before anybody had seen to it");
+                let decision = Decision::Fail(error);
+                push(log, entries, Body::Resolved(Resolved { call: standing.handed.call, decision, by: by.clone(), note: None }))?;
+            }
             if matches!(log.state().status(), Status::Paused | Status::Parked) {
                 push(log, entries, Body::Continued(Continued { by, budget: journal::Budget::default() }))?;
             }

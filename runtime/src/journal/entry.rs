@@ -11,6 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::checked::{Checked, HandedOver};
 use super::control::{CancelRequested, Cancelled, Continued, Drifted, Parked, Paused, Reattempted, Resolved, Retrying};
 use super::options::{Options, Parent};
 use super::waits::{ChildCancelled, ChildEnded, ChildStarted, Signalled, Waiting, Woken};
@@ -132,6 +133,10 @@ pub enum Body {
     Continued(Continued),
     /// The world is no longer as a recorded answer says.
     Drifted(Drifted),
+    /// A check was judged.
+    Checked(Checked),
+    /// A person is to say what became of a step.
+    HandedOver(HandedOver),
     /// Someone asked for the job to end.
     CancelRequested(CancelRequested),
     /// The job ended by request. Nothing follows.
@@ -214,6 +219,9 @@ pub enum Cause {
     NotSupported,
     /// The world was no longer as a recorded answer says, and the job asked for that to be strict.
     Drift,
+    /// A check of the plan did not hold, or nobody could tell in a job that is strict; the detail names it
+    /// ([`Failure::failed_check`]).
+    CheckFailed,
     /// The component could not be read, compiled or linked.
     Component,
     /// A mistake of ours; the log has the rest.
@@ -222,7 +230,7 @@ pub enum Cause {
 
 impl Body {
     /// Every kind, in the order of the variants.
-    pub const KINDS: [&'static str; 23] = [
+    pub const KINDS: [&'static str; 25] = [
         "created",
         "called",
         "returned",
@@ -242,6 +250,8 @@ impl Body {
         "parked",
         "continued",
         "drifted",
+        "checked",
+        "handed_over",
         "cancel_requested",
         "cancelled",
         "completed",
@@ -271,6 +281,8 @@ impl Body {
             Body::Parked(_) => "parked",
             Body::Continued(_) => "continued",
             Body::Drifted(_) => "drifted",
+            Body::Checked(_) => "checked",
+            Body::HandedOver(_) => "handed_over",
             Body::CancelRequested(_) => "cancel_requested",
             Body::Cancelled(_) => "cancelled",
             Body::Completed { .. } => "completed",
@@ -294,6 +306,7 @@ impl Body {
                 | Body::Woken(_)
                 | Body::ChildEnded(_)
                 | Body::Parked(_)
+                | Body::HandedOver(_)
                 | Body::CancelRequested(_)
                 | Body::Cancelled(_)
                 | Body::Completed { .. }
@@ -343,6 +356,7 @@ impl Cause {
             Cause::Nondeterminism => "nondeterminism",
             Cause::NotSupported => "not_supported",
             Cause::Drift => "drift",
+            Cause::CheckFailed => "check_failed",
             Cause::Component => "component",
             Cause::Internal => "internal",
         }

@@ -30,6 +30,7 @@
 pub mod options;
 pub mod waits;
 pub mod control;
+pub mod checked;
 pub mod entry;
 pub mod status;
 pub mod state;
@@ -49,15 +50,16 @@ pub mod view;
 mod samples;
 
 pub use chain::{Broken, Tip};
+pub use checked::{Checked, FailedCheck, HandedOver, Refused, Standing};
 pub use control::{CancelRequested, Cancelled, Continued, Decision, Drifted, ParkReason, Parked, Paused, Reattempted, Resolved, Retrying};
 pub use entry::{Answer, Body, Cause, Entry, Failure, Recorded, RecordedKind};
 pub use head::Head;
 pub use index::{OpenApproval, OpenCall};
 pub use log::{CreateError, Log};
 pub use mail::Mail;
-pub use options::{Budget, Confirm, Options, Parent, WhenExhausted};
+pub use options::{Budget, Confirm, Mode, Options, Parent, WhenExhausted};
 pub use read::{Exact, Filter, Page, exact, fold, head as head_of, list, read, runnable};
-pub use replay::{AskedChild, Cursor, Diverged, Ended, Next, NextChild, NextRecorded, NextWait};
+pub use replay::{AskedChild, Cursor, Diverged, Ended, Next, NextCheck, NextChild, NextRecorded, NextWait};
 pub use state::{CallState, Child, Illegal, LedgerRow, State, UncertainCall, Untaken, Wait};
 pub use status::Status;
 pub use waits::{ChildCancelled, ChildEnd, ChildEnded, ChildStarted, On, Signalled, Verdict, Waiting, Wake, Woken, shown, signal_content};

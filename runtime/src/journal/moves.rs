@@ -2,6 +2,7 @@
 //!
 //! It is pure. The rule: a move that is not listed in [`State::apply`] is refused and changes nothing.
 
+use super::checked::Standing;
 use super::control::{Continued, Decision, ParkReason, Reattempted, Resolved, Retrying};
 use super::entry::{Answer, Body, Entry};
 use super::state::{CallState, Child, Illegal, LedgerRow, State, UncertainCall, Untaken, Wait, in_words};
@@ -33,6 +34,9 @@ impl State {
     /// runs                        parked
     /// paused, parked              continued
     /// runs                        drifted
+    /// runs, no call open          checked
+    /// runs, no call open          handed_over k        k came to an error, or a check refused its step; nothing since
+    /// handed over k               resolved k           happened: k has this answer; fail: it stays as it is; retry: k is to be made
     /// open                        cancel_requested     once
     /// open, asked to be cancelled cancelled            an open call stays as it is: its answer never came
     /// runs, no call open          completed
@@ -83,14 +87,18 @@ impl State {
             Body::Created { .. } => false,
             Body::Called { call, .. } => between_calls && *call == self.next_call(),
             Body::Returned { call, .. } => call_open == Some(*call) && (runs || self.waits_for_performer_of(*call)),
-            Body::Recorded { .. } | Body::Completed { .. } => between_calls,
+            Body::Recorded { .. } | Body::Checked(_) | Body::Completed { .. } => between_calls,
+            Body::HandedOver(handed) => between_calls && self.handed_over.is_none() && self.may_be_handed_over(handed),
             Body::Resumed { attempt } => runs && *attempt == self.attempts + 1,
             Body::Uncertain { call, .. } => runs && self.open_call().is_some_and(|row| row.call == *call && !row.effect.touches_nothing()),
-            Body::Resolved(resolved) => is_open && self.uncertain.as_ref().is_some_and(|uncertain| uncertain.call == resolved.call),
+            Body::Resolved(resolved) => {
+                let uncertain = self.uncertain.as_ref().is_some_and(|uncertain| uncertain.call == resolved.call);
+                is_open && (uncertain || self.handed_over.as_ref().is_some_and(|standing| standing.handed.call == resolved.call))
+            }
             Body::Retrying(retrying) => runs && call_open == Some(retrying.call),
             Body::Reattempted(Reattempted { from_call, .. }) => {
                 (runs || matches!(status, Status::Parked | Status::Failed))
-                    && self.again_from().is_some_and(|first| (first..self.next_call()).contains(from_call))
+                    && self.again_from().is_some_and(|first| (first..self.next_call().max(first + 1)).contains(from_call))
             }
             Body::Waiting(waiting) => runs && waiting.wait == self.waits + 1 && self.may_wait_for(waiting, call_open),
             Body::Woken(woken) => matches!(status, Status::Waiting | Status::Paused) && self.may_wake(woken),
@@ -141,7 +149,10 @@ impl State {
         match &entry.body {
             Body::Created { .. } | Body::Recorded { .. } => {}
             Body::Drifted(drifted) => drop(self.drifted.insert(drifted.call)),
+            Body::Checked(checked) => self.checked(entry.seq, checked),
+            Body::HandedOver(handed) => self.handed_over = Some(Standing { seq: entry.seq, handed: handed.clone() }),
             Body::Called { call, step, tool, effect, key, input, .. } => {
+                self.refused = None;
                 self.bytes += length(input);
                 self.calls.push(LedgerRow {
                     call: *call,
@@ -156,6 +167,7 @@ impl State {
             }
             Body::Returned { answer, .. } => {
                 self.wait = None;
+                self.given = None;
                 self.answered(answer);
             }
             Body::Resumed { attempt } => self.attempts = *attempt,
@@ -164,6 +176,12 @@ impl State {
                 row.state = CallState::Uncertain;
                 let seq = row.seq;
                 self.uncertain = Some(UncertainCall { call: *call, seq, reason: reason.clone() });
+            }
+            Body::Resolved(Resolved { decision, .. }) if self.handed_over.is_some() => {
+                let Some(standing) = self.handed_over.take() else { return };
+                if let Some(output) = self.told(&standing.handed, decision) {
+                    self.answered(&Answer::Output(output));
+                }
             }
             Body::Resolved(Resolved { call, decision, .. }) => {
                 self.uncertain = None;
@@ -185,6 +203,7 @@ impl State {
             }
             Body::Reattempted(Reattempted { from_call, tries, .. }) => {
                 self.void_from(*from_call);
+                self.refused = None;
                 (self.tries, self.job_tries) = (0, *tries);
                 // Whoever lets it try again gives the step its time anew.
                 self.step = None;
@@ -280,7 +299,7 @@ impl State {
     fn end(&mut self, status: Status, fuel_used: u64) {
         self.ended = Some(status);
         self.fuel_used = Some(fuel_used);
-        self.wait = None;
+        (self.wait, self.handed_over) = (None, None);
     }
 
     fn last_call(&mut self) -> &mut LedgerRow {
@@ -299,6 +318,8 @@ fn is_guests(body: &Body) -> bool {
         Body::Called { .. }
             | Body::Returned { .. }
             | Body::Recorded { .. }
+            | Body::Checked(_)
+            | Body::HandedOver(_)
             | Body::Retrying(_)
             | Body::Waiting(_)
             | Body::ChildStarted(_)
@@ -316,6 +337,7 @@ fn step_of(body: &Body) -> Option<&str> {
         Body::Called { step, .. } | Body::Recorded { step, .. } => step.as_deref(),
         Body::Waiting(waiting) => waiting.step.as_deref(),
         Body::ChildStarted(started) => started.step.as_deref(),
+        Body::Checked(checked) => checked.step.as_deref(),
         _ => None,
     }
 }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::checks::Verdict;
 use crate::error::Issue;
 use crate::ids::JobId;
 use crate::{json, limits};
@@ -44,6 +45,34 @@ pub struct Options {
     /// Whether recorded answers are held against the world before a resumed job goes on from them.
     #[serde(skip_serializing_if = "is_default")]
     pub confirm: Confirm,
+    /// What becomes of a step that fails, and of a check that nobody can judge.
+    #[serde(skip_serializing_if = "is_default")]
+    pub mode: Mode,
+}
+
+/// What becomes of a step that fails, and of a check that nobody can judge. The names are stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = JobMode)]
+pub enum Mode {
+    /// A step that fails is the playbook's business; a check that nobody can judge does not stop it.
+    #[default]
+    Normal,
+    /// A check that nobody can judge stops the step like one that does not hold.
+    Strict,
+    /// A step that fails is handed over to a person, who gives its answer, has it made again or lets it fail.
+    Guided,
+}
+
+impl Mode {
+    /// Each with its name.
+    pub const NAMES: &'static [(&'static str, Mode)] = &[("normal", Mode::Normal), ("strict", Mode::Strict), ("guided", Mode::Guided)];
+
+    /// Whether a check with this verdict stops its step.
+    #[must_use]
+    pub fn refuses(self, verdict: Verdict) -> bool {
+        verdict == Verdict::Fail || (verdict == Verdict::Unknown && self == Mode::Strict)
+    }
 }
 
 /// What a job may use up; it is parked, not failed, when it would need more.
@@ -162,6 +191,7 @@ impl Default for Options {
             timeout_ms: None,
             budget: Budget::default(),
             confirm: Confirm::Off,
+            mode: Mode::Normal,
         }
     }
 }

@@ -11,10 +11,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
+use super::checked::{Checked, HandedOver};
 use super::control::Decision;
 use super::entry::{Answer, Body, Entry, Recorded, RecordedKind};
 use super::stored::digest_of;
 use super::waits::{ChildStarted, On, Wake};
+use crate::checks::At;
 use crate::contract::{Effect, ToolId};
 use crate::ids::Digest;
 use crate::json::Json;
@@ -36,6 +38,8 @@ pub enum Next {
         call: u64,
         /// What it came to.
         answer: Answer,
+        /// True where a person saw that it had come to an error, and said so.
+        settled: bool,
     },
     /// It was begun and the journal ends there: whether it took effect is not known. `pure` and `read` are repeated,
     /// `idempotent` is repeated with the same key, `once` is uncertain. The call is in the journal already.
@@ -76,6 +80,22 @@ pub enum NextWait {
     Live,
     /// It is on record, and nothing has ended it yet.
     Standing,
+    /// The journal has something else here.
+    Diverged(Diverged),
+}
+
+/// What becomes of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NextCheck {
+    /// It is on record.
+    Answer {
+        /// What it came to.
+        checked: Checked,
+        /// True where a person saw that it refused the step and said that the step failed.
+        settled: bool,
+    },
+    /// The journal has no more: it is judged now.
+    Live,
     /// The journal has something else here.
     Diverged(Diverged),
 }
@@ -130,11 +150,41 @@ impl fmt::Display for Diverged {
 /// One question on record, and its answer.
 #[derive(Debug)]
 enum Move {
-    Call { seq: u64, call: u64, step: Option<String>, tool: ToolId, effect: Effect, key: String, input: Digest, answer: Option<Answer> },
-    Recorded { seq: u64, step: Option<String>, value: Recorded },
-    Wait { seq: u64, step: Option<String>, on: On, ended: Option<Ended> },
-    Child { seq: u64, started: ChildStarted },
-    CancelChild { seq: u64, child: u32 },
+    Call {
+        seq: u64,
+        call: u64,
+        step: Option<String>,
+        tool: ToolId,
+        effect: Effect,
+        key: String,
+        input: Digest,
+        answer: Option<Answer>,
+        settled: bool,
+    },
+    Recorded {
+        seq: u64,
+        step: Option<String>,
+        value: Recorded,
+    },
+    Wait {
+        seq: u64,
+        step: Option<String>,
+        on: On,
+        ended: Option<Ended>,
+    },
+    Child {
+        seq: u64,
+        started: ChildStarted,
+    },
+    CancelChild {
+        seq: u64,
+        child: u32,
+    },
+    Check {
+        seq: u64,
+        checked: Checked,
+        settled: bool,
+    },
 }
 
 /// What a guest asks a child to be.
@@ -152,18 +202,27 @@ impl Cursor {
     pub fn new(entries: Vec<Entry>) -> Cursor {
         let mut cursor = Cursor { moves: VecDeque::new(), next_call: 1 };
         let mut signals = HashMap::new();
+        let mut handed: Option<HandedOver> = None;
         for Entry { seq, body, .. } in entries {
             match body {
                 Body::Called { call, step, tool, effect, key, input_digest: input, .. } => {
                     cursor.next_call = call + 1;
-                    cursor.moves.push_back(Move::Call { seq, call, step, tool, effect, key, input, answer: None });
+                    cursor.moves.push_back(Move::Call { seq, call, step, tool, effect, key, input, answer: None, settled: false });
                 }
                 Body::Returned { answer, .. } => cursor.answered(answer),
-                Body::Resolved(resolved) => match resolved.decision {
-                    Decision::Happened(output) => cursor.answered(Answer::Output(output)),
-                    Decision::Fail(error) => cursor.answered(Answer::Error(error)),
-                    Decision::Retry => cursor.void_from(resolved.call),
+                Body::Resolved(resolved) => match handed.take() {
+                    Some(handed) => cursor.told(&handed, resolved.decision),
+                    None => match resolved.decision {
+                        Decision::Happened(output) => cursor.answered(Answer::Output(output)),
+                        Decision::Fail(error) => {
+                            cursor.answered(Answer::Error(error));
+                            cursor.settled();
+                        }
+                        Decision::Retry => cursor.void_from(resolved.call),
+                    },
                 },
+                Body::Checked(checked) => cursor.moves.push_back(Move::Check { seq, checked, settled: false }),
+                Body::HandedOver(standing) => handed = Some(standing),
                 Body::Retrying(retrying) => cursor.void_from(retrying.call),
                 Body::Reattempted(again) => cursor.void_from(again.from_call),
                 Body::Recorded { step, value } => cursor.moves.push_back(Move::Recorded { seq, step, value }),
@@ -206,14 +265,47 @@ impl Cursor {
         }
     }
 
-    /// From this call on, the guest's questions are asked anew.
+    /// A person has seen to what the guest asked last: it is not handed over again.
+    fn settled(&mut self) {
+        if let Some(Move::Call { settled, .. } | Move::Check { settled, .. }) = self.moves.back_mut() {
+            *settled = true;
+        }
+    }
+
+    /// What a person said of what was handed over to them.
+    fn told(&mut self, handed: &HandedOver, decision: Decision) {
+        match (handed.at, decision) {
+            (_, Decision::Fail(_)) => self.settled(),
+            (None, Decision::Happened(output)) => self.answered(Answer::Output(output)),
+            (Some(At::After), Decision::Happened(output)) => {
+                self.void_checks();
+                self.answered(Answer::Output(output));
+            }
+            (Some(At::Before), _) => self.void_checks(),
+            (_, Decision::Retry) => self.void_from(handed.call),
+        }
+    }
+
+    /// The last checks of one step at one place are judged anew.
+    fn void_checks(&mut self) {
+        let Some(Move::Check { checked: last, .. }) = self.moves.back() else { return };
+        let (step, at) = (last.step.clone(), last.at);
+        while matches!(self.moves.back(), Some(Move::Check { checked, .. }) if checked.step == step && checked.at == at) {
+            self.moves.pop_back();
+        }
+    }
+
+    /// From this call on, the guest's questions are asked anew; where it was not made yet, from the checks before it.
     fn void_from(&mut self, call: u64) {
+        self.next_call = call;
+        if !self.moves.iter().any(|on_record| matches!(on_record, Move::Call { call: made, .. } if *made == call)) {
+            return self.void_checks();
+        }
         while let Some(last) = self.moves.pop_back() {
             if matches!(last, Move::Call { call: voided, .. } if voided == call) {
                 break;
             }
         }
-        self.next_call = call;
     }
 
     /// The guest calls `tool` with the input of this digest.
@@ -224,11 +316,11 @@ impl Cursor {
                 self.next_call += 1;
                 Next::Live { call }
             }
-            Some(Move::Call { tool: on_record, input: recorded_input, call, effect, key, answer, .. })
+            Some(Move::Call { tool: on_record, input: recorded_input, call, effect, key, answer, settled, .. })
                 if on_record == *tool && recorded_input == input =>
             {
                 match answer {
-                    Some(answer) => Next::Answer { call, answer },
+                    Some(answer) => Next::Answer { call, answer, settled },
                     None => Next::UnderWay { call, key, effect },
                 }
             }
@@ -247,6 +339,17 @@ impl Cursor {
             None => NextRecorded::Live,
             Some(Move::Recorded { value, .. }) if value.kind() == kind => NextRecorded::Answer(value),
             Some(other) => NextRecorded::Diverged(self.diverged(other, recorded_in_words(step, kind))),
+        }
+    }
+
+    /// The guest asks for `check` to be judged.
+    pub fn next_check(&mut self, step: Option<&str>, at: At, check: &Json) -> NextCheck {
+        match self.moves.pop_front() {
+            None => NextCheck::Live,
+            Some(Move::Check { checked, settled, .. }) if checked.at == at && checked.check == *check => {
+                NextCheck::Answer { checked, settled }
+            }
+            Some(other) => NextCheck::Diverged(self.diverged(other, check_in_words(step, at, check))),
         }
     }
 
@@ -338,7 +441,8 @@ impl Move {
             | Move::Recorded { seq, .. }
             | Move::Wait { seq, .. }
             | Move::Child { seq, .. }
-            | Move::CancelChild { seq, .. } => *seq,
+            | Move::CancelChild { seq, .. }
+            | Move::Check { seq, .. } => *seq,
         }
     }
 
@@ -355,6 +459,7 @@ impl Move {
                 asked_in_words(started.step.as_deref(), asked, &digest_of(&started.input))
             }
             Move::CancelChild { child, .. } => format!("the wish to cancel child {child}"),
+            Move::Check { checked, .. } => check_in_words(checked.step.as_deref(), checked.at, &checked.check),
         }
     }
 }
@@ -365,6 +470,10 @@ fn call_in_words(step: Option<&str>, tool: &ToolId, input: &Digest) -> String {
 
 fn recorded_in_words(step: Option<&str>, kind: RecordedKind) -> String {
     format!("a question for {kind}{}", at_step(step))
+}
+
+fn check_in_words(step: Option<&str>, at: At, check: &Json) -> String {
+    format!("a check {} of digest {}{}", at.as_str(), check.digest(), at_step(step))
 }
 
 fn wait_in_words(step: Option<&str>, on: &On) -> String {

@@ -4,11 +4,13 @@ mod any;
 mod legal;
 
 use super::chain::Tip;
+use super::checked::{Checked, HandedOver};
 use super::control::*;
 use super::entry::{Answer, Body, Cause, Entry, Failure, Recorded};
 use super::options::{Budget, Options};
 use super::stored;
 use super::waits::*;
+use crate::checks::At;
 use crate::contract::{Effect, ErrorKind, ToolError, ToolId};
 use crate::ids::{Digest, JobId, PlaybookId};
 use crate::json::Json;
@@ -173,6 +175,16 @@ pub(super) fn drifted(call: u64) -> Body {
     Body::Drifted(Drifted { call, what: "the file is gone".to_owned() })
 }
 
+pub(super) fn checked(step: &str, at: At, verdict: crate::checks::Verdict) -> Body {
+    let check = parsed(r#"{"equals":0,"kind":"exit_code"}"#);
+    let why = "it ended with code 3 and not with 0".to_owned();
+    Body::Checked(Checked { step: Some(step.to_owned()), at, check, verdict, why, accepted: false })
+}
+
+pub(super) fn handed_over(call: u64, at: Option<At>) -> Body {
+    Body::HandedOver(HandedOver { call, step: Some(format!("s{call}")), at, why: "not now".to_owned() })
+}
+
 pub(super) fn cancel_requested() -> Body {
     Body::CancelRequested(CancelRequested { by: "ada".to_owned(), reason: None })
 }
@@ -203,6 +215,8 @@ pub(super) fn one_of_each_kind() -> Vec<Body> {
         parked(),
         continued(),
         drifted(1),
+        checked("s1", At::After, crate::checks::Verdict::Fail),
+        handed_over(1, Some(At::After)),
         cancel_requested(),
         cancelled(),
         completed(),

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::checked::{Refused, Standing};
 use super::control::{CancelRequested, Parked, Paused};
 use super::entry::{Body, Cause, Entry, Failure};
 use super::options::{Budget, Options, Parent};
@@ -72,6 +73,14 @@ pub struct State {
     pub parked: Option<Parked>,
     /// Calls whose recorded answers were found to be no longer so.
     pub drifted: BTreeSet<u64>,
+    /// What a person is to see to.
+    pub handed_over: Option<Standing>,
+    /// The check by which the step was refused, where nothing has happened since.
+    pub refused: Option<Refused>,
+    /// The answer that a person gave for the call that is made next: the tool is not called for it.
+    pub given: Option<Payload>,
+    /// Checks of steps whose answer a person gave, by the number of the next call and the digest of what they ask.
+    pub accepted: BTreeSet<(u64, Digest)>,
     /// True once a person let it go on though the world was no longer as a recorded answer says.
     pub drift_accepted: bool,
     /// What it returned.
@@ -268,6 +277,10 @@ impl State {
             paused: None,
             parked: None,
             drifted: BTreeSet::new(),
+            handed_over: None,
+            refused: None,
+            given: None,
+            accepted: BTreeSet::new(),
             drift_accepted: false,
             output: None,
             failure: None,
@@ -306,7 +319,7 @@ impl State {
             State { paused: Some(_), .. } => Status::Paused,
             State { uncertain: Some(_), .. } => Status::Uncertain,
             State { parked: Some(_), .. } => Status::Parked,
-            State { wait: Some(_), .. } => Status::Waiting,
+            State { wait: Some(_), .. } | State { handed_over: Some(_), .. } => Status::Waiting,
             // The first worker needs no entry of its own: what it leaves behind shows that it began.
             State { attempts: 0, .. } => Status::Ready,
             _ => Status::Running,
@@ -345,16 +358,21 @@ impl State {
     }
 
     /// The earliest call that a failed job can be begun again from: it and all after it failed or only looked, and
-    /// no wait and no child stands between.
+    /// no wait and no child stands between. The number of the next call where it is a check that is to be judged again.
     #[must_use]
     pub fn again_from(&self) -> Option<u64> {
-        self.tail_that(|_| true)
+        self.tail_that(|_| true).or_else(|| self.from_check())
     }
 
     /// As [`State::again_from`], where nobody is there who could answer for a call that may have taken effect.
     #[must_use]
     pub fn again_unasked(&self) -> Option<u64> {
-        self.tail_that(|row| !row.doubtful)
+        self.tail_that(|row| !row.doubtful).or_else(|| self.from_check())
+    }
+
+    /// Where a check refused the step and the call before it stands for good, no call is made again: the check is judged again.
+    fn from_check(&self) -> Option<u64> {
+        self.refused.as_ref().map(|_| self.next_call())
     }
 
     fn tail_that(&self, may: impl Fn(&LedgerRow) -> bool) -> Option<u64> {
@@ -440,6 +458,7 @@ pub(super) fn in_words(body: &Body) -> String {
         Body::Woken(woken) => format!("woken {}", woken.wait),
         Body::Resolved(resolved) => format!("resolved {}", resolved.call),
         Body::Retrying(retrying) => format!("retrying {}", retrying.call),
+        Body::HandedOver(handed) => format!("handed_over {}", handed.call),
         _ => body.kind().to_owned(),
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! - `v` stands first, so that a reader knows what it reads before it reads on. A field is added, removed or
 //!   given another meaning only under a new number, and the old one is read forever
-//!   (`tests/fixtures/journal-v1`).
+//!   (`tests/fixtures/journal-v1`). An entry says the least form that has everything in it.
 //! - `body` has one field, the kind, and holds the kind's fields; see `StoredBody`.
 //! - A value is either `{"inline":VALUE}` in canonical form or `{"blob":{"digest":HEX,"bytes":N}}`.
 //! - An input's digest is not stored: it follows from the value, or is the blob's name.
@@ -28,21 +28,40 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use super::checked::{Checked, HandedOver};
 use super::control::{CancelRequested, Cancelled, Continued, Drifted, Parked, Paused, Reattempted, Resolved, Retrying};
 use super::entry::{Answer, Body, Cause, Entry, Failure, Recorded};
-use super::options::{Options, Parent};
-use super::waits::{ChildCancelled, ChildEnded, ChildStarted, Signalled, Waiting, Woken};
+use super::options::{Mode, Options, Parent};
+use super::waits::{ChildCancelled, ChildEnd, ChildEnded, ChildStarted, Signalled, Waiting, Woken};
 use crate::contract::{Effect, ErrorKind, ToolError, ToolId};
 use crate::error::{Code, Error};
 use crate::ids::{Digest, PlaybookId};
 use crate::json::Json;
 use crate::store::Payload;
 
-/// The form that is written. Stands in every entry; never reused for another form.
-pub const VERSION: u32 = 2;
+/// The newest form that is written. Never reused for another form.
+pub const VERSION: u32 = 3;
+/// The form of everything that it can say; what came later says so with a higher number.
+const COMMON_VERSION: u32 = 2;
 
-/// How every entry of a form that this version reads begins. Form 1 had fewer kinds, and fewer fields in `created`.
-const BEGINNINGS: [&[u8]; 2] = [br#"{"v":1,"#, br#"{"v":2,"#];
+/// How every entry of a form that this version reads begins. Form 1 had fewer kinds, and fewer fields in `created`; form 2
+/// knew nothing of checks.
+const BEGINNINGS: [&[u8]; 3] = [br#"{"v":1,"#, br#"{"v":2,"#, br#"{"v":3,"#];
+
+/// The least form that can say this, so that a journal without checks is what it was before there were any.
+fn form_of(body: &Body) -> u32 {
+    let by_check = |failure: Option<&Failure>| failure.is_some_and(|failure| failure.cause == Cause::CheckFailed);
+    let is_new = match body {
+        Body::Checked(_) | Body::HandedOver(_) => true,
+        Body::Created { options, .. } => options.mode != Mode::Normal,
+        Body::Failed { failure, .. } => by_check(Some(failure)),
+        Body::Reattempted(again) => by_check(Some(&again.failure)),
+        Body::Cancelled(cancelled) => by_check(cancelled.failure.as_ref()),
+        Body::ChildEnded(ended) => matches!(&ended.end, ChildEnd::Failed(failure) if by_check(Some(failure))),
+        _ => false,
+    };
+    if is_new { VERSION } else { COMMON_VERSION }
+}
 
 /// Why stored bytes are not an entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +87,7 @@ impl From<Unreadable> for Error {
 /// Puts `body` at its place: the entry, and the bytes to store for it.
 #[must_use]
 pub fn seal(seq: u64, at_ms: u64, prev: Digest, body: Body) -> (Entry, Vec<u8>) {
-    let stored = Stored { v: VERSION, seq, at: at_ms, prev, body: StoredBody::of(&body) };
+    let stored = Stored { v: form_of(&body), seq, at: at_ms, prev, body: StoredBody::of(&body) };
     let bytes = serde_json::to_vec(&stored).expect("an entry holds text and checked JSON, which always print");
     let hash = Digest::of(&bytes);
     (Entry { seq, at_ms, prev, hash, body }, bytes)
@@ -179,6 +198,8 @@ enum StoredBody<'a> {
     Parked(Cow<'a, Parked>),
     Continued(Cow<'a, Continued>),
     Drifted(Cow<'a, Drifted>),
+    Checked(Cow<'a, Checked>),
+    HandedOver(Cow<'a, HandedOver>),
     CancelRequested(Cow<'a, CancelRequested>),
     Cancelled(Cow<'a, Cancelled>),
     Completed {
@@ -286,6 +307,8 @@ impl<'a> StoredBody<'a> {
             Body::Parked(fields) => StoredBody::Parked(Cow::Borrowed(fields)),
             Body::Continued(fields) => StoredBody::Continued(Cow::Borrowed(fields)),
             Body::Drifted(fields) => StoredBody::Drifted(Cow::Borrowed(fields)),
+            Body::Checked(fields) => StoredBody::Checked(Cow::Borrowed(fields)),
+            Body::HandedOver(fields) => StoredBody::HandedOver(Cow::Borrowed(fields)),
             Body::CancelRequested(fields) => StoredBody::CancelRequested(Cow::Borrowed(fields)),
             Body::Cancelled(fields) => StoredBody::Cancelled(Cow::Borrowed(fields)),
             Body::Completed { output, fuel_used } => StoredBody::Completed { output: StoredPayload::of(output), fuel_used: *fuel_used },
@@ -352,6 +375,8 @@ impl<'a> StoredBody<'a> {
             StoredBody::Parked(fields) => Body::Parked(fields.into_owned()),
             StoredBody::Continued(fields) => Body::Continued(fields.into_owned()),
             StoredBody::Drifted(fields) => Body::Drifted(fields.into_owned()),
+            StoredBody::Checked(fields) => Body::Checked(fields.into_owned()),
+            StoredBody::HandedOver(fields) => Body::HandedOver(fields.into_owned()),
             StoredBody::CancelRequested(fields) => Body::CancelRequested(fields.into_owned()),
             StoredBody::Cancelled(fields) => Body::Cancelled(fields.into_owned()),
             StoredBody::Completed { output, fuel_used } => Body::Completed { output: output.into_payload(), fuel_used },

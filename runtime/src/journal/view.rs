@@ -7,9 +7,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::checked::Checked;
 use super::control::Decision;
 use super::entry::{Answer, Body, Entry, Failure, Recorded};
 use super::waits::Wake;
+use crate::checks::At;
 use crate::clock;
 use crate::contract::ToolError;
 use crate::json::Json;
@@ -94,6 +96,8 @@ pub fn object(entry: &Entry) -> Value {
         Body::Parked(fields) => put_all(&mut put, fields),
         Body::Continued(fields) => put_all(&mut put, fields),
         Body::Drifted(fields) => put_all(&mut put, fields),
+        Body::Checked(fields) => put_all(&mut put, fields),
+        Body::HandedOver(fields) => put_all(&mut put, fields),
         Body::CancelRequested(fields) => put_all(&mut put, fields),
         Body::Cancelled(fields) => put_all(&mut put, fields),
         Body::Completed { output, fuel_used } => {
@@ -108,7 +112,7 @@ pub fn object(entry: &Entry) -> Value {
     Value::Object(out)
 }
 
-/// `{"step"?, "message", "detail"?, "cause"}`.
+/// `{"step"?, "message", "detail"?, "cause", "check"?}`.
 #[must_use]
 pub fn failure(failure: &Failure) -> Value {
     let mut out = Map::new();
@@ -120,6 +124,9 @@ pub fn failure(failure: &Failure) -> Value {
         out.insert("detail".to_owned(), detail.value());
     }
     out.insert("cause".to_owned(), failure.cause.as_str().into());
+    if let Some(check) = failure.failed_check() {
+        out.insert("check".to_owned(), check.to_json());
+    }
     Value::Object(out)
 }
 
@@ -166,6 +173,20 @@ pub fn line(entry: &Entry) -> String {
         Body::Parked(parked) => format!("set aside, {}: {}", parked.reason.as_str(), cut(&parked.message)),
         Body::Continued(continued) => format!("goes on, says {}", cut(&continued.by)),
         Body::Drifted(drifted) => format!("the world is no longer as the answer to call {} says: {}", drifted.call, cut(&drifted.what)),
+        Body::Checked(Checked { step, at, check, verdict, why, accepted }) => {
+            let kind = check.value()["kind"].as_str().unwrap_or_default().to_owned();
+            let all_the_same = if *accepted { ", and it goes on all the same" } else { "" };
+            format!("check {kind} {}{}: {}, {}{all_the_same}", at.as_str(), at_step(step.as_deref()), verdict.as_str(), cut(why))
+        }
+        Body::HandedOver(handed) => {
+            let which = if handed.at == Some(At::Before) { "before call" } else { "call" };
+            format!(
+                "a person is to say what becomes of it, {which} {}{}: {}",
+                handed.call,
+                at_step(handed.step.as_deref()),
+                cut(&handed.why)
+            )
+        }
         Body::CancelRequested(cancel) => format!("to be cancelled, says {}{}", cut(&cancel.by), because(cancel.reason.as_deref())),
         Body::Cancelled(cancelled) => format!("cancelled, fuel {}", cancelled.fuel_used),
         Body::Completed { output, fuel_used } => format!("output {}, fuel {fuel_used}", short(output)),

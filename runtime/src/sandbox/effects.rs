@@ -7,6 +7,7 @@ use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::checks::{Finding, Spec, Verdict};
 use crate::contract::{Outcome, ToolId};
 use crate::error::Error;
 use crate::json::Json;
@@ -88,6 +89,11 @@ pub trait Effects: Any + Send {
     fn approve(&mut self, _title: String, _request: Json, _timeout_ms: Option<u64>) -> Answering<'_, Waited<Json>> {
         not_provided("approvals")
     }
+    /// Judges a check: before the step's call where there is no answer yet. The failure is what the guest is told. By itself
+    /// it is judged from the answer alone, and what would need a look at the world passes.
+    fn check(&mut self, check: Json, answer: Option<Json>) -> Answering<'_, Result<(), GuestFailure>> {
+        Box::pin(std::future::ready(Ok(judged_alone(&check, answer.as_ref()))))
+    }
     /// The branch that this job is to do; none in the job that a client started.
     fn branch(&self) -> Option<String> {
         None
@@ -114,6 +120,20 @@ pub trait Effects: Any + Send {
     }
     /// A line for people. Bounded in length and number by the sandbox.
     fn log(&mut self, level: Level, message: String);
+}
+
+/// What can be said of a check without looking at the world.
+fn judged_alone(check: &Json, answer: Option<&Json>) -> Result<(), GuestFailure> {
+    let finding = match Spec::parse(&check.value()) {
+        Ok(spec) => spec.judge(answer.map(Json::value).as_ref()),
+        Err(e) => Some(Finding::unknown(e.message)),
+    };
+    match finding {
+        Some(Finding { verdict: Verdict::Fail, why }) => {
+            Err(GuestFailure { step: None, message: format!("check_failed: {why}"), detail: Some(check.clone()) })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn not_provided<T: Send + 'static>(what: &str) -> Answering<'static, T> {

@@ -68,7 +68,7 @@ impl From<GuestFailure> for WitFailure {
 type Store<'a> = StoreContextMut<'a, Guest>;
 
 /// Waits for the effects' answer. The guest's own time does not run meanwhile.
-async fn ask<T>(mut store: Store<'_>, question: impl for<'e> FnOnce(&'e mut Guest) -> Answering<'e, T>) -> Result<T> {
+pub(super) async fn ask<T>(mut store: Store<'_>, question: impl for<'e> FnOnce(&'e mut Guest) -> Answering<'e, T>) -> Result<T> {
     let answer = question(store.data_mut()).await;
     rewind_kill_switch(&mut store);
     answer.map_err(|stop| stopped(store, stop))

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower};
 use wasmtime::{Result, StoreContextMut, StoreLimits};
 
+use super::checks::link_checks;
 use super::effects::{Effects, Stop};
 use super::flow::link_flow;
 use super::imports::DATA;
@@ -147,6 +148,7 @@ impl From<ToolError> for WitToolError {
 pub(super) fn link(linker: &mut Linker<Guest>, tools: &BTreeMap<String, ToolId>) -> Result<()> {
     link_flow(linker)?;
     link_data(linker)?;
+    link_checks(linker)?;
     for (import, tool) in tools {
         link_tool(linker, import, tool.clone())?;
     }

@@ -16,6 +16,8 @@ pub const PLAYBOOK: &str = "reprise:playbook/playbook@0.1.0";
 pub const FLOW: &str = "reprise:playbook/flow@0.1.0";
 /// Pure functions over JSON: reaches nothing.
 pub const DATA: &str = "reprise:playbook/data@0.1.0";
+/// What is asked of the world and of answers: recorded in the journal, sees what the job's grants cover.
+pub const CHECKS: &str = "reprise:playbook/checks@0.1.0";
 /// Only types.
 pub const TYPES: &str = "reprise:playbook/types@0.1.0";
 
@@ -37,6 +39,7 @@ const FLOW_FUNCTIONS: [&str; 15] = [
     "random-u64",
     "log",
 ];
+const CHECKS_FUNCTIONS: [&str; 1] = ["require"];
 const DATA_FUNCTIONS: [&str; 4] = ["select", "text", "quote", "check"];
 
 /// Everything that a component may reach.
@@ -48,6 +51,8 @@ pub struct Imports {
     pub flow: Vec<String>,
     /// The functions of `data` it uses.
     pub data: Vec<String>,
+    /// True where it asks for checks.
+    pub checks: bool,
 }
 
 /// Sorts a component's imports into what the host provides and what is missing.
@@ -79,6 +84,12 @@ pub(super) fn sort(engine: &Engine, component: &Component, provides: impl Fn(&To
                 }
                 imports.data = functions;
             }
+            CHECKS => {
+                for f in functions.iter().filter(|f| !CHECKS_FUNCTIONS.contains(&f.as_str())) {
+                    lack(&format!("{name}#{f}"), format!("checks has no such function; it has {}", CHECKS_FUNCTIONS.join(", ")));
+                }
+                imports.checks = !functions.is_empty();
+            }
             _ => match ToolId::from_import(name) {
                 Some(tool) if functions != ["call"] => lack(
                     name,
@@ -93,7 +104,7 @@ pub(super) fn sort(engine: &Engine, component: &Component, provides: impl Fn(&To
                 None if name.starts_with("wasi:") => {
                     lack(name, "playbooks get no WASI: what they reach, they reach through the tools they import".to_owned());
                 }
-                None => lack(name, format!("the host provides {FLOW}, {DATA} and tool:<namespace>/<name>")),
+                None => lack(name, format!("the host provides {FLOW}, {DATA}, {CHECKS} and tool:<namespace>/<name>")),
             },
         }
     }

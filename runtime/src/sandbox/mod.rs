@@ -5,6 +5,7 @@
 //! that only components which this process's own engine compiled are ever deserialised.
 
 mod cache;
+mod checks;
 mod effects;
 mod flow;
 mod guest;
@@ -23,7 +24,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 pub use effects::{Answering, ChildKind, ChildOutcome, Effects, GuestFailure, Interruption, Level, StepOptions, Stop, Waited};
-pub use imports::{DATA, FLOW, Imports, PLAYBOOK, TYPES, is_no_playbook};
+pub use imports::{CHECKS, DATA, FLOW, Imports, PLAYBOOK, TYPES, is_no_playbook};
 pub use provider::{
     Called, Capability, Described, Directory, Function, Provider, Question, Reach, Reached, Space, SpaceError, Spaces, TOOLS, Usage, Web,
     WebAnswer, WebRefusal, WebRequest,

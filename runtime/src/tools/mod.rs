@@ -14,6 +14,7 @@ mod exec;
 mod fs;
 mod http;
 mod kv;
+mod look;
 mod scrubbed;
 mod tool;
 

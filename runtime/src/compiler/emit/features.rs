@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use wasm_encoder::ValType;
 
 use crate::compiler::plan::{Join, Node, Plan, Test, Until};
-use crate::sandbox::{DATA, FLOW};
+use crate::sandbox::{CHECKS, DATA, FLOW};
 
 /// A function of the contract that not every playbook imports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +22,7 @@ pub(super) enum Import {
     CancelChild,
     Compensate,
     Check,
+    Require,
 }
 
 impl Import {
@@ -40,6 +41,7 @@ impl Import {
             Import::CancelChild => (FLOW, "cancel-child"),
             Import::Compensate => (FLOW, "compensate"),
             Import::Check => (DATA, "check"),
+            Import::Require => (CHECKS, "require"),
         }
     }
 
@@ -56,6 +58,7 @@ impl Import {
             Import::Branch => (vec![I], vec![]),
             Import::StartBranch => (vec![I, I, I, I], vec![I]),
             Import::StartPlaybook | Import::Check => (vec![I, I, I, I, I], vec![]),
+            Import::Require => (vec![I, I, I, I, I, I], vec![]),
             Import::Join => (vec![I, I], vec![]),
             Import::First => (vec![I, I], vec![I]),
             Import::CancelChild => (vec![I], vec![]),
@@ -80,7 +83,13 @@ impl Import {
                 Node::Branch(_) | Node::Try(_) | Node::Fail(_) | Node::Each(_) => {}
             }
         }
+        used.extend(has_checks(plan).then_some(Import::Require));
         used.extend(plan.steps().any(|step| !step.options.is_none()).then_some(Import::StepWith));
         used
     }
+}
+
+/// True where a step is held to something: only then is there an interface for it in the component's world.
+pub(super) fn has_checks(plan: &Plan) -> bool {
+    plan.steps().any(|step| !step.checks.is_empty())
 }

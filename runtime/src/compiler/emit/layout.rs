@@ -137,7 +137,11 @@ impl Layout {
 
 fn node_scratch(node: &Node) -> u32 {
     match node {
-        Node::Step(step) => scratch_slots(&step.input).max(step.compensation.as_ref().map_or(0, |undo| scratch_slots(&undo.input))),
+        Node::Step(step) => {
+            let undo = step.compensation.as_ref().map_or(0, |undo| scratch_slots(&undo.input));
+            let checks = step.checks.iter().map(|check| scratch_slots(&check.is)).max().unwrap_or(0);
+            scratch_slots(&step.input).max(undo).max(checks)
+        }
         Node::Approve(ask) => scratch_slots(&ask.request),
         Node::Playbook(start) => scratch_slots(&start.input),
         Node::Fail(fail) => scratch_slots(&fail.message),

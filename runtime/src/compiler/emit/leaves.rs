@@ -9,8 +9,9 @@ use super::abi::{CANCELLED, FN_STEP, FN_TEXT, HEAP, at, byte_at, int};
 use super::features::Import;
 use super::layout::{ANSWER, RESULT};
 use super::parts::Part;
-use super::writer::{CHILD, LEN, MARK, START, Writer};
-use crate::compiler::plan::{Approve, Fail, Node, StartPlaybook, Step, StepOptions, Until, Wait};
+use super::writer::{CHILD, FAILED, LEN, MARK, START, Writer};
+use crate::checks::At;
+use crate::compiler::plan::{Approve, Check, Fail, Node, StartPlaybook, Step, StepOptions, Until, Wait};
 use crate::contract::ErrorKind;
 
 /// A person said no, and the plan says what is done then.
@@ -47,6 +48,7 @@ impl<'a> Writer<'a> {
 
     fn step(&mut self, i: &mut InstructionSink<'_>, step: &Step) {
         let id = self.begin(i, &step.id, step.options);
+        self.checks(i, step, At::Before, id);
         self.require(i, &step.input, id, &step.id);
         self.put_together(i, &step.input);
         i.local_get(START).local_get(LEN).i32_const(int(ANSWER)).call(self.numbers.tools[&step.tool]);
@@ -68,9 +70,38 @@ impl<'a> Writer<'a> {
             i.i32_const(int(mark)).i32_const(int(address)).i32_store(at(0));
             i.i32_const(int(mark)).i32_const(int(len)).i32_store(at(4));
         }
+        self.checks(i, step, At::After, id);
         let takes = self.wanted(&step.id, &step.tool.to_string());
         self.take(i, &takes, id);
         i.i32_const(0);
+    }
+
+    /// Asks for the checks of one place, in their order, and leaves the function with the failure that the host makes of one
+    /// that does not hold. After the call, its answer is in START and LEN, and stays there.
+    fn checks(&mut self, i: &mut InstructionSink<'_>, step: &Step, when: At, id: (u32, u32)) {
+        let checks: Vec<&Check> = step.checks.iter().filter(|check| check.at == when).collect();
+        if checks.is_empty() {
+            return;
+        }
+        let after = when == At::After;
+        if after {
+            i.local_get(START).local_set(FAILED).local_get(LEN).local_set(CHILD);
+        }
+        for check in checks {
+            self.require(i, &check.is, id, &step.id);
+            self.put_together(i, &check.is);
+            i.local_get(START).local_get(LEN).i32_const(i32::from(after));
+            if after {
+                i.local_get(FAILED).local_get(CHILD);
+            } else {
+                i.i32_const(0).i32_const(0);
+            }
+            i.i32_const(int(RESULT)).call(self.import(Import::Require));
+            i.i32_const(int(RESULT)).i32_load8_u(byte_at(0)).if_(BlockType::Empty).i32_const(int(RESULT)).return_().end();
+        }
+        if after {
+            i.local_get(FAILED).local_set(START).local_get(CHILD).local_set(LEN);
+        }
     }
 
     /// Says to the host which step this is, and marks where its memory begins.

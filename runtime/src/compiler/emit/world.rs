@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, SourceMap, WorldId};
 
+use super::features::has_checks;
 use crate::compiler::plan::Plan;
 use crate::contract::ToolId;
 
@@ -28,15 +29,18 @@ pub(in crate::compiler) fn contract() -> &'static Resolve {
 /// Worlds kept at the most; agents use few sets of tools.
 const KEPT_MAX: usize = 256;
 
+/// Sections by their tools, and by whether there are checks.
+type Sections = BTreeMap<(Vec<ToolId>, bool), Arc<[u8]>>;
+
 /// The section of a core module that says which world it implements, the plan's. Depends on the set of tools
-/// alone, and takes longer to make than the rest of a small component, so it is kept.
+/// and on whether there are checks, and takes longer to make than the rest of a small component, so it is kept.
 pub(super) fn section(plan: &Plan) -> anyhow::Result<Arc<[u8]>> {
-    static KEPT: Mutex<BTreeMap<Vec<ToolId>, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
-    let tools: Vec<ToolId> = plan.tools().into_iter().cloned().collect();
-    if let Some(section) = KEPT.lock().expect("nobody panics while holding it").get(&tools) {
+    static KEPT: Mutex<Sections> = Mutex::new(BTreeMap::new());
+    let named = (plan.tools().into_iter().cloned().collect(), has_checks(plan));
+    if let Some(section) = KEPT.lock().expect("nobody panics while holding it").get(&named) {
         return Ok(Arc::clone(section));
     }
-    let (resolve, world) = of(&tools)?;
+    let (resolve, world) = of(&named.0, named.1)?;
     let mut section = Vec::new();
     embed_component_metadata(&mut section, &resolve, world, StringEncoding::UTF8)?;
     let section: Arc<[u8]> = section.into();
@@ -44,17 +48,20 @@ pub(super) fn section(plan: &Plan) -> anyhow::Result<Arc<[u8]>> {
     if kept.len() >= KEPT_MAX {
         kept.clear();
     }
-    kept.insert(tools, Arc::clone(&section));
+    kept.insert(named, Arc::clone(&section));
     Ok(section)
 }
 
-/// The world of a component that calls `tools`.
-pub(in crate::compiler) fn of(tools: &[ToolId]) -> anyhow::Result<(Resolve, WorldId)> {
+/// The world of a component that calls `tools`, and is held to checks or not.
+pub(in crate::compiler) fn of(tools: &[ToolId], checks: bool) -> anyhow::Result<(Resolve, WorldId)> {
     let mut resolve = contract().clone();
     let mut namespaces: BTreeMap<&str, String> = BTreeMap::new();
     let mut world = String::from(
         "package reprise:generated;\nworld generated {\n import reprise:playbook/flow@0.1.0;\n import reprise:playbook/data@0.1.0;\n",
     );
+    if checks {
+        world.push_str(" import reprise:playbook/checks@0.1.0;\n");
+    }
     for tool in tools {
         // A tool may be called like a keyword of WIT; `%` makes any word an identifier.
         let interface = namespaces.entry(tool.namespace()).or_default();

@@ -3,6 +3,7 @@
 use super::super::samples::*;
 use super::super::waits::{On, Wake};
 use super::*;
+use crate::checks::{self, At};
 use crate::contract::ErrorKind;
 
 const SOON: Option<u64> = Some(1_763_632_009_000);
@@ -16,7 +17,7 @@ const STORED_AT: u64 = 2;
 fn situations() -> Vec<(&'static str, Vec<Body>, String)> {
     const OPEN: &str = "signalled-b paused cancel_requested failed";
     const RUNS: &str = "signalled-b paused cancel_requested failed parked drifted";
-    const WAITS: &str = "waiting-1-sleep waiting-1-signal waiting-1-approval child_started-1 recorded completed";
+    const WAITS: &str = "waiting-1-sleep waiting-1-signal waiting-1-approval child_started-1 recorded checked completed";
     let with = |more: Vec<Body>| [vec![created()], more].concat();
     let words = |parts: &[&str]| parts.join(" ");
     let stored = || signalled("go", Some("a"));
@@ -56,7 +57,42 @@ fn situations() -> Vec<(&'static str, Vec<Body>, String)> {
         (
             "after an error",
             with(vec![called(1, Effect::Once), erred(1, ErrorKind::Failed)]),
-            words(&[RUNS, WAITS, "called-2 waiting-1-pause-2 resumed-2 reattempted-1 signalled-a"]),
+            words(&[RUNS, WAITS, "called-2 waiting-1-pause-2 resumed-2 reattempted-1 signalled-a handed_over-1"]),
+        ),
+        (
+            "refused before a call",
+            with(vec![checked("s1", At::Before, checks::Verdict::Fail)]),
+            words(&[RUNS, WAITS, "called-1 waiting-1-pause-1 resumed-2 reattempted-1 signalled-a handed_over-1-before"]),
+        ),
+        (
+            "refused after a call",
+            with(vec![called(1, Effect::Once), returned(1), checked("s1", At::After, checks::Verdict::Fail)]),
+            words(&[RUNS, WAITS, "called-2 waiting-1-pause-2 resumed-2 reattempted-2 signalled-a handed_over-1-after"]),
+        ),
+        (
+            "not refused after a call",
+            with(vec![called(1, Effect::Once), returned(1), checked("s1", At::After, checks::Verdict::Unknown)]),
+            words(&[RUNS, WAITS, "called-2 waiting-1-pause-2 resumed-2 signalled-a"]),
+        ),
+        (
+            "handed over after an error",
+            with(vec![called(1, Effect::Once), erred(1, ErrorKind::Failed), handed_over(1, None)]),
+            words(&[OPEN, "resolved-1-happened resolved-1-retry resolved-1-fail signalled-a"]),
+        ),
+        (
+            "handed over before a call",
+            with(vec![checked("s1", At::Before, checks::Verdict::Fail), handed_over(1, Some(At::Before))]),
+            words(&[OPEN, "resolved-1-happened resolved-1-retry resolved-1-fail signalled-a"]),
+        ),
+        (
+            "handed over and paused",
+            with(vec![checked("s1", At::Before, checks::Verdict::Fail), handed_over(1, Some(At::Before)), paused()]),
+            words(&["signalled-a signalled-b cancel_requested failed continued", "resolved-1-happened resolved-1-retry resolved-1-fail"]),
+        ),
+        (
+            "told what became of it",
+            with(vec![called(1, Effect::Once), erred(1, ErrorKind::Failed), handed_over(1, None), happened(1)]),
+            words(&[RUNS, WAITS, "called-2 waiting-1-pause-2 resumed-2 signalled-a"]),
         ),
         (
             "before another try",
@@ -87,8 +123,10 @@ fn situations() -> Vec<(&'static str, Vec<Body>, String)> {
         (
             "with two children, one of which has ended",
             with([children(), vec![stored()]].concat()),
-            words(&[RUNS, "waiting-1-sleep waiting-1-signal waiting-1-approval recorded completed called-1 waiting-1-pause-1 resumed-2"])
-                + " waiting-1-child-1 waiting-1-children child_started-3 child_cancelled-1 child_ended-1",
+            words(&[
+                RUNS,
+                "waiting-1-sleep waiting-1-signal waiting-1-approval recorded checked completed called-1 waiting-1-pause-1 resumed-2",
+            ]) + " waiting-1-child-1 waiting-1-children child_started-3 child_cancelled-1 child_ended-1",
         ),
         (
             "waiting for the child that has not ended",
@@ -127,6 +165,11 @@ fn situations() -> Vec<(&'static str, Vec<Body>, String)> {
             "signalled-a signalled-b paused failed cancelled woken-1-elapsed woken-1-cancelled".to_owned(),
         ),
         ("failed", with(vec![called(1, Effect::Once), returned(1), failed()]), String::new()),
+        (
+            "failed by a check",
+            with(vec![called(1, Effect::Once), returned(1), checked("s1", At::After, checks::Verdict::Fail), failed()]),
+            "reattempted-2".to_owned(),
+        ),
         ("failed in a once call", with(vec![called(1, Effect::Once), failed()]), String::new()),
         ("failed after a read", with(vec![called(1, Effect::Read), returned(1), failed()]), "reattempted-1".to_owned()),
         ("failed after an error", with(vec![called(1, Effect::Once), erred(1, ErrorKind::Failed), failed()]), "reattempted-1".to_owned()),
@@ -206,6 +249,11 @@ pub(in super::super) fn moves() -> Vec<(&'static str, Body)> {
         ("parked", parked()),
         ("continued", continued()),
         ("drifted", drifted(1)),
+        ("checked", checked("s1", At::After, checks::Verdict::Fail)),
+        ("handed_over-1", handed_over(1, None)),
+        ("handed_over-1-before", handed_over(1, Some(At::Before))),
+        ("handed_over-1-after", handed_over(1, Some(At::After))),
+        ("handed_over-2-before", handed_over(2, Some(At::Before))),
         ("cancel_requested", cancel_requested()),
         ("cancelled", cancelled()),
         ("completed", completed()),

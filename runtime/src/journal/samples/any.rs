@@ -3,12 +3,14 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
+use super::super::checked::{Checked, HandedOver};
 use super::super::control::*;
 use super::super::entry::{Answer, Body, Cause, Failure, Recorded};
-use super::super::options::{Budget, Confirm, Options, Parent, WhenExhausted};
+use super::super::options::{Budget, Confirm, Mode, Options, Parent, WhenExhausted};
 use super::super::stored;
 use super::super::waits::*;
 use super::parsed;
+use crate::checks::{self, At};
 use crate::contract::{Effect, ErrorKind, ToolError, ToolId};
 use crate::ids::{Digest, JobId, PlaybookId};
 use crate::json::Json;
@@ -68,6 +70,7 @@ pub(super) fn any_failure() -> impl Strategy<Value = Failure> {
         Cause::Limit,
         Cause::Nondeterminism,
         Cause::NotSupported,
+        Cause::CheckFailed,
         Cause::Component,
         Cause::Internal,
     ];
@@ -91,11 +94,12 @@ fn any_options() -> impl Strategy<Value = Options> {
     let exhausted = prop::sample::select(vec![WhenExhausted::Park, WhenExhausted::Fail]);
     let confirm = prop::sample::select(vec![Confirm::Off, Confirm::Strict, Confirm::Warn, Confirm::Ask]);
     let tries = (any::<u8>(), 0..3u32, any::<u64>(), 0..3u32, exhausted);
-    let times = (any_limit(), any_limit(), any_limit(), any_budget(), confirm);
+    let mode = prop::sample::select(vec![Mode::Normal, Mode::Strict, Mode::Guided]);
+    let times = (any_limit(), any_limit(), any_limit(), any_budget(), (confirm, mode));
     (tries, times).prop_map(
         |(
             (priority, tries, first_pause_ms, job_tries, when_exhausted),
-            (call_timeout_ms, step_timeout_ms, timeout_ms, budget, confirm),
+            (call_timeout_ms, step_timeout_ms, timeout_ms, budget, (confirm, mode)),
         )| {
             Options {
                 priority,
@@ -108,6 +112,7 @@ fn any_options() -> impl Strategy<Value = Options> {
                 timeout_ms,
                 budget,
                 confirm,
+                mode,
             }
         },
     )
@@ -253,6 +258,21 @@ fn any_of_control() -> impl Strategy<Value = Body> {
     ]
 }
 
+fn any_of_checks() -> impl Strategy<Value = Body> {
+    let at = || prop::sample::select(vec![At::Before, At::After]);
+    let verdict = prop::sample::select(vec![checks::Verdict::Pass, checks::Verdict::Fail, checks::Verdict::Unknown]);
+    prop_oneof![
+        (any_step(), at(), any_value(), verdict, ".*", any::<bool>())
+            .prop_map(|(step, at, check, verdict, why, accepted)| { Body::Checked(Checked { step, at, check, verdict, why, accepted }) }),
+        (any::<u64>(), any_step(), prop::option::of(at()), ".*").prop_map(|(call, step, at, why)| Body::HandedOver(HandedOver {
+            call,
+            step,
+            at,
+            why
+        })),
+    ]
+}
+
 /// Any body with any values, whether or not a journal could have it anywhere.
 pub(in super::super) fn any_body() -> impl Strategy<Value = Body> {
     prop_oneof![
@@ -266,5 +286,6 @@ pub(in super::super) fn any_body() -> impl Strategy<Value = Body> {
         1 => (any_failure(), any::<u64>()).prop_map(|(failure, fuel_used)| Body::Failed { failure, fuel_used }),
         6 => any_of_waits(),
         9 => any_of_control(),
+        2 => any_of_checks(),
     ]
 }

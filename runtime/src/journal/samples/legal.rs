@@ -4,13 +4,15 @@
 
 use proptest::prelude::*;
 
+use super::super::checked::{Checked, HandedOver};
 use super::super::control::*;
 use super::super::entry::{Answer, Body, Failure, Recorded};
-use super::super::options::Budget;
+use super::super::options::{Budget, Mode};
 use super::super::status::Status;
 use super::super::waits::*;
 use super::any::{any_answer, any_called, any_created, any_decision, any_end, any_error, any_failure, any_payload, any_recorded, any_step};
-use super::{child_started, on_approval, on_signal, verdict};
+use super::{child_started, on_approval, on_signal, parsed, verdict};
+use crate::checks::{self, At};
 use crate::contract::{Effect, ToolError};
 use crate::store::Payload;
 
@@ -42,6 +44,8 @@ enum Deed {
     SetAside,
     GoOn(Option<u64>),
     Drift,
+    Check(checks::Verdict),
+    HandOver,
     AskToCancel,
     Cancel,
     Complete(Payload),
@@ -77,6 +81,8 @@ fn any_deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::SetAside),
         4 => prop::option::of(any::<u64>()).prop_map(Deed::GoOn),
         1 => Just(Deed::Drift),
+        3 => prop::sample::select(vec![checks::Verdict::Pass, checks::Verdict::Fail, checks::Verdict::Unknown]).prop_map(Deed::Check),
+        3 => Just(Deed::HandOver),
         1 => Just(Deed::AskToCancel),
         2 => Just(Deed::Cancel),
         1 => any_payload().prop_map(Deed::Complete),
@@ -122,6 +128,11 @@ struct Model {
     cancel: bool,
     paused: bool,
     parked: bool,
+    mode: Mode,
+    /// Where the check stands that refused the step.
+    refused: Option<At>,
+    /// What is handed over: a call's error, or a check.
+    handed: Option<Option<At>>,
     ended: Option<Status>,
 }
 
@@ -138,7 +149,7 @@ impl Model {
         if let Some(ended) = self.ended {
             return ended;
         }
-        match (self.paused, self.last() == Some(Stand::Unknown), self.parked, self.wait.is_some(), self.attempts) {
+        match (self.paused, self.last() == Some(Stand::Unknown), self.parked, self.wait.is_some() || self.handed.is_some(), self.attempts) {
             (true, ..) => Status::Paused,
             (_, true, ..) => Status::Uncertain,
             (_, _, true, ..) => Status::Parked,
@@ -221,6 +232,7 @@ impl Model {
         let begun = |model: &mut Self| model.attempts = model.attempts.max(1);
         let body = match deed {
             Deed::Call(Body::Called { step, tool, effect, key, input, input_digest, .. }) if between => {
+                self.refused = None;
                 self.calls.push((effect, step.clone(), Stand::Open));
                 Body::Called { call: call + 1, step, tool, effect, key, input, input_digest }
             }
@@ -246,14 +258,45 @@ impl Model {
                 }
                 Body::Resolved(Resolved { call, decision, by: "ada".to_owned(), note: None })
             }
+            Deed::Resolve(decision) if open && self.handed.is_some() => {
+                let at = self.handed.take()?;
+                let number = if at == Some(At::Before) { call + 1 } else { call };
+                if !matches!(decision, Decision::Fail(_)) {
+                    self.refused = None;
+                }
+                match &decision {
+                    Decision::Happened(_) if at != Some(At::Before) => self.settle(Stand::Gave),
+                    Decision::Retry if at != Some(At::Before) => drop(self.calls.pop()),
+                    _ => {}
+                }
+                Body::Resolved(Resolved { call: number, decision, by: "ada".to_owned(), note: None })
+            }
+            Deed::Check(verdict) if between => {
+                let at = if self.calls.is_empty() { At::Before } else { At::After };
+                self.refused = self.mode.refuses(verdict).then_some(at);
+                Body::Checked(Checked {
+                    step: None,
+                    at,
+                    check: parsed(r#"{"kind":"always"}"#),
+                    verdict,
+                    why: "?".to_owned(),
+                    accepted: false,
+                })
+            }
+            Deed::HandOver if between => {
+                let at = self.refused.map(Some).or((self.last() == Some(Stand::Erred)).then_some(None))?;
+                self.handed = Some(at);
+                let number = if at == Some(At::Before) { call + 1 } else { call };
+                Body::HandedOver(HandedOver { call: number, step: None, at, why: "?".to_owned() })
+            }
             Deed::TryAgain(error) if runs && in_call => {
                 self.calls.pop();
                 Body::Retrying(Retrying { call, tries: 1, error, until_ms: 1 })
             }
             Deed::BeginAgain(failure) if runs || matches!(status, Status::Parked | Status::Failed) => {
-                let from = self.again_from()?;
+                let from = self.again_from().or(self.refused.map(|_| self.calls.len()))?;
                 self.calls.truncate(from);
-                (self.ended, self.parked) = (None, false);
+                (self.ended, self.parked, self.refused) = (None, false, None);
                 Body::Reattempted(Reattempted { from_call: from as u64 + 1, tries: 1, failure, by: None })
             }
             Deed::Sleep(until) if between => self.begin_wait(On::Sleep { ms: 5 }, until),
@@ -317,7 +360,7 @@ impl Model {
                 Body::CancelRequested(CancelRequested { by: "ada".to_owned(), reason: None })
             }
             Deed::Cancel if open && self.cancel => {
-                (self.ended, self.wait) = (Some(Status::Cancelled), None);
+                (self.ended, self.wait, self.handed) = (Some(Status::Cancelled), None, None);
                 Body::Cancelled(Cancelled { failure: None, fuel_used: 3 })
             }
             Deed::Complete(output) if between => {
@@ -325,7 +368,7 @@ impl Model {
                 Body::Completed { output, fuel_used: 1 }
             }
             Deed::Fail(failure) if open => {
-                (self.ended, self.wait) = (Some(Status::Failed), None);
+                (self.ended, self.wait, self.handed) = (Some(Status::Failed), None, None);
                 Body::Failed { failure, fuel_used: 2 }
             }
             _ => return None,
@@ -341,8 +384,9 @@ impl Model {
 /// A journal that could have been left, at any point of a job's life.
 pub(in super::super) fn legal_journal() -> impl Strategy<Value = (Vec<Body>, Expected)> {
     (any_created(), prop::collection::vec(any_deed(), 0..60)).prop_map(|(created, deeds)| {
+        let mode = if let Body::Created { options, .. } = &created { options.mode } else { Mode::Normal };
         let mut bodies = vec![created];
-        let mut model = Model { length: 1, ..Model::default() };
+        let mut model = Model { length: 1, mode, ..Model::default() };
         for deed in deeds {
             if let Some(body) = model.deed(deed) {
                 bodies.push(body);

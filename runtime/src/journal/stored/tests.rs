@@ -61,7 +61,7 @@ fn what_is_no_entry_of_this_form_says_why() {
         good.replace(from, to)
     };
     for (text, why) in [
-        (changed(r#"{"v":2,"#, r#"{"v":3,"#), "form 3 was written by a newer version"),
+        (changed(r#"{"v":2,"#, r#"{"v":4,"#), "form 4 was written by a newer version"),
         (changed(r#"{"v":2,"#, r#"{"v":0,"#), "form 0"),
         (changed(r#"{"v":2,"#, r#"{ "v":2,"#), "form 2 does not begin with"),
         (changed(r#""call":1"#, r#""call":-1"#), "invalid value"),
@@ -77,7 +77,7 @@ fn what_is_no_entry_of_this_form_says_why() {
         let unreadable = decode(text.as_bytes()).unwrap_err();
         assert!(unreadable.to_string().contains(why), "{text}: {unreadable}");
     }
-    let newer = changed(r#"{"v":2,"#, r#"{"v":3,"#);
+    let newer = changed(r#"{"v":2,"#, r#"{"v":4,"#);
     assert_eq!(Error::from(decode(newer.as_bytes()).unwrap_err()).code, Code::DataDirTooNew);
     assert_eq!(Error::from(decode(b"{}").unwrap_err()).code, Code::DataCorrupt);
     assert!(decode(&[b"{\"v\":2,\"seq\":\"".as_slice(), &[0xff]].concat()).is_err());

@@ -168,6 +168,11 @@ fn start(exec: &Exec, call: &Call, input: &Input) -> Result<Start, ToolError> {
     Ok(Start { name, program: grant.program.clone(), file, args: args.clone(), directory: Arc::clone(dir), writable, walls: exec.walls })
 }
 
+/// Whether a granted program is there and would be started.
+pub(super) fn can_start(program: &std::path::Path, grants: &Grants) -> bool {
+    program::find(program, grants.list()).is_ok()
+}
+
 /// The one grant that covers it.
 fn covering<'g>(grants: &'g Grants, program: &'g str, args: &[String], directory: Option<&str>) -> Result<&'g ExecGrant, ToolError> {
     let fits = |grant: &&ExecGrant| grant.covers(program, args) && directory.is_none_or(|directory| grant.directory.as_str() == directory);

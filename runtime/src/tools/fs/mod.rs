@@ -43,6 +43,15 @@ pub(super) fn tools() -> Vec<Tool> {
     ]
 }
 
+/// Whether anything is at this path, links followed. Fails where no grant covers it.
+pub(super) fn is_there(call: &Call, path: &str) -> Result<bool, ToolError> {
+    match Place::parse(call, path)?.find() {
+        Ok(_) => Ok(true),
+        Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::Conflict) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
 /// A path that a tool was given, its grant found, nothing looked up yet.
 struct Place<'a> {
     grant: &'a GrantName,

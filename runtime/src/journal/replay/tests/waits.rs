@@ -42,8 +42,8 @@ fn became(cursor: &mut Cursor, ask: &Ask) -> String {
         Write(n) => {
             let input = parsed(&format!(r#"{{"path":"file-{n}"}}"#)).digest();
             match cursor.next_call(Some("s"), &ToolId::parse("fs/write").unwrap(), input) {
-                Next::Answer { call, answer: Answer::Output(output) } => format!("call {call} gave {output:?}"),
-                Next::Answer { call, answer: Answer::Error(e) } => format!("call {call} erred {}", e.message),
+                Next::Answer { call, answer: Answer::Output(output), .. } => format!("call {call} gave {output:?}"),
+                Next::Answer { call, answer: Answer::Error(e), .. } => format!("call {call} erred {}", e.message),
                 Next::UnderWay { call, key, effect } => format!("under way {call} {key} {effect}"),
                 Next::Live { call } => format!("live {call}"),
                 Next::Diverged(d) => diverged(d),
