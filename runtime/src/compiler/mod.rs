@@ -32,7 +32,7 @@ use serde_json::Value;
 pub use bindings::{Binding, Bindings};
 pub use dataflow::PERHAPS;
 pub use lift::Dropped;
-pub use prove::{Fallback, Proof};
+pub use prove::{Fallback, Held, Mismatch, Proof, Script, prove_all};
 
 use crate::contract::{Effect, ToolId};
 use crate::error::{Code, Error, Result};
@@ -44,7 +44,6 @@ use crate::tools::Registry;
 use emit::Explained;
 use lift::Lifted;
 use plan::Plan;
-use prove::Script;
 use template::Template;
 use trace::Trace;
 
@@ -141,7 +140,7 @@ pub async fn compile(sandbox: &Sandbox, tools: &Registry, run: &Run, options: &O
     let bindings = Bindings::builtin(tools).extended(&options.bindings, &options.roots)?;
     let trace = Trace::of(run, &bindings);
     let Lifted { plan, kept, dropped, unused_inputs, contradicted } = lift::lift(&trace)?;
-    let script = script(&trace, &kept);
+    let script = script(plan.sample_input(), &trace, &kept);
     let provides = |tool: &ToolId| tools.get(tool).is_some();
     let mut proven = prove::prove(sandbox, provides, plan, &script).await?;
     // What does not hold of the recording itself would hold of no job.
@@ -189,11 +188,11 @@ fn require_success(run: &Run, options: &Options) -> Result<()> {
 }
 
 /// What the plan must reproduce: the kept steps' calls, and the recorded output or the last answer.
-fn script(trace: &Trace, kept: &[usize]) -> Script {
+fn script(input: Json, trace: &Trace, kept: &[usize]) -> Script {
     let line = |at: &usize| {
         let attempt = &trace.attempts[*at];
         Line { tool: attempt.bound.tool.clone(), input: Json::from(&attempt.bound.input), outcome: Ok(Json::from(&attempt.output)) }
     };
     let last = kept.last().map_or(serde_json::Value::Null, |at| trace.attempts[*at].output.clone());
-    Script { lines: kept.iter().map(line).collect(), output: Json::from(trace.output.as_ref().unwrap_or(&last)) }
+    Script { input, began_ms: None, lines: kept.iter().map(line).collect(), output: Json::from(trace.output.as_ref().unwrap_or(&last)) }
 }

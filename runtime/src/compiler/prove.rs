@@ -1,6 +1,6 @@
 //! Proof: the component, run against the recording, makes exactly the recorded calls with exactly the
-//! recorded inputs and gives the recorded output. Where it does not, the values at fault become literal, one
-//! by one, until it does.
+//! recorded inputs and gives the recorded output. Where a plan of one run does not, the values at fault become literal,
+//! one by one, until it does; a plan of several runs is held against each of them as it is.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,20 @@ use super::emit::emit;
 use super::plan::{Decision, DecisionKind, Plan};
 use super::template::{Known, Template};
 use crate::contract::ToolId;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Issue, Result};
 use crate::ids::Digest;
 use crate::json::{self, Json};
 use crate::limits;
-use crate::sandbox::{Ending, Line, Sandbox, Scripted, Stop};
+use crate::sandbox::{Ending, Line, Playbook, Sandbox, Scripted, Stop};
 
-/// The recorded calls that a plan must reproduce, and what it must give back.
+/// One recorded run that a plan must reproduce.
 #[derive(Debug, Clone)]
 pub struct Script {
-    /// One for each step of the plan, in order.
+    /// The job's input. What the plan has no parameter for is not looked at.
+    pub input: Json,
+    /// When it began, in milliseconds since the Unix epoch; for plans that ask for the date.
+    pub began_ms: Option<u64>,
+    /// The calls in the order in which they were made.
     pub lines: Vec<Line>,
     /// The recorded output.
     pub output: Json,
@@ -65,28 +69,100 @@ pub struct Fallback {
 /// `not_compilable` where even the literal plan does not reproduce the recording; the message names the step.
 pub async fn prove(sandbox: &Sandbox, provides: impl Fn(&ToolId) -> bool, mut plan: Plan, script: &Script) -> Result<Proven> {
     let mut fallbacks = by_evaluation(&mut plan, script);
-    let input = plan.sample_input();
     // Each round makes at least one step literal, so there are at most as many rounds as steps, and one.
     for _ in 0..=plan.body.len() {
         let component = emit(&plan)?;
         let digest = Digest::of(&component);
         let playbook = sandbox.load(&digest, &provides, || Ok(component.clone()))?;
-        let finished = sandbox.run(&playbook, &input, Box::new(Scripted::new(script.lines.clone())), limits::JOB_FUEL).await;
-        let effects: Box<dyn std::any::Any> = finished.effects;
-        let left = effects.downcast::<Scripted>().map_or(0, |scripted| scripted.left());
-        let (at, why) = match finished.ending {
-            Ending::Output(output) if left == 0 && output == script.output => {
-                return Ok(Proven { plan, component, digest, proof: Proof { calls: script.lines.len(), fallbacks } });
-            }
-            Ending::Output(_) if left == 0 => (script.lines.len(), "the output is not the recorded one".to_owned()),
-            Ending::Stopped(Stop::Diverged { at, expected, found }) => (place(at), format!("expected {expected}, found {found}")),
-            other => (script.lines.len() - left.min(script.lines.len()), format!("{other:?}")),
+        let Mismatch { at, why } = match reproduces(sandbox, &playbook, script).await {
+            Ok(calls) => return Ok(Proven { plan, component, digest, proof: Proof { calls, fallbacks } }),
+            Err(mismatch) => mismatch,
         };
         let fallback = literal(&mut plan, script, at, &why);
         fallbacks
             .push(fallback.ok_or_else(|| Error::new(Code::NotCompilable, format!("call {at} does not reproduce the recording: {why}")))?);
     }
     Err(Error::new(Code::NotCompilable, "even the literal plan does not reproduce the recording"))
+}
+
+/// A component that was held against several recorded runs.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The component emitted from the plan.
+    pub component: Vec<u8>,
+    /// SHA-256 of the component.
+    pub digest: Digest,
+    /// For each script in turn, what was shown, or where it differs.
+    pub proofs: Vec<Result<Proof, Mismatch>>,
+}
+
+/// Where a component did something else than a recorded run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The place of the call, from 0; the number of calls where it is the output.
+    pub at: usize,
+    /// What was recorded, and what was found.
+    pub why: String,
+}
+
+impl Held {
+    /// The component with what was shown, where every script was reproduced.
+    ///
+    /// # Errors
+    /// `not_compilable` with an issue for each run that was not, by its place in the list.
+    pub fn all(self) -> Result<(Vec<u8>, Digest, Vec<Proof>)> {
+        let wrong: Vec<Issue> = self
+            .proofs
+            .iter()
+            .enumerate()
+            .filter_map(|(n, proof)| {
+                let Mismatch { at, why } = proof.as_ref().err()?;
+                Some(Issue { path: format!("/runs/{n}"), message: format!("call {at} does not reproduce the recording: {why}") })
+            })
+            .collect();
+        match wrong.first() {
+            None => Ok((self.component, self.digest, self.proofs.into_iter().flatten().collect())),
+            Some(first) => {
+                let message =
+                    format!("{} of {} runs are not reproduced: {}: {}", wrong.len(), self.proofs.len(), first.path, first.message);
+                Err(Error::new(Code::NotCompilable, message).with_issues(wrong))
+            }
+        }
+    }
+}
+
+/// Emits `plan`, loops, arms and all, and holds it against each of `scripts`. Nothing is made literal: what holds for
+/// several runs is not mended by what one of them did.
+///
+/// # Errors
+/// As [`emit`]; what the sandbox says of the component.
+pub async fn prove_all(sandbox: &Sandbox, provides: impl Fn(&ToolId) -> bool, plan: &Plan, scripts: &[Script]) -> Result<Held> {
+    let component = emit(plan)?;
+    let digest = Digest::of(&component);
+    let playbook = sandbox.load(&digest, &provides, || Ok(component.clone()))?;
+    let mut proofs = Vec::with_capacity(scripts.len());
+    for script in scripts {
+        let shown = reproduces(sandbox, &playbook, script).await;
+        proofs.push(shown.map(|calls| Proof { calls, fallbacks: Vec::new() }));
+    }
+    Ok(Held { component, digest, proofs })
+}
+
+/// Runs `playbook` against `script`; how many calls it made, all of them as recorded.
+async fn reproduces(sandbox: &Sandbox, playbook: &Playbook, script: &Script) -> Result<usize, Mismatch> {
+    let effects = Scripted::new(script.lines.clone()).begun_at(script.began_ms);
+    let finished = sandbox.run(playbook, &script.input, Box::new(effects), limits::JOB_FUEL).await;
+    let effects: Box<dyn std::any::Any> = finished.effects;
+    let calls = script.lines.len();
+    let left = effects.downcast::<Scripted>().map_or(0, |scripted| scripted.left());
+    Err(match finished.ending {
+        Ending::Output(output) if left == 0 && output == script.output => return Ok(calls),
+        Ending::Output(_) if left == 0 => Mismatch { at: calls, why: "the output is not the recorded one".to_owned() },
+        Ending::Stopped(Stop::Diverged { at, expected, found }) => {
+            Mismatch { at: place(at), why: format!("expected {expected}, found {found}") }
+        }
+        other => Mismatch { at: calls - left.min(calls), why: format!("{other:?}") },
+    })
 }
 
 fn place(at: u64) -> usize {
@@ -119,7 +195,7 @@ fn literal(plan: &mut Plan, script: &Script, at: usize, why: &str) -> Option<Fal
 
 /// Evaluates every template against the recording and makes literal, leaf by leaf, what comes out wrong.
 fn by_evaluation(plan: &mut Plan, script: &Script) -> Vec<Fallback> {
-    let input = plan.sample_input().value();
+    let input = plan.completed(&script.input.value());
     let mut outputs = BTreeMap::new();
     let mut fallbacks = Vec::new();
     for (step, line) in plan.steps_mut().zip(&script.lines) {

@@ -39,7 +39,7 @@ impl Recording {
     pub fn of(run: &Run, bindings: &Bindings) -> Recording {
         let trace = Trace::of(run, bindings);
         let kept = lift::kept(&trace);
-        let script = super::script(&trace, &kept);
+        let script = super::script(Json::from(&trace.inputs), &trace, &kept);
         Recording {
             run_id: run.run_id.to_string(),
             inputs: trace.inputs,
@@ -52,8 +52,10 @@ impl Recording {
     /// What a job of `plan` would be given to do the same: what the plan takes of the run's inputs.
     #[must_use]
     pub fn input_of(&self, plan: &Plan) -> Json {
-        let value = |p: &super::plan::Parameter| (p.name.clone(), self.inputs.get(&p.name).cloned().unwrap_or_else(|| p.sample.value()));
-        Json::from(&serde_json::Value::Object(plan.parameters.iter().map(value).collect()))
+        // What has a default was left out in the run too, and stands for itself.
+        let sample = |p: &super::plan::Parameter| p.default.is_none().then(|| p.sample.value());
+        let value = |p: &super::plan::Parameter| Some((p.name.clone(), self.inputs.get(&p.name).cloned().or_else(|| sample(p))?));
+        Json::from(&serde_json::Value::Object(plan.parameters.iter().filter_map(value).collect()))
     }
 }
 

@@ -1,5 +1,8 @@
 //! What must hold for every run and every plan, tried on random ones.
 
+mod derived;
+mod world;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -322,7 +325,7 @@ fn the_proof_makes_literal_what_its_source_does_not_give() {
         outcome: Ok(Json::from(&answer)),
     };
     let lines = vec![line(json!({}), json!({"a": 1, "b": 2})), line(json!({"absent": 4, "right": 1, "wrong": 3}), json!("done"))];
-    let script = Script { lines, output: Json::from(&json!("done")) };
+    let script = Script { input: plan.sample_input(), began_ms: None, lines, output: Json::from(&json!("done")) };
     let proven = wait(prove(sandbox(), |_| true, plan, &script)).unwrap();
     assert_eq!(proven.plan.steps().nth(1).unwrap().input.to_string(), "{absent: 4, right: s1/a, wrong: 3}");
     assert_eq!(proven.plan.output.to_string(), r#""done""#);

@@ -13,7 +13,7 @@ use super::imports::DATA;
 use super::turns::{TakesTurns, Turns};
 use crate::contract::{ErrorKind, Outcome, ToolError, ToolId};
 use crate::json::{self, Json};
-use crate::limits;
+use crate::{limits, rules};
 
 /// What a store carries for one guest.
 pub(super) struct Guest {
@@ -191,7 +191,29 @@ fn link_data(linker: &mut Linker<Guest>) -> Result<()> {
         let document = guest_json("check", "document", &document)?;
         let schema = guest_json("check", "schema", &schema)?;
         Ok((check(&document, &schema),))
+    })?;
+    data.func_wrap("derive", |mut store: StoreContextMut<'_, Guest>, (value, rules): (String, String)| {
+        charge(&mut store, value.len().saturating_add(rules.len()))?;
+        let value = guest_json("derive", "value", &value)?;
+        let rules = match readable_rules(guest_json("derive", "rules", &rules)?) {
+            Ok(rules) => rules,
+            Err(why) => return Ok((Err(why),)),
+        };
+        // Each rule looks at what the one before it made, which may be more than the guest handed in.
+        let derived = rules::paid(&value, &rules, |bytes| charge(&mut store, bytes))?;
+        let text = derived.map(|value| value.to_string());
+        Ok((text.map_err(|failed| clipped(failed.to_string(), limits::GUEST_MESSAGE_CHARS_MAX)),))
     })
+}
+
+/// A guest's rules, within the bounds of a plan's.
+fn readable_rules(rules: serde_json::Value) -> Result<Vec<rules::Rule>, String> {
+    let clip = |text: String| clipped(text, limits::GUEST_MESSAGE_CHARS_MAX);
+    let rules: Vec<rules::Rule> = serde_json::from_value(rules).map_err(|e| clip(format!("these are no rules: {e}")))?;
+    match rules::fault(&rules) {
+        None => Ok(rules),
+        Some((at, message)) => Err(clip(format!("rule {}: {message}", at + 1))),
+    }
 }
 
 /// The host's work for a guest is paid in the guest's fuel, so that no loop of cheap calls is a long one.

@@ -40,7 +40,7 @@ const FLOW_FUNCTIONS: [&str; 15] = [
     "log",
 ];
 const CHECKS_FUNCTIONS: [&str; 1] = ["require"];
-const DATA_FUNCTIONS: [&str; 4] = ["select", "text", "quote", "check"];
+const DATA_FUNCTIONS: [&str; 5] = ["select", "text", "quote", "check", "derive"];
 
 /// Everything that a component may reach.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -52,6 +52,8 @@ pub(super) const IMPORTS_BEFORE_TOOLS: u32 = 4;
 pub(super) const HELPERS: u32 = 9;
 /// Functions that the module of a tree has beside them.
 pub(super) const TREE_HELPERS: u32 = 8;
+/// And those of a plan that derives: loops, rules, defaults.
+pub(super) const DERIVE_HELPERS: u32 = 5;
 
 /// Function numbers that come after the imports.
 pub(super) struct Numbers {
@@ -76,6 +78,13 @@ pub(super) struct Numbers {
     pub(super) not_undone: u32,
     pub(super) undo_refused: u32,
     pub(super) cancel_others: u32,
+    /// True where the plan has loops, rules, the date or defaults; only then are there the functions up to `nodes`.
+    pub(super) derives: bool,
+    pub(super) push_number: u32,
+    pub(super) item_end: u32,
+    pub(super) count_items: u32,
+    pub(super) derive_into: u32,
+    pub(super) underivable: u32,
     /// The function of each node that has one.
     pub(super) nodes: BTreeMap<String, u32>,
     /// For each part of the plan: what undoes it, what makes its output, and all of it. The main part's is `run`.
@@ -89,6 +98,11 @@ pub(super) fn has_function(node: &Node) -> bool {
 }
 
 impl Numbers {
+    /// The type (i64) -> (), behind those of the imports.
+    pub(super) fn type_of_number(&self) -> u32 {
+        ty::FIRST_IMPORT + u32::try_from(self.imports.len()).expect("a few imports")
+    }
+
     pub(super) fn of(plan: &Plan, parts: &[Part<'_>]) -> Self {
         let tree = !plan.is_straight();
         let tools: BTreeMap<ToolId, u32> = (IMPORTS_BEFORE_TOOLS..).zip(plan.tools()).map(|(n, tool)| (tool.clone(), n)).collect();
@@ -97,7 +111,9 @@ impl Numbers {
         let imports: BTreeMap<Import, u32> = Import::of(plan).into_iter().zip(after_tools..).collect();
         let realloc = after_tools + count(imports.len());
         let tree_helpers = realloc + HELPERS;
-        let first_node = if tree { tree_helpers + TREE_HELPERS } else { tree_helpers };
+        let derives = plan.derives();
+        let derive_helpers = if tree { tree_helpers + TREE_HELPERS } else { tree_helpers };
+        let first_node = if derives { derive_helpers + DERIVE_HELPERS } else { derive_helpers };
         let own = plan.nodes().into_iter().filter(|node| has_function(node)).filter_map(Node::id);
         let nodes: BTreeMap<String, u32> = own.zip(first_node..).map(|(id, n)| (id.to_owned(), n)).collect();
         let mut next = first_node + count(nodes.len());
@@ -127,6 +143,12 @@ impl Numbers {
             not_undone: tree_helpers + 5,
             undo_refused: tree_helpers + 6,
             cancel_others: tree_helpers + 7,
+            derives,
+            push_number: derive_helpers,
+            item_end: derive_helpers + 1,
+            count_items: derive_helpers + 2,
+            derive_into: derive_helpers + 3,
+            underivable: derive_helpers + 4,
             nodes,
             run: parts.first().map_or(next, |main| main[2]),
             parts,

@@ -9,7 +9,8 @@ use super::leaves::{EXPIRED, REJECTED};
 use super::parts::{Part, pointer_to};
 use super::writer::{CHILD, LEN, MARK, START, Writer, needed};
 use crate::compiler::plan::{Condition, Node, Test};
-use crate::compiler::template::Source;
+use crate::compiler::template::{Rule, Source};
+use crate::json::Json;
 
 impl<'a> Writer<'a> {
     /// `run` of a plan that is no more than plain steps.
@@ -44,9 +45,68 @@ impl<'a> Writer<'a> {
                 let pointer = format!("{}{pointer}", crate::json::below("", name));
                 let missing = (!self.layout.lazy.contains(&source)).then(|| format!("the input lacks {pointer}"));
                 i.local_get(0).local_get(1);
-                self.select(i, &pointer, slot, (0, 0), missing.as_deref());
+                match self.default_of(&source) {
+                    None => self.select(i, &pointer, slot, (0, 0), missing.as_deref()),
+                    Some(default) => self.select_or(i, &source, slot, &default, missing.as_deref()),
+                }
             }
         }
+        if let Some(slot) = self.layout.values.get(&Source::Today).copied() {
+            self.today(i, slot);
+        }
+    }
+
+    /// What stands for the whole parameter where the input lacks it.
+    fn default_of(&self, source: &Source) -> Option<Json> {
+        let Source::Parameter { name, .. } = source else { return None };
+        self.plan.parameters.iter().find(|parameter| parameter.name == *name)?.default.clone()
+    }
+
+    /// As `select` from the input whose address and length are on the stack. Where the parameter is not given at all, its
+    /// default is looked into; that is known now.
+    fn select_or(&mut self, i: &mut InstructionSink<'_>, source: &Source, slot: u32, default: &Json, missing: Option<&str>) {
+        let Source::Parameter { name, pointer } = source else { return };
+        let whole = crate::json::below("", name);
+        self.select(i, &format!("{whole}{pointer}"), slot, (0, 0), None);
+        i.i32_const(int(slot)).i32_load(at(0)).i32_eqz().if_(BlockType::Empty);
+        i.local_get(0).local_get(1);
+        self.select(i, &whole, slot, (0, 0), None);
+        i.i32_const(int(slot)).i32_load(at(0)).if_(BlockType::Empty);
+        // It is given, and lacks what is wanted of it.
+        i.i32_const(int(slot)).i32_const(0).i32_store(at(0)).i32_const(int(slot)).i32_const(0).i32_store(at(4));
+        self.lacks(i, missing);
+        i.else_();
+        match default.value().pointer(pointer) {
+            None => self.lacks(i, missing),
+            Some(value) => {
+                let (address, len) = self.layout.text(&value.to_string());
+                i.i32_const(int(slot)).i32_const(int(address)).i32_store(at(0));
+                i.i32_const(int(slot)).i32_const(int(len)).i32_store(at(4));
+            }
+        }
+        i.end().end();
+    }
+
+    fn lacks(&mut self, i: &mut InstructionSink<'_>, missing: Option<&str>) {
+        if let Some(missing) = missing {
+            self.text(i, (0, 0));
+            self.static_text(i, missing);
+            i.call(self.numbers.missing).return_();
+        }
+    }
+
+    /// The date on which the job began, looked up once for all of it.
+    fn today(&mut self, i: &mut InstructionSink<'_>, slot: u32) {
+        let rules = serde_json::to_string(&[Rule::Date]).expect("a rule has string keys only");
+        i.global_get(HEAP).local_set(START).call(self.import(Import::Now)).call(self.numbers.push_number);
+        i.i32_const(int(slot)).local_get(START).i32_store(at(0));
+        i.i32_const(int(slot)).global_get(HEAP).local_get(START).i32_sub().i32_store(at(4));
+        i.i32_const(int(slot));
+        self.static_text(i, &rules);
+        i.i32_const(int(slot)).call(self.numbers.derive_into).i32_eqz().if_(BlockType::Empty);
+        self.text(i, (0, 0));
+        self.static_text(i, "the clock's time does not follow ");
+        i.call(self.numbers.underivable).return_().end();
     }
 
     /// The function of a part: `run` for the main one, which also hands over to the branches.
@@ -110,7 +170,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The nodes in order. Where one fails, the code jumps to the label `exit` with the failure in the result area.
-    fn body(&mut self, i: &mut InstructionSink<'_>, nodes: &[Node], exit: u32) {
+    pub(super) fn body(&mut self, i: &mut InstructionSink<'_>, nodes: &[Node], exit: u32) {
         for node in nodes {
             match node {
                 Node::Step(_) | Node::Playbook(_) | Node::Fail(_) | Node::Parallel(_) | Node::Each(_) => {
@@ -213,6 +273,7 @@ impl<'a> Writer<'a> {
             let Some(undo) = step.compensation.as_deref() else { continue };
             i.block(BlockType::Empty);
             i.i32_const(int(self.layout.done[&step.id])).i32_load(at(0)).i32_eqz().br_if(0);
+            self.undoing = Some(step.id.clone());
             self.begin(&mut i, &undo.id, undo.options);
             for source in needed(&undo.input) {
                 i.i32_const(int(self.layout.values[&source])).i32_load(at(0)).i32_eqz().if_(BlockType::Empty);

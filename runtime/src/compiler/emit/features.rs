@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use wasm_encoder::ValType;
 
 use crate::compiler::plan::{Join, Node, Plan, Test, Until};
+use crate::compiler::template::Source;
 use crate::sandbox::{CHECKS, DATA, FLOW};
 
 /// A function of the contract that not every playbook imports.
@@ -23,6 +24,8 @@ pub(super) enum Import {
     Compensate,
     Check,
     Require,
+    Now,
+    Derive,
 }
 
 impl Import {
@@ -42,6 +45,8 @@ impl Import {
             Import::Compensate => (FLOW, "compensate"),
             Import::Check => (DATA, "check"),
             Import::Require => (CHECKS, "require"),
+            Import::Now => (FLOW, "now"),
+            Import::Derive => (DATA, "derive"),
         }
     }
 
@@ -57,12 +62,13 @@ impl Import {
             Import::Approve => (vec![I, I, I, I, I, L, I], vec![]),
             Import::Branch => (vec![I], vec![]),
             Import::StartBranch => (vec![I, I, I, I], vec![I]),
-            Import::StartPlaybook | Import::Check => (vec![I, I, I, I, I], vec![]),
+            Import::StartPlaybook | Import::Check | Import::Derive => (vec![I, I, I, I, I], vec![]),
             Import::Require => (vec![I, I, I, I, I, I], vec![]),
             Import::Join => (vec![I, I], vec![]),
             Import::First => (vec![I, I], vec![I]),
             Import::CancelChild => (vec![I], vec![]),
             Import::Compensate => (vec![], vec![]),
+            Import::Now => (vec![], vec![L]),
         }
     }
 
@@ -84,6 +90,19 @@ impl Import {
             }
         }
         used.extend(has_checks(plan).then_some(Import::Require));
+        let mut sources = Vec::new();
+        for template in plan.nodes().into_iter().flat_map(Node::templates).chain([&plan.output]) {
+            template.for_each_derivation("", &mut |_, _, _| used.extend([Import::Derive]));
+            template.for_each_source(&mut |source| sources.push(source.clone()));
+        }
+        sources.extend(
+            plan.nodes()
+                .into_iter()
+                .filter_map(|node| if let Node::Branch(branch) = node { Some(branch.condition.value.clone()) } else { None }),
+        );
+        if sources.contains(&Source::Today) {
+            used.extend([Import::Now, Import::Derive]);
+        }
         used.extend(plan.steps().any(|step| !step.options.is_none()).then_some(Import::StepWith));
         used
     }

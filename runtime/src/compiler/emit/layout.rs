@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::compiler::plan::{Node, Plan, Step};
+use crate::compiler::plan::{Node, Plan, Step, all};
 use crate::compiler::template::{Part, Source, Template};
 
 /// Where host functions put an answer: `result<json, tool-error>` is the largest (28 bytes).
@@ -37,6 +37,14 @@ pub(super) struct Layout {
     pub lazy: BTreeSet<Source>,
     /// Marks of steps that can be undone: `true` once they are done.
     pub done: BTreeMap<String, Slot>,
+    /// The innermost loop around each node in one.
+    pub around: BTreeMap<String, String>,
+    /// What says the turn behind an id, by the loop: `[2]`, or `[0][2]` of a loop in a loop.
+    pub turns: BTreeMap<String, Slot>,
+    /// A loop's id with it.
+    pub names: BTreeMap<String, Slot>,
+    /// The name of the node in a loop that is being done.
+    pub name: Slot,
     /// A failure that is kept while other children are waited for.
     pub spare: u32,
     /// Numbers of children, 4 bytes each.
@@ -87,11 +95,19 @@ impl Layout {
                 done.insert(id.clone(), slot());
             }
         }
+        let (mut turns, mut names) = (BTreeMap::new(), BTreeMap::new());
+        let around = around(plan);
+        for each in plan.nodes().into_iter().filter_map(|node| if let Node::Each(each) = node { Some(each) } else { None }) {
+            turns.insert(each.id.clone(), slot());
+            names.insert(each.id.clone(), slot());
+        }
+        let name = if turns.is_empty() { 0 } else { slot() };
         let spare = next;
         let children = if branches == 0 { spare } else { spare + RESULT_BYTES };
         let scratch_start = (children + 4 * u32::try_from(branches).expect("a few dozen branches")).next_multiple_of(8);
         let text_start = scratch_start + 8 * scratch;
-        Layout { values, users, lazy, done, spare, children, scratch: scratch_start, text: Vec::new(), text_start, known: HashMap::new() }
+        let (scratch, text) = (scratch_start, Vec::new());
+        Layout { values, users, lazy, done, around, turns, names, name, spare, children, scratch, text, text_start, known: HashMap::new() }
     }
 
     /// Address and length of static text.
@@ -135,6 +151,17 @@ impl Layout {
     }
 }
 
+fn around(plan: &Plan) -> BTreeMap<String, String> {
+    let mut around = BTreeMap::new();
+    // A loop stands before those in it, so that the innermost is written last.
+    for node in plan.nodes() {
+        if let Node::Each(each) = node {
+            around.extend(all(&each.body).into_iter().filter_map(Node::id).map(|id| (id.to_owned(), each.id.clone())));
+        }
+    }
+    around
+}
+
 fn node_scratch(node: &Node) -> u32 {
     match node {
         Node::Step(step) => {
@@ -150,13 +177,18 @@ fn node_scratch(node: &Node) -> u32 {
     }
 }
 
-/// A text template takes one slot for itself and one for each value in it.
+/// A text template takes one slot for itself and one for each value in it; what is derived takes one.
 fn scratch_slots(template: &Template) -> u32 {
     match template {
         Template::Constant(_) | Template::Value(_) | Template::Either { .. } => 0,
         Template::Derived { .. } => 1,
         Template::Text(parts) => {
-            1 + u32::try_from(parts.iter().filter(|p| !matches!(p, Part::Literal(_))).count()).expect("parts of one text")
+            let slots = |part: &Part| match part {
+                Part::Literal(_) => 0,
+                Part::Value(_) => 1,
+                Part::Derived { .. } => 2,
+            };
+            1 + parts.iter().map(slots).sum::<u32>()
         }
         Template::Object(fields) => fields.values().map(scratch_slots).sum(),
         Template::Array(items) => items.iter().map(scratch_slots).sum(),

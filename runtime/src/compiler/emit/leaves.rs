@@ -6,10 +6,11 @@
 use wasm_encoder::{BlockType, Function, InstructionSink, ValType};
 
 use super::abi::{CANCELLED, FN_STEP, FN_TEXT, HEAP, at, byte_at, int};
+use super::each;
 use super::features::Import;
 use super::layout::{ANSWER, RESULT};
 use super::parts::Part;
-use super::writer::{CHILD, FAILED, LEN, MARK, START, Writer};
+use super::writer::{CHILD, FAILED, LEN, MARK, START, Text, Writer};
 use crate::checks::At;
 use crate::compiler::plan::{Approve, Check, Fail, Node, StartPlaybook, Step, StepOptions, Until, Wait};
 use crate::contract::ErrorKind;
@@ -30,7 +31,12 @@ impl<'a> Writer<'a> {
     /// The function of a node.
     pub(super) fn node(mut self, node: &Node, parts: &[Part<'_>]) -> Function {
         // Two locals more than needed keep the numbers the same as in `run`, whose first two are parameters.
-        let mut f = Function::new([(if self.numbers.tree { CHILD + 1 } else { MARK + 1 }, ValType::I32)]);
+        let locals = match node {
+            Node::Each(_) => each::LOCALS,
+            _ if self.numbers.tree => CHILD + 1,
+            _ => MARK + 1,
+        };
+        let mut f = Function::new([(locals, ValType::I32)]);
         let mut i = f.instructions();
         match node {
             Node::Step(step) => self.step(&mut i, step),
@@ -39,7 +45,7 @@ impl<'a> Writer<'a> {
             Node::Playbook(start) => self.playbook(&mut i, start),
             Node::Fail(fail) => self.fail(&mut i, fail),
             Node::Parallel(parallel) => self.parallel(&mut i, parallel, parts),
-            Node::Each(_) => unreachable!("a plan with loops is refused before"),
+            Node::Each(each) => self.each(&mut i, each),
             Node::Branch(_) | Node::Try(_) => unreachable!("they have no function of their own"),
         }
         i.end();
@@ -78,7 +84,7 @@ impl<'a> Writer<'a> {
 
     /// Asks for the checks of one place, in their order, and leaves the function with the failure that the host makes of one
     /// that does not hold. After the call, its answer is in START and LEN, and stays there.
-    fn checks(&mut self, i: &mut InstructionSink<'_>, step: &Step, when: At, id: (u32, u32)) {
+    fn checks(&mut self, i: &mut InstructionSink<'_>, step: &Step, when: At, id: Text) {
         let checks: Vec<&Check> = step.checks.iter().filter(|check| check.at == when).collect();
         if checks.is_empty() {
             return;
@@ -105,8 +111,8 @@ impl<'a> Writer<'a> {
     }
 
     /// Says to the host which step this is, and marks where its memory begins.
-    pub(super) fn begin(&mut self, i: &mut InstructionSink<'_>, id: &str, options: StepOptions) -> (u32, u32) {
-        let id = self.layout.text(id);
+    pub(super) fn begin(&mut self, i: &mut InstructionSink<'_>, id: &str, options: StepOptions) -> Text {
+        let id = self.named(i, id);
         self.text(i, id);
         if options.is_none() {
             i.call(FN_STEP);
@@ -174,7 +180,7 @@ impl<'a> Writer<'a> {
 
     /// Leaves the function where the answer area holds an interruption: with a failure, or with its number where the
     /// plan says what is done after a rejection or after the deadline.
-    fn interrupted(&mut self, i: &mut InstructionSink<'_>, node: &str, id: (u32, u32), words: &Words<'_>, provided: (bool, bool)) {
+    fn interrupted(&mut self, i: &mut InstructionSink<'_>, node: &str, id: Text, words: &Words<'_>, provided: (bool, bool)) {
         i.i32_const(int(ANSWER)).i32_load8_u(byte_at(0)).if_(BlockType::Empty);
         i.i32_const(int(ANSWER)).i32_load8_u(byte_at(4)).i32_const(2).i32_eq().if_(BlockType::Empty);
         i.i32_const(1).global_set(CANCELLED);
@@ -206,7 +212,7 @@ impl<'a> Writer<'a> {
         i.end();
     }
 
-    fn failure(&mut self, i: &mut InstructionSink<'_>, id: (u32, u32), message: &str, detail: &str) {
+    fn failure(&mut self, i: &mut InstructionSink<'_>, id: Text, message: &str, detail: &str) {
         self.text(i, id);
         self.static_text(i, message);
         self.static_text(i, detail);
@@ -231,7 +237,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Leaves the function where the result area holds a failure.
-    fn of_playbook(&mut self, i: &mut InstructionSink<'_>, id: (u32, u32), words: &str) {
+    fn of_playbook(&mut self, i: &mut InstructionSink<'_>, id: Text, words: &str) {
         i.i32_const(int(RESULT)).i32_load8_u(byte_at(0)).if_(BlockType::Empty);
         self.text(i, id);
         self.static_text(i, words);

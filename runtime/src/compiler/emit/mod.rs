@@ -1,13 +1,14 @@
 //! Turns a plan into a WebAssembly component: no toolchain, no network, no generated source.
 //!
 //! The core module (`module`) is a path with an error exit between any two calls, and structured code where a plan
-//! has arms (`body`); branches that run side by side are children of the same component (`parallel`). `wit-component`
+//! has arms (`body`) or repeats itself (`each`); branches that run side by side are children of the same component (`parallel`). `wit-component`
 //! makes it a component whose imports are exactly the plan's tools beside `flow` and `data`. The same plan
 //! gives the same bytes, so a component's digest names what it does, and a plan carried by a component can be
 //! held against its code ([`read_plan`]).
 
 mod abi;
 mod body;
+mod each;
 mod features;
 mod layout;
 mod leaves;
@@ -15,6 +16,7 @@ mod module;
 mod parallel;
 mod parts;
 mod shared;
+mod shared_derived;
 mod shared_tree;
 mod world;
 mod writer;
@@ -38,9 +40,6 @@ pub const PLAN_SECTION: &str = "reprise:plan";
 /// not validate, which is a mistake of ours.
 pub fn emit(plan: &Plan) -> Result<Vec<u8>> {
     plan.check()?;
-    if plan.derives() {
-        return Err(Error::new(Code::NotCompilable, "loops, derived values, the date and defaults cannot be emitted yet"));
-    }
     let text = plan.to_json();
     if text.as_str().len() > limits::PLAN_BYTES_MAX {
         let (bytes, most) = (text.as_str().len(), limits::PLAN_BYTES_MAX);

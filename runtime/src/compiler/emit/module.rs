@@ -13,7 +13,7 @@ use wasm_encoder::{
 use super::abi::{Numbers, PAGE, has_function, ty};
 use super::layout::Layout;
 use super::writer::Writer;
-use super::{parts, shared, shared_tree};
+use super::{parts, shared, shared_derived, shared_tree};
 use crate::compiler::plan::Plan;
 use crate::sandbox::{DATA, FLOW, PLAYBOOK};
 
@@ -46,6 +46,13 @@ pub(super) fn build(plan: &Plan) -> Vec<u8> {
         add(ty::STEP, &shared_tree::not_undone(&numbers));
         add(ty::STEP, &shared_tree::undo_refused(&numbers, &mut layout));
         add(ty::TEXT, &shared_tree::cancel_others(&numbers));
+    }
+    if numbers.derives {
+        add(numbers.type_of_number(), &shared_derived::push_number(&numbers, &mut layout));
+        add(ty::RUN, &shared_derived::item_end());
+        add(ty::RUN, &shared_derived::count_items(&numbers));
+        add(ty::FAIL, &shared_derived::derive_into(&numbers));
+        add(ty::FAIL, &shared_derived::underivable(&numbers, &mut layout));
     }
     for node in plan.nodes().into_iter().filter(|node| has_function(node)) {
         add(ty::DO_STEP, &Writer::new(plan, &numbers, &mut layout).node(node, &parts));
@@ -115,6 +122,9 @@ fn types(numbers: &Numbers) -> TypeSection {
             let (params, results) = import.signature();
             types.ty().function(params, results);
         }
+    }
+    if numbers.derives {
+        types.ty().function([ValType::I64], []);
     }
     types
 }

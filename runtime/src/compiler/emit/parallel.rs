@@ -74,6 +74,10 @@ impl<'a> Writer<'a> {
         self.members(i, part.needs.iter().filter(|source| matches!(source, Source::Parameter { .. })));
         self.open(i, r#"},"outputs":{"#);
         self.members(i, part.needs.iter().filter(|source| matches!(source, Source::Output { .. })));
+        if part.needs.iter().any(Source::is_derived) {
+            self.open(i, r#"},"others":{"#);
+            self.members(i, part.needs.iter().filter(|source| source.is_derived()));
+        }
         self.open(i, "}}");
         i.global_get(HEAP).local_get(START).i32_sub().local_set(LEN);
     }

@@ -9,6 +9,7 @@
 //! ```
 //!
 //! A key is the pointer into the job's input, or a node's id and the pointer into its answer. What was not there is left out.
+//! Where the branch asks for the date, or for the element of a loop around it, `others` stands behind `outputs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,7 +6,7 @@ use super::abi::{HEAP, Numbers, at, int};
 use super::features::Import;
 use super::layout::{Layout, Slot};
 use crate::compiler::plan::Plan;
-use crate::compiler::template::{Part, Source, Template};
+use crate::compiler::template::{Part, Rule, Source, Template};
 
 /// A piece of the JSON that is being put together.
 enum Piece {
@@ -14,6 +14,19 @@ enum Piece {
     Slot(Slot),
     /// What is in the slot, or this text where there is nothing.
     SlotOr(Slot, String),
+}
+
+/// Where a text is: at an address that is known, or in a slot.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Text {
+    At(u32, u32),
+    In(Slot),
+}
+
+impl From<(u32, u32)> for Text {
+    fn from((address, len): (u32, u32)) -> Self {
+        Text::At(address, len)
+    }
 }
 
 /// Something to be taken out of an answer.
@@ -31,6 +44,10 @@ pub(super) struct Writer<'a> {
     pub plan: &'a Plan,
     pub numbers: &'a Numbers,
     pub layout: &'a mut Layout,
+    /// What a failure says as its step; nothing for the plan's output.
+    pub name: Text,
+    /// The step that is being undone, where one is: what goes wrong is told and does not end the function.
+    pub undoing: Option<String>,
     scratch: Slot,
 }
 
@@ -45,11 +62,33 @@ pub(super) const CHILD: u32 = 6;
 impl<'a> Writer<'a> {
     pub(super) fn new(plan: &'a Plan, numbers: &'a Numbers, layout: &'a mut Layout) -> Self {
         let scratch = layout.scratch;
-        Writer { plan, numbers, layout, scratch }
+        Writer { plan, numbers, layout, name: Text::At(0, 0), undoing: None, scratch }
     }
 
-    pub(super) fn text(&self, i: &mut InstructionSink<'_>, (address, len): (u32, u32)) {
-        i.i32_const(int(address)).i32_const(int(len));
+    /// Leaves a text's address and length.
+    pub(super) fn text(&self, i: &mut InstructionSink<'_>, text: impl Into<Text>) {
+        match text.into() {
+            Text::At(address, len) => i.i32_const(int(address)).i32_const(int(len)),
+            Text::In(slot) => i.i32_const(int(slot)).i32_load(at(0)).i32_const(int(slot)).i32_load(at(4)),
+        };
+    }
+
+    /// The name of a node: its id, with the turns of the loops around it.
+    pub(super) fn named(&mut self, i: &mut InstructionSink<'_>, id: &str) -> Text {
+        let text = self.layout.text(id);
+        self.name = match self.layout.around.get(id) {
+            None => text.into(),
+            Some(around) => {
+                let (turn, name) = (self.layout.turns[around], self.layout.name);
+                i.global_get(HEAP).local_set(START);
+                self.text(i, text);
+                i.call(self.numbers.push).i32_const(int(turn)).call(self.numbers.push_slot);
+                i.i32_const(int(name)).local_get(START).i32_store(at(0));
+                i.i32_const(int(name)).global_get(HEAP).local_get(START).i32_sub().i32_store(at(4));
+                Text::In(name)
+            }
+        };
+        self.name
     }
 
     pub(super) fn static_text(&mut self, i: &mut InstructionSink<'_>, text: &str) {
@@ -80,7 +119,7 @@ impl<'a> Writer<'a> {
 
     /// Takes what is wanted out of the answer in (START, LEN), moves it down to where the node's memory began, and
     /// gives the rest back.
-    pub(super) fn take(&mut self, i: &mut InstructionSink<'_>, takes: &[Take], id: (u32, u32)) {
+    pub(super) fn take(&mut self, i: &mut InstructionSink<'_>, takes: &[Take], id: Text) {
         for Take { pointer, slot, missing } in takes {
             if pointer.is_empty() {
                 i.i32_const(int(*slot)).local_get(START).i32_store(at(0));
@@ -110,7 +149,7 @@ impl<'a> Writer<'a> {
 
     /// `slot` = the value at `pointer` of the document whose address and length are on the stack; leaves the
     /// function with `missing` where there is none, or the slot empty.
-    pub(super) fn select(&mut self, i: &mut InstructionSink<'_>, pointer: &str, slot: Slot, id: (u32, u32), missing: Option<&str>) {
+    pub(super) fn select(&mut self, i: &mut InstructionSink<'_>, pointer: &str, slot: Slot, id: impl Into<Text>, missing: Option<&str>) {
         let pointer = self.layout.text(pointer);
         self.text(i, pointer);
         i.i32_const(int(slot));
@@ -131,7 +170,8 @@ impl<'a> Writer<'a> {
     }
 
     /// Leaves the function where a value is not there that may be asked about, and is needed here.
-    pub(super) fn require(&mut self, i: &mut InstructionSink<'_>, template: &Template, id: (u32, u32), user: &str) {
+    pub(super) fn require(&mut self, i: &mut InstructionSink<'_>, template: &Template, id: impl Into<Text>, user: &str) {
+        let id = id.into();
         for source in needed(template).into_iter().filter(|source| self.layout.lazy.contains(source)).collect::<Vec<_>>() {
             i.i32_const(int(self.layout.values[&source])).i32_load(at(0)).i32_eqz().if_(BlockType::Empty);
             self.text(i, id);
@@ -193,7 +233,10 @@ impl<'a> Writer<'a> {
             Template::Constant(json) => add_static(into, json.as_str()),
             Template::Value(source) => into.push(Piece::Slot(self.layout.values[source])),
             Template::Either { value, default } => into.push(Piece::SlotOr(self.layout.values[value], default.as_str().to_owned())),
-            Template::Derived { .. } => unreachable!("a plan with derived values is refused before"),
+            Template::Derived { from, rules } => {
+                let slot = self.derive(i, from, rules);
+                into.push(Piece::Slot(slot));
+            }
             Template::Text(parts) => {
                 let slot = self.make_text(i, parts);
                 into.push(Piece::Slot(slot));
@@ -225,9 +268,13 @@ impl<'a> Writer<'a> {
         for part in parts {
             match part {
                 Part::Literal(text) => add_static(&mut pieces, text),
-                Part::Derived { .. } => unreachable!("a plan with derived values is refused before"),
-                Part::Value(source) => {
-                    let (from, slot) = (self.layout.values[source], self.next_scratch());
+                Part::Value(_) | Part::Derived { .. } => {
+                    let from = match part {
+                        Part::Derived { from, rules } => self.derive(i, from, rules),
+                        Part::Value(source) => self.layout.values[source],
+                        Part::Literal(_) => unreachable!("looked at above"),
+                    };
+                    let slot = self.next_scratch();
                     i.i32_const(int(from)).i32_const(int(slot)).call(self.numbers.text_into);
                     pieces.push(Piece::Slot(slot));
                 }
@@ -237,6 +284,30 @@ impl<'a> Writer<'a> {
         i.global_get(HEAP).local_set(START);
         self.push_all(i, &pieces);
         i.local_get(START).i32_const(int(slot)).call(self.numbers.quote_into);
+        slot
+    }
+
+    /// The slot of what the rules make of a value. Where they make nothing of it, the function is left, or what is being
+    /// undone is not.
+    fn derive(&mut self, i: &mut InstructionSink<'_>, from: &Source, rules: &[Rule]) -> Slot {
+        let (value, slot) = (self.layout.values[from], self.next_scratch());
+        let rules = serde_json::to_string(rules).expect("rules have string keys only");
+        i.i32_const(int(value));
+        self.static_text(i, &rules);
+        i.i32_const(int(slot)).call(self.numbers.derive_into).i32_eqz().if_(BlockType::Empty);
+        match self.undoing.clone() {
+            None => {
+                self.text(i, self.name);
+                self.static_text(i, &format!("{from} does not follow "));
+                i.call(self.numbers.underivable).return_();
+            }
+            Some(step) => {
+                self.static_text(i, &format!("; {step} could not be undone: {from} does not follow "));
+                i.call(self.numbers.not_undone).i32_const(int(slot)).i32_load(at(0)).i32_const(int(slot)).i32_load(at(4));
+                i.call(self.numbers.not_undone).br(1);
+            }
+        }
+        i.end();
         slot
     }
 

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::{Branch, Condition, Each, Join, Node, PLAN_VERSION, Plan, Step, Test, Until, all};
 use crate::compiler::template::{Source, Template};
 use crate::{limits, rules};
@@ -25,13 +27,22 @@ pub(in crate::compiler) struct Fault {
 /// Everything that is wrong with `plan`.
 pub(in crate::compiler) fn faults(plan: &Plan) -> Vec<Fault> {
     let parameters: BTreeSet<&str> = plan.parameters.iter().map(|p| p.name.as_str()).collect();
+    let defaults = plan.parameters.iter().filter_map(|p| Some((p.name.as_str(), p.default.as_ref()?.value()))).collect();
     let silent = |node: &&Node| matches!(node, Node::Branch(_) | Node::Parallel(_) | Node::Fail(_));
     let silent = plan.nodes().into_iter().filter(silent).filter_map(Node::id).collect();
     let loops: Vec<&Each> =
         plan.nodes().into_iter().filter_map(|node| if let Node::Each(each) = node { Some(each) } else { None }).collect();
     let within = loops.iter().flat_map(|each| all(&each.body)).filter_map(Node::id).collect();
-    let mut walk =
-        Walk { parameters, ids: BTreeSet::new(), silent, within, has_loops: !loops.is_empty(), loops: Vec::new(), faults: Vec::new() };
+    let mut walk = Walk {
+        parameters,
+        defaults,
+        ids: BTreeSet::new(),
+        silent,
+        within,
+        has_loops: !loops.is_empty(),
+        loops: Vec::new(),
+        faults: Vec::new(),
+    };
     walk.own_fields(plan);
     let (known, _) = walk.list(&plan.body, Known::new(), "/body", 0);
     walk.needs(&plan.output, &known, &Place { path: String::new(), node: None }, "/output");
@@ -49,6 +60,8 @@ struct Place<'a> {
 
 struct Walk<'a> {
     parameters: BTreeSet<&'a str>,
+    /// What stands for parameters that are not given.
+    defaults: BTreeMap<&'a str, Value>,
     ids: BTreeSet<&'a str>,
     /// Nodes that are there and answer nothing.
     silent: BTreeSet<&'a str>,
@@ -310,6 +323,11 @@ impl<'a> Walk<'a> {
         match source {
             Source::Parameter { name, .. } if !self.parameters.contains(name.as_str()) => {
                 self.fault(place, at, format!("no parameter {name:?}"));
+            }
+            Source::Parameter { name, pointer }
+                if needed && self.defaults.get(name.as_str()).is_some_and(|d| d.pointer(pointer).is_none()) =>
+            {
+                self.fault(place, at, format!("the default of the parameter {name:?} has no {pointer}"));
             }
             Source::Output { step, .. } if self.silent.contains(step.as_str()) => {
                 self.fault(place, at, format!("{step:?} answers nothing itself; what the nodes in it answer can be bound"));
