@@ -152,6 +152,9 @@ pub const TOOL_FUEL: u64 = 10_000_000_000;
 /// A call of a tool component that takes no longer is made on the threads that serve everyone, if those before it were as short:
 /// as long as some tens of durable steps may have to wait.
 pub const TOOL_QUICK_TIME_MAX: Duration = Duration::from_millis(1);
+/// What one run of a playbook may work on the threads that serve everyone before it goes on apart from them. A step of a compiled
+/// playbook takes some 10 us of it, so what ordinary jobs do stays far below.
+pub const PLAYBOOK_QUICK_TIME_MAX: Duration = Duration::from_millis(20);
 /// How far the threads of tool components stand back behind all others (`nice`): with 10, a tenth of the processor where both want it.
 pub const TOOL_THREADS_NICE: i32 = 10;
 /// Bytes that one call of a tool may print and have kept; beyond it they are counted and dropped.

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -85,6 +86,8 @@ pub(super) struct Shared {
     manners: Mutex<HashMap<JobId, Manner>>,
     /// What runs for the scheduler.
     pub tasks: Mutex<JoinSet<()>>,
+    /// Where it runs.
+    home: OnceLock<Handle>,
     /// Registers the worker and starts the keeper, once.
     pub ready: tokio::sync::OnceCell<()>,
     /// Stands in for the guest where a test scripts it.
@@ -113,6 +116,7 @@ impl Shared {
             held: Mutex::default(),
             manners: Mutex::default(),
             tasks: Mutex::default(),
+            home: OnceLock::new(),
             ready: tokio::sync::OnceCell::new(),
             #[cfg(test)]
             guest: None,
@@ -185,7 +189,8 @@ impl Shared {
                 tracing::error!("a job's task panicked; the job goes on at the next start: {e}");
             }
         }
-        tasks.spawn(work);
+        // A guest that computes for long is not run by the threads that serve everyone; what it sets going is.
+        tasks.spawn_on(work, self.home.get_or_init(Handle::current));
     }
 
     pub(super) fn manner(&self, job: &JobId) -> Manner {

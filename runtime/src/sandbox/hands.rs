@@ -1,4 +1,4 @@
-//! Threads for the guests of tools, apart from those that serve everyone.
+//! Threads for the guests of tools and for playbooks that compute for long, apart from those that serve everyone.
 //!
 //! A guest gives way often, but not within one instruction or one call of the host: filling its memory for the first time takes
 //! milliseconds. On threads of their own, with less claim on the processors, such guests hold up each other and nobody else.
@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -18,7 +18,8 @@ use crate::limits;
 /// The threads.
 pub(super) struct Hands(Option<Runtime>);
 
-/// How the calls of one component were so far. The way to the threads and back takes longer than a small call.
+/// How the calls of one component, or the runs of one playbook, were so far. The way to the threads and back takes longer than a
+/// small call.
 #[derive(Default)]
 pub(super) struct Manner(AtomicU8);
 
@@ -28,6 +29,10 @@ impl Manner {
 
     fn is_quick(&self) -> bool {
         self.0.load(Ordering::Relaxed) == Manner::QUICK
+    }
+
+    fn is_slow(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Manner::SLOW
     }
 
     /// One call at a time was over at once; from then on it is tried where it is made.
@@ -49,7 +54,7 @@ impl Hands {
     /// # Errors
     /// The machine has no room for them.
     pub(super) fn new() -> std::io::Result<Self> {
-        let runtime = Builder::new_multi_thread().thread_name("tool").on_thread_start(step_back).enable_all().build()?;
+        let runtime = Builder::new_multi_thread().thread_name("guest").on_thread_start(step_back).enable_all().build()?;
         Ok(Hands(Some(runtime)))
     }
 
@@ -66,13 +71,60 @@ impl Hands {
                 return done;
             }
         }
-        let runtime = self.0.as_ref().expect("it is there until it is dropped");
-        let done = Ending(runtime.spawn(work)).await;
+        let done = self.take(work).await;
         if begun.elapsed() <= limits::TOOL_QUICK_TIME_MAX {
             manner.was_quick();
         }
         done
     }
+
+    /// Does `work` where it is, for as long as it leaves most of the processor to others; from then on, and from the beginning the
+    /// next time, it is done here. Dropping the future stops it.
+    ///
+    /// A playbook waits for its tools again and again, so what counts is not the time that passes but what its thread works for it.
+    pub(super) async fn run_patiently<T: Send + 'static>(&self, manner: &Manner, work: impl Future<Output = T> + Send + 'static) -> T {
+        let mut work: Work<T> = Box::pin(work.in_current_span());
+        let mut worked = Duration::ZERO;
+        let stayed = std::future::poll_fn(|context| {
+            if manner.is_slow() {
+                return Poll::Ready(None);
+            }
+            let before = thread_time();
+            let polled = work.as_mut().poll(context);
+            worked += thread_time().saturating_sub(before);
+            match polled {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending if worked > limits::PLAYBOOK_QUICK_TIME_MAX => {
+                    manner.was_slow();
+                    Poll::Ready(None)
+                }
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        match stayed.await {
+            Some(done) => done,
+            None => self.take(work).await,
+        }
+    }
+
+    async fn take<T: Send + 'static>(&self, work: Work<T>) -> T {
+        let runtime = self.0.as_ref().expect("it is there until it is dropped");
+        Ending(runtime.spawn(work)).await
+    }
+}
+
+/// What this thread has worked so far. Time in which others had its processor does not count.
+#[cfg(unix)]
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Where a thread's own time is not to be had, the time that passes stands for it.
+#[cfg(not(unix))]
+fn thread_time() -> Duration {
+    static BEGUN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    BEGUN.elapsed()
 }
 
 impl Drop for Hands {
@@ -117,3 +169,43 @@ fn step_back() {
 
 #[cfg(not(target_os = "linux"))]
 fn step_back() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on_a_thread_for_guests() -> bool {
+        std::thread::current().name() == Some("guest")
+    }
+
+    /// Gives way after each millisecond of work.
+    async fn works_for(milliseconds: u128) {
+        for _ in 0..milliseconds {
+            let begun = thread_time();
+            while thread_time() - begun < Duration::from_millis(1) {}
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_stays_and_what_computes_for_long_goes_and_is_not_tried_again() {
+        let (hands, patient, greedy) = (Hands::new().unwrap(), Manner::default(), Manner::default());
+        let waits = || async {
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+            on_a_thread_for_guests()
+        };
+        for _ in 0..3 {
+            assert!(!hands.run_patiently(&patient, waits()).await);
+        }
+        let computes = async {
+            let began = on_a_thread_for_guests();
+            works_for(limits::PLAYBOOK_QUICK_TIME_MAX.as_millis() * 2).await;
+            (began, on_a_thread_for_guests())
+        };
+        assert_eq!(hands.run_patiently(&greedy, computes).await, (false, true));
+        assert!(hands.run_patiently(&greedy, waits()).await);
+        assert!(!hands.run_patiently(&patient, waits()).await, "each playbook for itself");
+    }
+}

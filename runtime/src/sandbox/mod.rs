@@ -66,6 +66,7 @@ struct Ready {
     pre: InstancePre<Guest>,
     run: wasmtime::component::ComponentExportIndex,
     imports: Imports,
+    manner: hands::Manner,
 }
 
 impl Playbook {
@@ -92,7 +93,7 @@ impl Sandbox {
         let cache = cache::Cache::new(&engine, cache_dir)?;
         let tool_linker = provider::linker(&engine).expect("each interface is linked once");
         let hands =
-            hands::Hands::new().map_err(|e| Error::new(Code::InternalError, format!("no threads for tools can be started: {e}")))?;
+            hands::Hands::new().map_err(|e| Error::new(Code::InternalError, format!("no threads for guests can be started: {e}")))?;
         Ok(Sandbox { shared: Arc::new(Shared { _ticker: Ticker::start(&engine), engine, tool_linker, cache, hands }) })
     }
 
@@ -170,7 +171,7 @@ impl Sandbox {
         let interface = component.get_export_index(None, PLAYBOOK).expect("looked at above");
         let run = component.get_export_index(Some(&interface), "run").expect("looked at above");
         run::check_type(component)?;
-        Ok(Playbook { ready: Arc::new(Ready { pre, run, imports }) })
+        Ok(Playbook { ready: Arc::new(Ready { pre, run, imports, manner: hands::Manner::default() }) })
     }
 }
 

@@ -49,8 +49,14 @@ pub struct Finished {
 }
 
 impl Sandbox {
-    /// Runs a playbook once, from the beginning.
+    /// Runs a playbook once, from the beginning. One that computes for long goes on where it holds up no one.
     pub async fn run(&self, playbook: &Playbook, input: &Json, effects: Box<dyn Effects>, fuel: u64) -> Finished {
+        let (sandbox, asked, input) = (self.clone(), playbook.clone(), input.clone());
+        let run = async move { sandbox.run_here(&asked, &input, effects, fuel).await };
+        self.shared.hands.run_patiently(&playbook.ready.manner, run).await
+    }
+
+    async fn run_here(&self, playbook: &Playbook, input: &Json, effects: Box<dyn Effects>, fuel: u64) -> Finished {
         let mut store = self.store_with(effects, fuel);
         let called = call(playbook, &mut store, input).await;
         let fuel_used = fuel - store.get_fuel().expect("the engine consumes fuel").min(fuel);
