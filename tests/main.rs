@@ -12,6 +12,7 @@ mod journal_takes_mail;
 mod words_at_bad_moments;
 mod worker;
 mod http_compiles_and_runs;
+mod http_learns_from_runs;
 mod http_page_is_true;
 mod http_records_a_run;
 mod http_refuses_bad_input;

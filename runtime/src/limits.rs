@@ -1,6 +1,10 @@
 //! Every bound, with the reason for its value. Nothing in this program is unbounded.
 
+mod learning;
+
 use std::time::Duration;
+
+pub use learning::*;
 
 /// Visible characters in an id that a client chooses. Aionis uses UUIDs (36); 128 leaves room for readable ones.
 pub const ID_CHARS_MAX: usize = 128;

@@ -147,10 +147,10 @@ pub(super) struct Record {
 
 #[derive(Args)]
 pub(super) struct Compile {
-    /// The recorded run, as `reprise runs list` names it.
-    #[arg(value_name = "RUN", value_parser = parse_run_id)]
-    pub run: RunId,
-    /// The playbook's id [default: one that follows from the run].
+    /// The recorded run, as `reprise runs list` names it. Of several runs of one task, what they have in common is learned.
+    #[arg(value_name = "RUN", required = true, value_parser = parse_run_id)]
+    pub runs: Vec<RunId>,
+    /// The playbook's id [default: one that follows from the runs]. One that was compiled before takes its runs along when several are named.
     #[arg(long, value_name = "ID", value_parser = parse_playbook_id)]
     pub playbook: Option<PlaybookId>,
     /// The playbook's name for people [default: the run's goal].

@@ -1,4 +1,4 @@
-//! `reprise compile RUN`.
+//! `reprise compile RUN...`.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,12 @@ use serde_json::json;
 use super::args::{Compile, Global};
 use super::output::{Output, shell};
 use super::{exit, show};
-use crate::compiler::{Binding, Options};
+use crate::compiler::{Binding, Compiled, HeldOut, OpenQuestion, Options};
 use crate::contract::ToolId;
-use crate::engine::{CompileRequest, GrantProposalView};
+use crate::engine::{CompileRequest, Engine, GrantProposal, GrantProposalView, LearnRequest};
 use crate::error::{Code, Error, Result};
+use crate::ids::{PlaybookId, RunId, Space};
+use crate::lifecycle::Version;
 
 pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> Result<u8> {
     let bind = |(name, tool): (String, String)| {
@@ -19,21 +21,11 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
     };
     let bindings = args.bindings.into_iter().map(bind).collect::<Result<_>>()?;
     let options = Options { allow_partial: args.allow_partial, bindings, roots: args.roots.into_iter().collect() };
-    let run = args.run.clone();
-    let request = CompileRequest {
-        run_id: args.run,
-        playbook_id: args.playbook,
-        name: args.name,
-        version: None,
-        matchers: None,
-        success_criteria: None,
-        risk_profile: "medium".to_owned(),
-        metadata: None,
-        options,
-    };
+    let (runs, playbook, name) = (args.runs, args.playbook, args.name);
+    let words = runs.iter().map(|run| shell(run.as_str())).collect::<Vec<_>>();
     let space = global.space()?;
     let engine = global.existing().await?;
-    let made = engine.compile_from_run(&space, request).await?;
+    let made = made(&engine, &space, runs, playbook, name, options).await?;
     if let Some(path) = &args.out {
         std::fs::write(path, &made.compiled.component)
             .map_err(|e| Error::new(Code::StoreUnavailable, format!("cannot write {}: {e}", path.display())))?;
@@ -49,6 +41,7 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
                 "proof": compiled.proof, "summary": compiled.summary, "activation": standing.activation, "active_version": standing.active_version,
                 "asks": standing.asks, "permission_diff": standing.permission_diff,
                 "grants_proposed": made.proposals.iter().map(|proposal| proposal.view(true)).collect::<Vec<_>>(),
+                "source_runs": version.provenance.source_runs, "open_questions": made.open_questions, "held_out": made.held_out,
             })
         },
         || {
@@ -61,10 +54,61 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
             let proposals: Vec<GrantProposalView> = made.proposals.iter().map(|proposal| proposal.view(true)).collect();
             let approve = match proposals.is_empty() {
                 true => String::new(),
-                false => format!("{}An operator grants just that with: reprise grants approve {}\n", show::proposals(&proposals), shell(run.as_str())),
+                false => format!("{}An operator grants just that with: reprise grants approve {}\n", show::proposals(&proposals), words.first().cloned().unwrap_or_default()),
             };
-            format!("{head}\n\n{}\n{approve}{note}{next}", show::compiled(compiled))
+            let learned = show::learned(&words, &made.open_questions, &made.held_out);
+            format!("{head}\n\n{}{learned}\n{approve}{note}{next}", show::compiled(compiled))
         },
     );
     Ok(exit::OK)
+}
+
+/// What one run or several came to.
+struct Made {
+    version: Version,
+    compiled: Compiled,
+    proposals: Vec<GrantProposal>,
+    open_questions: Vec<OpenQuestion>,
+    held_out: Vec<HeldOut>,
+}
+
+async fn made(
+    engine: &Engine,
+    space: &Space,
+    mut runs: Vec<RunId>,
+    playbook_id: Option<PlaybookId>,
+    name: Option<String>,
+    options: Options,
+) -> Result<Made> {
+    let risk_profile = "medium".to_owned();
+    if runs.len() > 1 {
+        let request = LearnRequest {
+            run_ids: runs,
+            playbook_id,
+            name,
+            version: None,
+            matchers: None,
+            success_criteria: None,
+            risk_profile,
+            metadata: None,
+            options,
+        };
+        let made = engine.compile_from_runs(space, request).await?;
+        let crate::compiler::Learned { compiled, open_questions, held_out, .. } = made.learned;
+        return Ok(Made { version: made.version, compiled, proposals: made.proposals, open_questions, held_out });
+    }
+    let run_id = runs.pop().ok_or_else(|| Error::invalid("RUN", "name at least one run"))?;
+    let request = CompileRequest {
+        run_id,
+        playbook_id,
+        name,
+        version: None,
+        matchers: None,
+        success_criteria: None,
+        risk_profile,
+        metadata: None,
+        options,
+    };
+    let made = engine.compile_from_run(space, request).await?;
+    Ok(Made { version: made.version, compiled: made.compiled, proposals: made.proposals, open_questions: Vec::new(), held_out: Vec::new() })
 }

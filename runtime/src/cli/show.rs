@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::output::{count, printable, shell, table};
 use crate::compiler::plan::{Decision, DecisionKind, Plan};
-use crate::compiler::{Compiled, PERHAPS};
+use crate::compiler::{CameTo, Compiled, HeldOut, OpenQuestion, PERHAPS};
 use crate::contract::Effect;
 use crate::engine::{GrantProposalView, Inspection, Standing};
 use crate::ids::PlaybookId;
@@ -26,6 +26,30 @@ pub(super) fn compiled(compiled: &Compiled) -> String {
         writeln!(text, "Proved: the component makes the {} of the recording with byte-equal inputs.", count(compiled.proof.calls, "call"));
     for fallback in &compiled.proof.fallbacks {
         let _ = writeln!(text, "  {}{} became literal: {}", fallback.step, fallback.at, printable(&fallback.reason));
+    }
+    text
+}
+
+/// What several runs do not decide, and how a plan does with a run that it was not learned from.
+pub(super) fn learned(runs: &[String], questions: &[OpenQuestion], held_out: &[HeldOut]) -> String {
+    let mut text = String::new();
+    if runs.len() > 1 {
+        let _ = writeln!(text, "Learned from {} runs: {}.", runs.len(), runs.join(" "));
+    }
+    for OpenQuestion { step, at, question } in questions {
+        let _ = writeln!(text, "  open: {step}{at} {}", printable(question));
+    }
+    if !held_out.is_empty() {
+        let same = held_out.iter().filter(|run| run.came_to == CameTo::Same).count();
+        let _ = writeln!(text, "Left out in turn, {same} of {} runs came out the same:", held_out.len());
+    }
+    for HeldOut { run_id, came_to, why } in held_out {
+        let word = match came_to {
+            CameTo::Same => "the same",
+            CameTo::Refused => "refused",
+            CameTo::Different => "different",
+        };
+        let _ = writeln!(text, "  {run_id}: {word}{}{}", if why.is_empty() { "" } else { ", " }, printable(why));
     }
     text
 }

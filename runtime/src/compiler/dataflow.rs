@@ -262,7 +262,7 @@ impl Origins {
 }
 
 /// Visits a value and everything in it, outermost first.
-fn walk(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &Value)) {
+pub(super) fn walk(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &Value)) {
     visit(pointer, value);
     match value {
         Value::Object(fields) => fields.iter().for_each(|(key, value)| walk(value, &json::below(pointer, key), visit)),
@@ -272,16 +272,16 @@ fn walk(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &Value)) {
 }
 
 /// True where the way to `pointer` leads through a list.
-fn in_a_list(document: &Value, pointer: &str) -> bool {
+pub(super) fn in_a_list(document: &Value, pointer: &str) -> bool {
     pointer.match_indices('/').any(|(end, _)| document.pointer(&pointer[..end]).is_some_and(Value::is_array))
 }
 
-fn last_word(pointer: &str) -> Option<&str> {
+pub(super) fn last_word(pointer: &str) -> Option<&str> {
     pointer.rsplit_once('/').map(|(_, word)| word)
 }
 
 /// A run's input as a whole: an agent that used the value most likely meant the input.
-fn telling_parameter(value: &Value) -> bool {
+pub(super) fn telling_parameter(value: &Value) -> bool {
     match value {
         Value::String(text) => text.chars().count() >= 3,
         Value::Number(number) => number.as_f64().is_some_and(|n| n.abs() >= 10.0),
@@ -292,7 +292,7 @@ fn telling_parameter(value: &Value) -> bool {
 }
 
 /// An answer's value as a whole.
-fn telling_alone(value: &Value) -> bool {
+pub(super) fn telling_alone(value: &Value) -> bool {
     match value {
         Value::String(text) => text.chars().count() >= 4,
         Value::Number(number) => number.as_f64().is_some_and(|n| n.abs() >= 1000.0),
@@ -303,7 +303,7 @@ fn telling_alone(value: &Value) -> bool {
 }
 
 /// An answer's value together with a field of the same name.
-fn telling_with_name(value: &Value) -> bool {
+pub(super) fn telling_with_name(value: &Value) -> bool {
     match value {
         Value::String(text) => !text.is_empty(),
         Value::Number(_) => true,
@@ -312,7 +312,7 @@ fn telling_with_name(value: &Value) -> bool {
 }
 
 /// An answer's value inside longer text.
-fn telling_inside(value: &Value) -> bool {
+pub(super) fn telling_inside(value: &Value) -> bool {
     let (Value::String(_) | Value::Number(_)) = value else { return false };
     let text = crate::json::text_of(value);
     let n = text.chars().count();
@@ -321,7 +321,7 @@ fn telling_inside(value: &Value) -> bool {
 }
 
 /// A run's input inside longer text; a plain word only where it is a part of a path.
-fn telling_inside_parameter(value: &Value, path_like: bool) -> bool {
+pub(super) fn telling_inside_parameter(value: &Value, path_like: bool) -> bool {
     let (Value::String(_) | Value::Number(_)) = value else { return false };
     let text = crate::json::text_of(value);
     let n = text.chars().count();
@@ -331,7 +331,7 @@ fn telling_inside_parameter(value: &Value, path_like: bool) -> bool {
 
 /// True where the text at `start..end` is not a part of a longer word or number: letters do not go on as
 /// letters, digits not as digits, and a version or decimal number not with a further `.5`.
-fn stands_alone(text: &str, start: usize, end: usize) -> bool {
+pub(super) fn stands_alone(text: &str, start: usize, end: usize) -> bool {
     let (before, inside, after) = (&text[..start], &text[start..end], &text[end..]);
     let same = |a: Option<char>, b: Option<char>| matches!((a, b), (Some(a), Some(b)) if (a.is_alphabetic() && b.is_alphabetic()) || (a.is_ascii_digit() && b.is_ascii_digit()));
     let (first, last) = (inside.chars().next(), inside.chars().next_back());

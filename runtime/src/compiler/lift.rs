@@ -90,7 +90,7 @@ pub(super) fn kept(trace: &Trace) -> Vec<usize> {
 }
 
 /// Places of the steps that count, and the others with the reason.
-fn sift(trace: &Trace) -> (Vec<usize>, Vec<Dropped>) {
+pub(super) fn sift(trace: &Trace) -> (Vec<usize>, Vec<Dropped>) {
     let mut why: Vec<Option<(String, bool)>> = trace.attempts.iter().map(|a| failed(a).map(|reason| (reason, false))).collect();
     let mut previous: Option<usize> = None;
     for (at, attempt) in trace.attempts.iter().enumerate() {
@@ -185,7 +185,7 @@ fn parameters(plan: &Plan, inputs: &Value) -> Vec<Parameter> {
 }
 
 /// JSON Schema's name for the type of `value`.
-fn type_of(value: &Value) -> &'static str {
+pub(super) fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",

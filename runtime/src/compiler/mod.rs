@@ -9,6 +9,8 @@ mod dataflow;
 pub mod diff;
 pub mod emit;
 pub mod graph;
+mod hide;
+pub mod learn;
 mod lift;
 pub mod patch;
 pub mod plan;
@@ -31,6 +33,7 @@ use serde_json::Value;
 
 pub use bindings::{Binding, Bindings};
 pub use dataflow::PERHAPS;
+pub use learn::{CameTo, HeldOut, Learned, OpenQuestion, compile_runs};
 pub use lift::Dropped;
 pub use prove::{Fallback, Held, Mismatch, Proof, Script, prove_all};
 

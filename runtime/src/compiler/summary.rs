@@ -23,7 +23,7 @@ pub(super) fn of(run: &Run, trace: &Trace, kept: &[usize], dropped: &[Dropped], 
     let low: Vec<u32> =
         kept.iter().zip(&scores).filter(|(_, score)| **score < LOW_QUALITY).map(|(at, _)| run.steps[*at].step_index).collect();
     let average = scores.iter().sum::<f64>() / f64::from(u32::try_from(scores.len().max(1)).expect("a few thousand steps"));
-    Json::from(&json!({
+    let mut summary = json!({
         "steps_total": proven.plan.body.len(),
         "source_steps_total": run.steps.len(),
         "steps_dedup_removed": duplicates.len(),
@@ -38,7 +38,11 @@ pub(super) fn of(run: &Run, trace: &Trace, kept: &[usize], dropped: &[Dropped], 
         "proof": proven.proof,
         "component_digest": proven.digest,
         "component_bytes": proven.component.len(),
-    }))
+    });
+    if !trace.secrets.is_empty() {
+        summary["secrets_needed"] = json!(trace.secrets);
+    }
+    Json::from(&summary)
 }
 
 /// Characters of a sample that the report shows.

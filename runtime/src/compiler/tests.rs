@@ -379,7 +379,7 @@ fn a_plan_too_large_to_be_read_back_is_not_emitted() {
 
 #[test]
 fn a_large_input_of_which_little_is_used_makes_no_large_report() {
-    let inputs = json!({"cfg": {"token": "abcd-1234", "rest": "x".repeat(100_000)}});
+    let inputs = json!({"cfg": {"label": "abcd-1234", "rest": "x".repeat(100_000)}});
     let text = "abcd-1234 ".repeat(2_000);
     let jsonl = [
         json!({"run": {"goal": "report", "inputs": inputs}}),

@@ -1,5 +1,7 @@
 //! A recorded run as the compiler sees it: the attempts in order, bound to tool ids.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::bindings::{Bindings, Bound};
@@ -19,6 +21,8 @@ pub struct Trace {
     pub attempts: Vec<Attempt>,
     /// What the run gave back, where the recording says so.
     pub output: Option<Value>,
+    /// The names of the secrets that stand in it as placeholders: the recording had them as they are.
+    pub secrets: BTreeSet<String>,
 }
 
 /// One recorded tool call.
@@ -59,11 +63,14 @@ impl Trace {
                 repaired: after.is_some_and(|a| a.repair_applied),
             }
         });
-        Trace {
+        let mut trace = Trace {
             goal: run.goal.clone(),
             inputs: run.inputs.as_ref().map_or_else(|| Value::Object(serde_json::Map::new()), Json::value),
             attempts: attempts.collect(),
             output: run.end.as_ref().and_then(|end| end.output.as_ref()).map(Json::value),
-        }
+            secrets: BTreeSet::new(),
+        };
+        trace.secrets = super::hide::hide(&mut trace);
+        trace
     }
 }

@@ -119,6 +119,7 @@ impl Engine {
     /// As [`compiler::compile`].
     pub async fn compile(&self, run: Run, options: Options) -> Result<Compiled> {
         let _place = self.admission().await;
+        let run = self.without_secrets(run);
         let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
         let handle = tokio::runtime::Handle::current();
         // Emitting and machine code take milliseconds of pure computing; the run against the script awaits nothing.

@@ -3,6 +3,7 @@
 //! Each handler reads, asks the engine once, and shows what came of it. Unknown fields are passed over, as
 //! Aionis does; fields of ours stand beside its own and never change what those mean.
 
+mod learning;
 pub(super) mod playbooks;
 pub(super) mod requests;
 
@@ -22,7 +23,7 @@ use crate::ids::RunId;
 use crate::runs::view::{AnsweredView, EndedView, Include, OpenedView, RunView, StartedView};
 use crate::runs::{self, RunEnd, RunStart, RunStatus, SafetyLevel, StepAfter, StepBefore, StepStatus};
 
-/// The routes of this file and of [`playbooks`].
+/// The routes of this file, of [`playbooks`] and of [`learning`].
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = vec![
         Route::post("/v1/memory/replay/run/start", run_start, "replay_run_start", "Starts a run.")
@@ -59,6 +60,7 @@ pub(super) fn routes() -> Vec<Route> {
             .fails(&[Code::InvalidRequest, Code::ReplayRunNotFound]),
     ];
     routes.extend(playbooks::routes());
+    routes.extend(learning::routes());
     routes
 }
 

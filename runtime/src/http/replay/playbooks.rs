@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::requests;
 use crate::clock::rfc3339;
-use crate::compiler::{Dropped, Proof};
+use crate::compiler::{Compiled, Dropped, Proof};
 use crate::engine::{Engine, GrantProposalView, ImportLine, Judgement, Mode, Standing, StepTemplate};
 use crate::error::{Code, Result};
 use crate::http::bearer;
@@ -66,31 +66,7 @@ async fn compile_from_run(
     let all = bearer::is_operator(&engine, &headers)?;
     let made = engine.compile_from_run(&space, requests::compile(&body)?).await?;
     let grants_proposed = made.proposals.iter().map(|proposal| proposal.view(all)).collect();
-    let (version, compiled) = (made.version, made.compiled);
-    let (playbook_node_id, playbook_uri) = view::node(&space, &version);
-    let parameter =
-        |p: &crate::compiler::plan::Parameter| ParameterView { name: p.name.clone(), schema: p.schema.value(), sample: p.sample.value() };
-    Ok(Json(CompiledView {
-        tenant_id: space.tenant().to_owned(),
-        scope: space.scope().to_owned(),
-        playbook_id: version.playbook_id.to_string(),
-        version: version.version,
-        status: version.status,
-        source_run_id: view::source_run_id(&version),
-        playbook_node_id,
-        playbook_uri,
-        compile_summary: compile_summary(&version),
-        usage: Usage::default(),
-        digest: version.component.to_string(),
-        parameters: compiled.plan.parameters.iter().map(parameter).collect(),
-        input_schema: compiled.plan.input_schema(),
-        imports: engine.imports(version.component).await?,
-        dropped: compiled.dropped,
-        proof: compiled.proof,
-        grants_proposed,
-        standing: engine.standing(&space, &version).await?,
-        commit: view::commit(&space, &version),
-    }))
+    CompiledView::of(&engine, &space, made.version, made.compiled, grants_proposed).await.map(Json)
 }
 
 async fn get(State(engine): State<Engine>, Posted { space, body, .. }: Posted) -> Result<Json<GetView>> {
@@ -108,7 +84,7 @@ async fn candidate(State(engine): State<Engine>, Posted { space, body, .. }: Pos
 
 /// The answer of `playbooks/compile_from_run`.
 #[derive(Serialize, ToSchema)]
-struct CompiledView {
+pub(super) struct CompiledView {
     /// Whose it is.
     tenant_id: String,
     /// Whose it is.
@@ -149,6 +125,44 @@ struct CompiledView {
     standing: Standing,
     #[serde(flatten)]
     commit: CommitFields,
+}
+
+impl CompiledView {
+    pub(super) async fn of(
+        engine: &Engine,
+        space: &Space,
+        version: Version,
+        compiled: Compiled,
+        grants_proposed: Vec<GrantProposalView>,
+    ) -> Result<CompiledView> {
+        let (playbook_node_id, playbook_uri) = view::node(space, &version);
+        let parameter = |p: &crate::compiler::plan::Parameter| ParameterView {
+            name: p.name.clone(),
+            schema: p.schema.value(),
+            sample: p.sample.value(),
+        };
+        Ok(CompiledView {
+            tenant_id: space.tenant().to_owned(),
+            scope: space.scope().to_owned(),
+            playbook_id: version.playbook_id.to_string(),
+            version: version.version,
+            status: version.status,
+            source_run_id: view::source_run_id(&version),
+            playbook_node_id,
+            playbook_uri,
+            compile_summary: compile_summary(&version),
+            usage: Usage::default(),
+            digest: version.component.to_string(),
+            parameters: compiled.plan.parameters.iter().map(parameter).collect(),
+            input_schema: compiled.plan.input_schema(),
+            imports: engine.imports(version.component).await?,
+            dropped: compiled.dropped,
+            proof: compiled.proof,
+            grants_proposed,
+            standing: engine.standing(space, &version).await?,
+            commit: view::commit(space, &version),
+        })
+    }
 }
 
 /// One field of a job's input.
@@ -400,7 +414,12 @@ impl CandidateView {
 }
 
 fn compile_fields() -> Vec<Field> {
-    let of_a_playbook = vec![
+    run_fields().into_iter().chain(playbook_fields()).collect()
+}
+
+/// What is said of the playbook that a compilation makes.
+pub(super) fn playbook_fields() -> Vec<Field> {
+    vec![
         field("playbook_id", Kind::Id, "The playbook, new or not; follows from the run where it is left out."),
         field("name", Kind::Text, "For people; the run's goal where it is left out."),
         field("version", Kind::Index, "The number that the version must get; the next one where it is left out."),
@@ -408,12 +427,16 @@ fn compile_fields() -> Vec<Field> {
         field("success_criteria", Kind::Object, "What counts as success."),
         field("risk_profile", words(requests::RISKS), "`medium` where it is left out."),
         field("metadata", Kind::Object, "Whatever else is worth keeping."),
-    ];
-    run_fields().into_iter().chain(of_a_playbook).collect()
+    ]
 }
 
 /// Which run, and how it is read.
 pub(in crate::http) fn run_fields() -> Vec<Field> {
+    std::iter::once(required("run_id", Kind::Id, "A run that ended with success.")).chain(reading_fields()).collect()
+}
+
+/// How runs are read.
+pub(super) fn reading_fields() -> Vec<Field> {
     let binding = json!({
         "description": "A tool's id, or the tool and how field names translate.",
         "anyOf": [{"type": "string"}, {"type": "object", "required": ["tool"], "properties": {
@@ -423,7 +446,6 @@ pub(in crate::http) fn run_fields() -> Vec<Field> {
         }}],
     });
     vec![
-        required("run_id", Kind::Id, "A run that ended with success."),
         field("allow_partial", Kind::Flag, "Take the successful steps of a run that did not end with success."),
         field("bindings", Kind::Map(binding), "Which recorded tool is which tool here, beyond the built-in table. Not known to Aionis."),
         field(

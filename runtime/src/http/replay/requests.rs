@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::compiler::{Binding, Options};
-use crate::engine::{CompileRequest, Gate, OnMismatch};
+use crate::engine::{CompileRequest, Gate, LearnRequest, OnMismatch};
 use crate::error::Result;
 use crate::fields::Fields;
 use crate::ids::{PlaybookId, RunId};
@@ -45,6 +45,52 @@ pub(super) fn compile(body: &Value) -> Result<CompileRequest> {
         options,
     });
     fields.build(made)
+}
+
+/// `playbooks/compile_from_runs`.
+pub(super) fn learn(body: &Value) -> Result<LearnRequest> {
+    let mut fields = Fields::of(body, "")?;
+    fields.require(&["run_ids"]);
+    let run_ids = run_ids(&mut fields);
+    let playbook_id = fields.id("playbook_id", PlaybookId::parse);
+    let name = fields.text("name", limits::TEXT_CHARS_MAX);
+    let version = fields.index("version");
+    let matchers = fields.meta_object("matchers");
+    let success_criteria = fields.meta_object("success_criteria");
+    let risk_profile = fields.choice("risk_profile", RISKS).unwrap_or("medium").to_owned();
+    let metadata = fields.meta_object("metadata");
+    fields.check_meta();
+    let options = options(&mut fields);
+    let made = run_ids.map(|run_ids| LearnRequest {
+        run_ids,
+        playbook_id,
+        name,
+        version,
+        matchers,
+        success_criteria,
+        risk_profile,
+        metadata,
+        options,
+    });
+    fields.build(made)
+}
+
+/// A list of runs, each named once or more.
+fn run_ids(fields: &mut Fields<'_>) -> Option<Vec<RunId>> {
+    let value = fields.value("run_ids")?;
+    let Some(list) = value.as_array().filter(|list| (1..=limits::LEARN_RUNS_MAX).contains(&list.len())) else {
+        fields.issue("run_ids", format!("is not a list of 1 to {} ids of runs", limits::LEARN_RUNS_MAX));
+        return None;
+    };
+    let mut ids = Vec::new();
+    for (at, id) in list.iter().enumerate() {
+        match id.as_str().map(RunId::parse) {
+            Some(Ok(id)) => ids.push(id),
+            Some(Err(e)) => fields.issue(&format!("run_ids/{at}"), e.message),
+            None => fields.issue(&format!("run_ids/{at}"), "is not the id of a run".to_owned()),
+        }
+    }
+    (ids.len() == list.len()).then_some(ids)
 }
 
 /// How a run is read.

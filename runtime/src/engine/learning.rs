@@ -1,0 +1,168 @@
+//! Several runs of one task become one playbook version.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Engine;
+use super::proposals::{GrantProposal, homes_of};
+use crate::compiler::{self, Learned, Options};
+use crate::error::{Code, Error, Result};
+use crate::ids::{PlaybookId, RunId, Space};
+use crate::json::Json;
+use crate::lifecycle::{Added, Compilation, NewVersion, Origin, Provenance, Version};
+use crate::runs::Run;
+use crate::{blocking, limits};
+
+/// Runs that are to become a playbook version together.
+#[derive(Debug, Clone)]
+pub struct LearnRequest {
+    /// The runs, each once.
+    pub run_ids: Vec<RunId>,
+    /// The playbook; where it is there already, the runs that its newest version was learned from are taken along. Where none
+    /// is named, the one that follows from the runs, so that a repeat finds it.
+    pub playbook_id: Option<PlaybookId>,
+    /// For people; the first run's goal where none is given.
+    pub name: Option<String>,
+    /// The number it must get.
+    pub version: Option<u32>,
+    /// When the playbook applies.
+    pub matchers: Option<Json>,
+    /// What counts as success.
+    pub success_criteria: Option<Json>,
+    /// `low`, `medium` or `high`.
+    pub risk_profile: String,
+    /// Whatever else the client wants to keep.
+    pub metadata: Option<Json>,
+    /// Bindings, roots, partial runs.
+    pub options: Options,
+}
+
+/// A version that was learned, and how.
+#[derive(Debug, Clone)]
+pub struct LearnedVersion {
+    /// The version.
+    pub version: Version,
+    /// Plan, proof, and what the runs do not decide.
+    pub learned: Learned,
+    /// The runs it was learned from, those of the version before it first.
+    pub source_runs: Vec<RunId>,
+    /// The narrowest grants that cover what the runs did.
+    pub proposals: Vec<GrantProposal>,
+    /// True where the same request had made it before.
+    pub repeated: bool,
+}
+
+impl Engine {
+    /// Compiles several runs of one task into a new version of a playbook, proved against each of them. The same request again
+    /// answers with the same version.
+    ///
+    /// # Errors
+    /// As [`compiler::compile_runs`], `replay_run_not_found`, and `id_conflict` where the wanted version is taken.
+    pub async fn compile_from_runs(&self, space: &Space, request: LearnRequest) -> Result<LearnedVersion> {
+        let source_runs = self.runs_of(space, &request)?;
+        let Some(first) = source_runs.first().cloned() else {
+            return Err(Error::invalid("/run_ids", "name at least one run"));
+        };
+        let (runs, asked) = (self.runs.clone(), (space.clone(), source_runs.clone()));
+        let read = move || asked.1.iter().map(|id| runs.get(&asked.0, id)).collect::<Result<Vec<Run>>>();
+        let runs: Vec<Run> = blocking::run(read).await?;
+        let goal = runs.first().map(|run| run.goal.clone()).unwrap_or_default();
+        let homes = homes_of(&request.options, BTreeMap::new());
+        let learned = self.learn(runs, request.options.clone()).await?;
+        let component = self.keep(learned.compiled.component.clone()).await?;
+        let playbook_id = request.playbook_id.unwrap_or_else(|| {
+            let mut ids: Vec<&str> = source_runs.iter().map(RunId::as_str).collect();
+            ids.sort_unstable();
+            let spaces = [space.tenant().as_bytes(), space.scope().as_bytes()];
+            PlaybookId::derived(&spaces.into_iter().chain(ids.into_iter().map(str::as_bytes)).collect::<Vec<_>>())
+        });
+        let compilation = Compilation {
+            run_id: first,
+            source_runs: if source_runs.len() > 1 { source_runs.clone() } else { Vec::new() },
+            summary: learned.compiled.summary.clone(),
+            matchers: request.matchers,
+            success_criteria: request.success_criteria,
+            risk_profile: request.risk_profile,
+            metadata: request.metadata,
+            options: Some(request.options),
+        };
+        let origin = Origin::Compiled(Box::new(compilation));
+        let new = NewVersion {
+            playbook_id,
+            wanted: request.version,
+            name: request.name.unwrap_or(goal),
+            component,
+            component_bytes: learned.compiled.component.len() as u64,
+            provenance: Provenance::of(&origin),
+            origin,
+            asks: self.asks(component).await?,
+            by: None,
+        };
+        let Added { version, repeated } = self.add(space, new).await?;
+        let proposals = self.proposals(learned.compiled.reached.clone(), homes).await?;
+        Ok(LearnedVersion { version, learned, source_runs, proposals, repeated })
+    }
+
+    /// Compiles and proves several runs together without keeping anything.
+    ///
+    /// # Errors
+    /// As [`compiler::compile_runs`].
+    pub async fn learn(&self, runs: Vec<Run>, options: Options) -> Result<Learned> {
+        let _place = self.admission().await;
+        let runs: Vec<Run> = runs.into_iter().map(|run| self.without_secrets(run)).collect();
+        let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
+        let handle = tokio::runtime::Handle::current();
+        // As with one run: pure computing, and a component that is answered from a script.
+        blocking::run(move || handle.block_on(compiler::compile_runs(&sandbox, &tools, &runs, &options))).await
+    }
+
+    /// A run with placeholders where a secret stands that an operator has set: it is known by its value, whatever its field is called.
+    pub(super) fn without_secrets(&self, mut run: Run) -> Run {
+        let known = self.secrets.known();
+        let scrubber = known.scrubber();
+        if scrubber.is_empty() {
+            return run;
+        }
+        run.goal = scrubber.text(&run.goal).into_owned();
+        run.inputs = run.inputs.map(|inputs| scrubber.json(&inputs));
+        for step in &mut run.steps {
+            step.tool_input = scrubber.json(&step.tool_input);
+            if let Some(after) = &mut step.after {
+                after.output = after.output.take().map(|output| scrubber.json(&output));
+            }
+        }
+        if let Some(end) = &mut run.end {
+            end.output = end.output.take().map(|output| scrubber.json(&output));
+        }
+        run
+    }
+
+    /// The runs that are asked for, each once, behind those that the playbook was learned from so far.
+    fn runs_of(&self, space: &Space, request: &LearnRequest) -> Result<Vec<RunId>> {
+        let mut ids = match &request.playbook_id {
+            Some(id) => self.learned_from(space, id)?,
+            None => Vec::new(),
+        };
+        ids.extend(request.run_ids.iter().cloned());
+        let mut seen = BTreeSet::new();
+        ids.retain(|id| seen.insert(id.to_string()));
+        if ids.len() > limits::LEARN_RUNS_MAX {
+            let message =
+                format!("{} runs with those of the playbook; at most {} are compiled together", ids.len(), limits::LEARN_RUNS_MAX);
+            return Err(Error::invalid("/run_ids", message));
+        }
+        Ok(ids)
+    }
+
+    /// The runs that a playbook's newest version was compiled from; none where there is no such playbook.
+    fn learned_from(&self, space: &Space, id: &PlaybookId) -> Result<Vec<RunId>> {
+        let latest = match self.playbooks.summary(space, id) {
+            Ok(summary) => summary.latest_version,
+            Err(e) if e.code == Code::ReplayPlaybookNotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e),
+        };
+        Ok(match self.playbooks.get(space, id, Some(latest))?.origin {
+            Origin::Compiled(compilation) => compilation.runs().to_vec(),
+            Origin::Uploaded | Origin::Graph { .. } => Vec::new(),
+        })
+    }
+}
