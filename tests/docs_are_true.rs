@@ -141,6 +141,22 @@ fn the_cli_page_has_every_command_flag_and_exit_code() {
 }
 
 #[test]
+fn the_rules_on_the_format_page_make_what_it_says() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/PLAYBOOK-FORMAT.md")).unwrap();
+    let table = page.split("\n| rule | of | makes |\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let cell =
+        |cell: &str| -> serde_json::Value { serde_json::from_str(cell.trim().trim_matches('`')).unwrap_or_else(|e| panic!("{cell}: {e}")) };
+    let rows: Vec<&str> = table.lines().skip(1).collect();
+    assert!(rows.len() > 20, "{table}");
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let [rule, of, makes] = cells[..] else { panic!("{row}") };
+        let rule: reprise::rules::Rule = serde_json::from_value(cell(rule)).unwrap_or_else(|e| panic!("{row}: {e}"));
+        assert_eq!(reprise::rules::derive(&cell(of), &[rule]), Ok(cell(makes)), "{row}");
+    }
+}
+
+#[test]
 fn the_plans_on_the_format_page_are_plans() {
     let plans: Vec<_> = blocks("docs/PLAYBOOK-FORMAT.md").into_iter().filter(|block| block.info == "json plan").collect();
     assert!(!plans.is_empty());

@@ -34,7 +34,7 @@ fn the_graphs_on_the_page_compile_and_do_what_it_says() {
             _ => {}
         }
     }
-    assert_eq!((graphs, described), (3, 3));
+    assert_eq!((graphs, described), (4, 4));
 }
 
 #[test]

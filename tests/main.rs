@@ -26,6 +26,7 @@ mod openapi_names_every_route;
 mod playbook_written_by_hand;
 mod docs_are_true;
 mod graphs_page_is_true;
+mod loops_are_resumed;
 mod demo_tells_the_story;
 mod cli_records_compiles_runs;
 mod cli_errors_say_what_is_right;

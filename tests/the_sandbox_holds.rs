@@ -159,6 +159,36 @@ async fn what_is_no_json_never_reaches_a_tool_and_surplus_log_lines_reach_nobody
     assert_eq!(effects.lines.load(Ordering::Relaxed), limits::LOG_LINES_MAX);
 }
 
+/// Two rules make a megabyte of one letter. Whoever asks for that again and again pays for what is made.
+#[tokio::test]
+async fn what_rules_make_of_little_is_paid_for_by_its_size() {
+    const DERIVE: &str = r#"(import "reprise:playbook/data@0.1.0" "derive" (func $derive (param i32 i32 i32 i32 i32)))"#;
+    let sandbox = Sandbox::new(None).unwrap();
+    let grow = format!(r#"{{"replace":{{"from":"x","to":"{}"}}}}"#, "x".repeat(1_000));
+    let rules = format!(r#"[{grow},{grow},"upper"]"#);
+    let data = format!(r#"(data (i32.const 2048) "\"x\"") (data (i32.const 4096) "{}")"#, rules.replace('"', "\\\""));
+    let body = format!(
+        "(loop $l (call $derive (i32.const 2048) (i32.const 3) (i32.const 4096) (i32.const {}) (i32.const 64))
+            (if (i32.load8_u (i32.const 64)) (then unreachable))
+            (call $call (i32.const 8) (i32.const 4) (i32.const 64)) (br $l)) unreachable",
+        rules.len()
+    );
+    let finished = run(&sandbox, &format!("{DERIVE} {NOOP} {data}"), &body, 200_000_000).await;
+    assert!(matches!(finished.ending, Ending::OutOfFuel), "{:?}", finished.ending);
+    let effects = (finished.effects as Box<dyn Any>).downcast::<Counting>().unwrap();
+    let made = effects.calls.load(Ordering::Relaxed);
+    assert!((5..=25).contains(&made), "{made} megabytes for 200 million units");
+
+    // What are no rules is an answer and breaks nothing; what is no JSON breaks a rule of the contract.
+    let no_rules = "(call $derive (i32.const 8) (i32.const 4) (i32.const 8) (i32.const 4) (i32.const 64))
+        (if (i32.eqz (i32.load8_u (i32.const 64))) (then unreachable)) (i32.const 16)";
+    let finished = run(&sandbox, DERIVE, no_rules, 1_000_000).await;
+    assert!(matches!(finished.ending, Ending::Output(_)), "{:?}", finished.ending);
+    let no_json = "(call $derive (i32.const 9) (i32.const 2) (i32.const 8) (i32.const 4) (i32.const 64)) unreachable";
+    let finished = run(&sandbox, DERIVE, no_json, 1_000_000).await;
+    assert!(matches!(&finished.ending, Ending::Broke(how) if how.contains("data.derive")), "{:?}", finished.ending);
+}
+
 /// 96 slots for 64 jobs and 8 admissions: even where every guest has all that one may have, none fails for want
 /// of a slot.
 #[test]

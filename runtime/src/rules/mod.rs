@@ -24,6 +24,8 @@ pub enum Rule {
     Json,
     /// What this JSON pointer (RFC 6901) names.
     Pointer(String),
+    /// List -> the list of what this JSON pointer names in each of its elements.
+    Pluck(String),
     /// What stands in the text after the first `after`, up to the next `before`.
     #[serde(rename_all = "snake_case")]
     Between {
@@ -145,6 +147,7 @@ impl Rule {
         Ok(match self {
             Rule::Json => json::parse(text(value)?.as_bytes()).map_err(|e| format!("{} is not JSON: {}", shown(value), e.message))?,
             Rule::Pointer(pointer) => value.pointer(pointer).cloned().ok_or_else(|| format!("{} has no {pointer}", shown(value)))?,
+            Rule::Pluck(pointer) => pluck(value, pointer)?,
             Rule::Between { after, before } => texts::between(text(value)?, after, before)?.into(),
             Rule::Piece { by, at } => texts::piece(text(value)?, by, *at)?.into(),
             Rule::Lines => texts::list(text(value)?.lines())?,
@@ -170,7 +173,7 @@ impl Rule {
 
     fn fault(&self) -> Option<String> {
         let texts: &[&String] = match self {
-            Rule::Pointer(text) | Rule::Split(text) | Rule::Join(text) | Rule::Piece { by: text, .. } => &[text],
+            Rule::Pointer(text) | Rule::Pluck(text) | Rule::Split(text) | Rule::Join(text) | Rule::Piece { by: text, .. } => &[text],
             Rule::Between { after, before } => &[after, before],
             Rule::Replace { from, to } => &[from, to],
             _ => &[],
@@ -180,7 +183,7 @@ impl Rule {
             return Some(format!("a text of {} bytes; at most {most}", long.len()));
         }
         match self {
-            Rule::Pointer(pointer) if !pointer.is_empty() && !pointer.starts_with('/') => {
+            Rule::Pointer(pointer) | Rule::Pluck(pointer) if !pointer.is_empty() && !pointer.starts_with('/') => {
                 Some(format!("{pointer:?} is not a JSON pointer"))
             }
             Rule::Replace { from, .. } if from.is_empty() => Some("there is nothing to replace".to_owned()),
@@ -197,6 +200,7 @@ impl fmt::Display for Rule {
         match self {
             Rule::Json => f.write_str("read as JSON"),
             Rule::Pointer(pointer) => write!(f, "at {pointer}"),
+            Rule::Pluck(pointer) => write!(f, "of each element {pointer}"),
             Rule::Between { after, before } => match (after.as_str(), before.as_str()) {
                 ("", "") => f.write_str("all of it"),
                 (after, "") => write!(f, "after {}", quoted(after)),
@@ -226,6 +230,14 @@ impl fmt::Display for Rule {
             Rule::Count => f.write_str("how many"),
         }
     }
+}
+
+fn pluck(value: &Value, pointer: &str) -> Result<Value, String> {
+    let items = value.as_array().ok_or_else(|| format!("{} is no list", shown(value)))?;
+    let of = |(at, item): (usize, &Value)| {
+        item.pointer(pointer).cloned().ok_or_else(|| format!("element {at}, {}, has no {pointer}", shown(item)))
+    };
+    items.iter().enumerate().map(of).collect()
 }
 
 fn text(value: &Value) -> Result<&str, String> {

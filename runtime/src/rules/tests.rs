@@ -1,3 +1,5 @@
+//! What each rule makes, what it refuses, and what none of them does.
+
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -14,6 +16,7 @@ fn each_rule_makes_what_it_says() {
     let table = [
         (json!("{\"a\": [1, 2.50]}"), json!(["json", {"pointer": "/a/1"}]), json!(2.5)),
         (json!({"a": 1}), json!([{"pointer": ""}]), json!({"a": 1})),
+        (json!([{"path": "a"}, {"path": null}]), json!([{"pluck": "/path"}]), json!(["a", null])),
         (json!("name=x; version=1.2.3\n"), json!([{"between": {"after": "version=", "before": "\n"}}]), json!("1.2.3")),
         (json!("a: b: c"), json!([{"between": {"after": ": ", "before": ""}}]), json!("b: c")),
         (json!("a: b: c"), json!([{"between": {"after": "", "before": ":"}}]), json!("a")),
@@ -60,6 +63,8 @@ fn a_rule_that_cannot_be_followed_says_which_and_why() {
         (json!("{\"a\":1,\"a\":2}"), json!(["json"]), "is not JSON"),
         (json!("\"\\ud800\""), json!(["json"]), "is not JSON"),
         (json!({"a": 1}), json!([{"pointer": "/b"}]), "rule 1 (at /b): an object of 1 has no /b"),
+        (json!([{"a": 1}, {"b": 1}]), json!([{"pluck": "/a"}]), "rule 1 (of each element /a): element 1, an object of 1, has no /a"),
+        (json!({}), json!([{"pluck": ""}]), "an object of 0 is no list"),
         (json!("1.2"), json!([{"bump": "patch"}]), "\"1.2\" is no version of three numbers"),
         (json!("1.2.3-rc1"), json!([{"bump": "patch"}]), "is no version of three numbers"),
         (json!("1.02.3"), json!([{"bump": "patch"}]), "is no version of three numbers"),
@@ -121,6 +126,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         (text(), any::<i32>()).prop_map(|(by, at)| Rule::Piece { by, at }),
         (text(), -3..3).prop_map(|(by, at)| Rule::Piece { by, at }),
         Just(Rule::Lines),
+        text().prop_map(Rule::Pluck),
         text().prop_map(Rule::Split),
         text().prop_map(Rule::Join),
         Just(Rule::Lower),

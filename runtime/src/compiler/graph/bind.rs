@@ -4,7 +4,10 @@
 //! |---|---|
 //! | `{"$from": "id", "pointer": "/x"}` | what node `id` answered, and below it what the pointer names |
 //! | `{"$input": "/order/id"}` | what the pointer names in the job's input |
-//! | either with `"default": any` | that, where the value is not there |
+//! | `{"$item": "id", "pointer": "/x"}` | the element that the loop `id` is at, and below it what the pointer names |
+//! | `{"$today": true}` | the date on which the job began, `2026-11-20` |
+//! | the first three with `"default": any` | that, where the value is not there |
+//! | any of these with `"rules": [...]` | what the rules make of it, one after the other |
 //! | `{"$text": ["Order ", {"$input": "/order"}]}` | text put together |
 //! | `{"$literal": any}` | this very JSON, whatever its keys begin with |
 //!
@@ -20,8 +23,8 @@ use crate::error::Issue;
 use crate::json::{Json, below};
 use crate::limits;
 
-const FORMS: &str = "the forms are {\"$from\": \"node id\", \"pointer\": \"/x\"}, {\"$input\": \"/x\"} (both with an optional \"default\"), \
-    {\"$text\": [parts]} and {\"$literal\": any JSON}; write {\"$literal\": …} around an object whose keys begin with $";
+const FORMS: &str = "the forms are {\"$from\": \"node id\", \"pointer\": \"/x\"}, {\"$input\": \"/x\"}, \
+    {\"$item\": \"id of a loop\", \"pointer\": \"/x\"} (each with an optional \"default\"), {\"$today\": true} (all of them with optional \"rules\"), {\"$text\": [parts]} and {\"$literal\": any JSON}; write {\"$literal\": …} around an object whose keys begin with $";
 
 /// Reads the values of one graph.
 pub(super) struct Binder<'a> {
@@ -77,33 +80,48 @@ impl Binder<'_> {
         if let Some(parts) = fields.get("$text").filter(|_| only(&["$text"])) {
             return self.text(parts, &below(path, "$text"));
         }
-        let source = if let Some(from) = fields.get("$from").filter(|_| only(&["$from", "pointer", "default"])) {
-            self.from(from, fields.get("pointer"), path)
-        } else if let Some(pointer) = fields.get("$input").filter(|_| only(&["$input", "default"])) {
-            if pointer.as_str() == Some("") && !fields.contains_key("default") {
+        let source = if let Some(from) = fields.get("$from").filter(|_| only(&["$from", "pointer", "default", "rules"])) {
+            self.below(from, fields.get("pointer"), path, "$from").map(|(step, pointer)| Source::Output { step, pointer })
+        } else if let Some(each) = fields.get("$item").filter(|_| only(&["$item", "pointer", "default", "rules"])) {
+            self.below(each, fields.get("pointer"), path, "$item").map(|(each, pointer)| Source::Item { each, pointer })
+        } else if let Some(pointer) = fields.get("$input").filter(|_| only(&["$input", "default", "rules"])) {
+            if pointer.as_str() == Some("") && !fields.contains_key("default") && !fields.contains_key("rules") {
                 return self.whole_input();
             }
             self.input(pointer, &below(path, "$input"))
+        } else if fields.get("$today") == Some(&Value::Bool(true)) && only(&["$today", "rules"]) {
+            Some(Source::Today)
         } else {
             let keys: Vec<String> = fields.keys().map(|key| format!("{key:?}")).collect();
             self.issue(path, format!("an object with the keys {} is no binding; {FORMS}", keys.join(", ")));
             None
         };
-        match (source, fields.get("default")) {
-            (None, _) => nothing,
-            (Some(source), None) => Template::Value(source),
-            (Some(value), Some(default)) => Template::Either { value, default: Json::from(default) },
+        match (source, fields.get("default"), fields.get("rules")) {
+            (None, ..) => nothing,
+            (Some(source), None, None) => Template::Value(source),
+            (Some(value), Some(default), None) => Template::Either { value, default: Json::from(default) },
+            (Some(from), None, Some(rules)) => match serde_json::from_value(rules.clone()) {
+                Ok(rules) => Template::Derived { from, rules },
+                Err(e) => {
+                    self.issue(&below(path, "rules"), format!("these are no rules: {e}"));
+                    nothing
+                }
+            },
+            (Some(_), Some(_), Some(_)) => {
+                self.issue(path, "has both a default and rules; one of them belongs here".to_owned());
+                nothing
+            }
         }
     }
 
-    fn from(&mut self, from: &Value, pointer: Option<&Value>, path: &str) -> Option<Source> {
-        let Some(step) = from.as_str() else {
-            self.issue(&below(path, "$from"), format!("{from} stands here; it must be a node's id"));
+    /// A node's id and what is meant of it.
+    fn below(&mut self, id: &Value, pointer: Option<&Value>, path: &str, key: &str) -> Option<(String, String)> {
+        let Some(id) = id.as_str() else {
+            self.issue(&below(path, key), format!("{id} stands here; it must be a node's id"));
             return None;
         };
         let pointer = pointer.cloned().unwrap_or_else(|| Value::from(""));
-        let pointer = self.pointer(&pointer, &below(path, "pointer"))?;
-        Some(Source::Output { step: step.to_owned(), pointer })
+        Some((id.to_owned(), self.pointer(&pointer, &below(path, "pointer"))?))
     }
 
     fn pointer(&mut self, value: &Value, path: &str) -> Option<String> {
@@ -146,6 +164,7 @@ impl Binder<'_> {
                 Value::String(text) => read.push(Part::Literal(text.clone())),
                 Value::Object(_) => match self.value(item, &path, 0) {
                     Template::Value(source) => read.push(Part::Value(source)),
+                    Template::Derived { from, rules } => read.push(Part::Derived { from, rules }),
                     Template::Constant(_) if item.get("$literal").is_none() => {}
                     _ => self.issue(&path, "a part of a text is a text, or a binding without a default".to_owned()),
                 },

@@ -53,6 +53,7 @@ pub(super) enum Kind {
     Wait { until: Until, on_expire: Otherwise },
     Condition { condition: Condition, then: Vec<String>, otherwise: Vec<String> },
     Parallel { branches: Vec<Vec<String>>, join: Join },
+    Each { list: Template, body: Vec<String>, give: Option<Template> },
     Fail { message: Template },
 }
 
@@ -98,6 +99,8 @@ impl Written {
                 arms.into_iter().flatten().collect()
             }
             Kind::Wait { on_expire, .. } => other("/on_expire", on_expire).into_iter().collect(),
+            // A list may have no element, so that nothing in it may run.
+            Kind::Each { body, .. } => vec![arm("/do", body)],
             Kind::Condition { then, otherwise, .. } => vec![arm("/then", then), arm("/else", otherwise)],
             Kind::Parallel { branches, .. } => {
                 branches.iter().enumerate().map(|(n, ids)| Arm { field: format!("/branches/{n}"), ids, always: true }).collect()
@@ -129,7 +132,10 @@ impl Document {
             // What is shown is made as the guarded node's input, whose own fault this is.
             return None;
         }
-        let part = renamed("/request", "/show")
+        let loops = matches!(self.nodes[place].kind, Kind::Each { .. });
+        let part = if loops { renamed("/output", "/give").or_else(|| renamed("/body", "/do")) } else { None };
+        let part = part
+            .or_else(|| renamed("/request", "/show"))
             .or_else(|| renamed("/compensation", "/compensate"))
             .or_else(|| renamed("/until/signal/name", "/signal"))
             .unwrap_or(fault.part);

@@ -2,7 +2,7 @@
 
 use super::document::{Asks, Document, Kind, OnFailure, Otherwise, Written};
 use super::order::Groups;
-use crate::compiler::plan::{Approve, Branch, Fail, Node, Parallel, Plan, StartPlaybook, Step, Try, Wait};
+use crate::compiler::plan::{Approve, Branch, Each, Fail, Node, Parallel, Plan, StartPlaybook, Step, Try, Wait};
 use crate::compiler::template::Template;
 use crate::contract::{Effect, ToolId};
 use crate::error::Issue;
@@ -85,6 +85,7 @@ impl Lowering<'_> {
                 let branches = (0..branches.len()).map(|n| self.arm(at, &format!("/branches/{n}"))).collect();
                 Node::Parallel(Parallel { id, join: *join, branches })
             }
+            Kind::Each { list, give, .. } => Node::Each(Each { id, list: list.clone(), body: self.arm(at, "/do"), output: give.clone() }),
             Kind::Fail { message } => Node::Fail(Fail { id, message: message.clone() }),
         }
     }

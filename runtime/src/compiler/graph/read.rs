@@ -75,7 +75,7 @@ struct Reader<'a, 'i> {
 
 impl Reader<'_, '_> {
     fn kind(mut self) -> (Kind, OnFailure) {
-        const KINDS: [&str; 7] = ["tool", "playbook", "approval", "wait", "condition", "parallel", "fail"];
+        const KINDS: [&str; 8] = ["tool", "playbook", "approval", "wait", "condition", "parallel", "each", "fail"];
         let own: &[&str] = match self.it.get("kind").and_then(Value::as_str) {
             Some("tool") => &["tool", "input", "retry", "timeout_ms", "step_timeout_ms", "on_failure", "compensate"],
             Some("playbook") => &["playbook", "input", "on_failure"],
@@ -83,6 +83,7 @@ impl Reader<'_, '_> {
             Some("wait") => &["signal", "sleep_ms", "timeout_ms", "on_expire"],
             Some("condition") => &["if", "then", "else"],
             Some("parallel") => &["branches", "join", "on_failure"],
+            Some("each") => &["list", "do", "give", "on_failure"],
             Some("fail") => &["message"],
             _ => {
                 self.it.issue("kind", format!("must be one of {}", KINDS.join(", ")));
@@ -101,6 +102,7 @@ impl Reader<'_, '_> {
             "wait" => self.wait(),
             "condition" => self.condition(),
             "parallel" => self.parallel(),
+            "each" => self.each(),
             _ => {
                 if self.it.get("message").is_none() {
                     self.it.issue("message", "is missing: what the failure says".to_owned());
@@ -229,6 +231,18 @@ impl Reader<'_, '_> {
             self.it.issue("if", "is missing: {\"value\": {\"$from\": …}, \"is\": \"equals\", \"to\": …}".to_owned());
         }
         Kind::Condition { condition: condition.unwrap_or(nothing), then, otherwise }
+    }
+
+    fn each(&mut self) -> Kind {
+        if self.it.get("list").is_none() {
+            self.it.issue("list", "is missing: the list for each element of which something is done".to_owned());
+        }
+        let body = self.it.ids("do");
+        if body.is_empty() {
+            self.it.issue("do", "names no node, so that nothing is done with the elements".to_owned());
+        }
+        let give = self.it.get("give").is_some().then(|| self.template("give", Value::Null));
+        Kind::Each { list: self.template("list", Value::Array(Vec::new())), body, give }
     }
 
     fn parallel(&mut self) -> Kind {

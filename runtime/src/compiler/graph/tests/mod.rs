@@ -3,6 +3,7 @@
 mod broken;
 mod issues;
 mod kinds;
+mod loops;
 mod random;
 mod world;
 
