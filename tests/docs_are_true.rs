@@ -32,6 +32,11 @@ fn the_page_about_people_and_workers_can_be_followed() {
 }
 
 #[test]
+fn the_page_about_checks_can_be_followed() {
+    assert!(follow("docs/CHECKS.md") >= 9, "the commands are marked as tested");
+}
+
+#[test]
 fn the_page_about_secrets_can_be_followed() {
     assert!(follow("docs/SECRETS.md") >= 14, "the commands are marked as tested");
 }

@@ -7,6 +7,7 @@ pub mod documented;
 pub mod dying;
 pub mod graphs;
 pub mod guests;
+pub mod held;
 pub mod layout;
 pub mod packages;
 pub mod page;

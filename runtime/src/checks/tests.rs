@@ -1,3 +1,5 @@
+//! What each kind comes to, and what is no check at all.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,5 +1,6 @@
 //! What must hold for every run and every plan, tried on random ones.
 
+mod checks;
 mod derived;
 mod world;
 

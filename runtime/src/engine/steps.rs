@@ -39,6 +39,10 @@ pub struct StepTemplate {
     /// Why each part of the input is what it is.
     #[schema(value_type = Vec<Object>)]
     pub decisions: Value,
+    /// What the step is held to in a job; left out where that is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub checks: Vec<Value>,
     /// As recorded, or what was seen.
     #[schema(value_type = Value)]
     pub expected_output_signature: Value,
@@ -107,6 +111,7 @@ fn template(at: usize, step: &plan::Step, recorded: Option<&Step>) -> StepTempla
         tool_input_template: value(recorded.map(|step| &step.tool_input)),
         input: serde_json::to_value(&step.input).expect("a template has string keys only"),
         decisions: serde_json::to_value(&step.decisions).expect("decisions are text"),
+        checks: step.checks.iter().map(|check| serde_json::to_value(check).expect("a check has string keys only")).collect(),
         expected_output_signature: value(recorded.and_then(|step| step.expected_output_signature.as_ref()).or_else(seen)),
         preconditions: values(recorded.map(|step| &step.preconditions)),
         postconditions: values(after.map(|after| &after.postconditions)),

@@ -227,7 +227,8 @@ impl WhatIf {
             Body::Returned { call, answer } => self.answered(*call, answer.clone()),
             Body::Resolved(resolved) => match &resolved.decision {
                 Decision::Happened(output) => self.answered(resolved.call, Answer::Output(output.clone())),
-                Decision::Fail(error) => self.answered(resolved.call, Answer::Error(error.clone())),
+                // A call that was handed over has its error, and keeps it.
+                Decision::Fail(error) => self.failed(resolved.call, error),
                 Decision::Retry => self.calls.retain(|call| call.question.0 < resolved.call),
             },
             Body::Retrying(retrying) => self.calls.retain(|call| call.question.0 < retrying.call),
@@ -258,6 +259,12 @@ impl WhatIf {
     fn answered(&mut self, call: u64, answer: Answer) {
         if let Some(open) = self.calls.iter_mut().find(|open| open.question.0 == call) {
             open.answer = Some(answer);
+        }
+    }
+
+    fn failed(&mut self, call: u64, error: &ToolError) {
+        if let Some(open) = self.calls.iter_mut().find(|open| open.question.0 == call && open.answer.is_none()) {
+            open.answer = Some(Answer::Error(error.clone()));
         }
     }
 

@@ -17,7 +17,7 @@ use crate::contract::{Confirmation, Effect, ErrorKind, Outcome, Reconciliation, 
 use crate::error::Result;
 use crate::ids::Digest;
 use crate::journal::{
-    Answer, Body, Cause, Confirm, Decision, Drifted, Failure, Mail, Next, On, ParkReason, Resolved, Retrying, Waiting, WhenExhausted,
+    Answer, Body, Cause, Confirm, Decision, Drifted, Failure, Mail, Mode, Next, On, ParkReason, Resolved, Retrying, Waiting, WhenExhausted,
 };
 use crate::json::Json;
 use crate::sandbox::Stop;
@@ -322,8 +322,8 @@ impl Durable {
             return Ok(false);
         }
         if tries >= most {
-            // A playbook that says itself how often a step is tried knows what to do then.
-            if self.step_options.tries.is_some() || options.when_exhausted == WhenExhausted::Fail {
+            // A playbook that says itself how often a step is tried knows what to do then, and a guided job hands it over.
+            if self.step_options.tries.is_some() || options.when_exhausted == WhenExhausted::Fail || options.mode == Mode::Guided {
                 return Ok(false);
             }
             let retrying = Retrying { call: call.call, tries, error: error.clone(), until_ms: clock::now_ms() };

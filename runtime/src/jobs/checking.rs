@@ -29,7 +29,9 @@ impl Durable {
             return Ok(Ok(()));
         }
         let message = checked.message();
-        if !settled && self.hands_over() {
+        // An answer that is of no call just made cannot be given anew: such a check, of a playbook written by hand, just fails.
+        let of_a_step = at == At::Before || self.log.state().may_go_back();
+        if !settled && of_a_step && self.hands_over() {
             return Err(self.hand_over(Some(at), message).await);
         }
         Ok(Err(GuestFailure { step: self.step.clone(), message, detail: Some(checked.detail()) }))

@@ -157,6 +157,12 @@ impl State {
         self.accepted.contains(&(self.next_call(), check.digest()))
     }
 
+    /// True where the last call can be made again: no wait and no child stands behind it.
+    #[must_use]
+    pub fn may_go_back(&self) -> bool {
+        self.fixed_calls < self.calls.len()
+    }
+
     /// A call that came to an error, or a check that refused its step, and nothing after it.
     pub(super) fn may_be_handed_over(&self, handed: &HandedOver) -> bool {
         let last = self.calls.last();
@@ -164,7 +170,7 @@ impl State {
             None => last.is_some_and(|row| row.call == handed.call && row.state == CallState::Errored),
             Some(at) => self.refused.as_ref().is_some_and(|refused| {
                 let about = if at == At::Before { refused.next_call } else { refused.next_call.saturating_sub(1) };
-                refused.checked.at == at && handed.call == about && (at == At::Before || last.is_some())
+                refused.checked.at == at && handed.call == about && (at == At::Before || self.may_go_back())
             }),
         }
     }

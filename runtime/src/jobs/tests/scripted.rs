@@ -50,15 +50,18 @@ pub(super) enum Op {
     Approve,
     Now,
     Random,
+    /// Of an answer or before a call, and whether it holds.
+    Check(bool, bool),
 }
 
 pub(super) fn program(dice: &mut Dice) -> Vec<Op> {
     let effects = [Effect::Pure, Effect::Read, Effect::Idempotent, Effect::Once, Effect::Once];
-    let op = |dice: &mut Dice| match dice.below(10) {
+    let op = |dice: &mut Dice| match dice.below(12) {
         0..=4 => Op::Call(effects[usize::try_from(dice.below(5)).unwrap()]),
         5 | 6 => Op::Signal(NAMES[usize::try_from(dice.below(2)).unwrap()], dice.one_in(3).then_some(1_000)),
         7 => Op::Sleep(dice.below(3) * 500),
         8 => Op::Approve,
+        10 | 11 => Op::Check(dice.one_in(2), !dice.one_in(3)),
         _ if dice.one_in(2) => Op::Now,
         _ => Op::Random,
     };
@@ -203,6 +206,13 @@ async fn played(program: &[Op], effects: &mut dyn Effects) -> Result<Result<Vec<
             Op::Approve => waited(effects.approve("May I?".to_owned(), Json::from(&json!({"at": at})), None).await?),
             Op::Now => Ok(json!(effects.now().await?)),
             Op::Random => Ok(json!(effects.random().await?.to_string())),
+            Op::Check(of_answer, holds) => {
+                let before = if *holds { json!({"kind": "always"}) } else { json!({"kind": "other", "recorded": at}) };
+                let after = json!({"kind": "equals", "pointer": "/holds", "value": true});
+                let answer = of_answer.then(|| Json::from(&json!({"holds": holds, "at": at})));
+                let check = Json::from(if *of_answer { &after } else { &before });
+                effects.check(check, answer).await?.map(|()| json!("holds")).map_err(|failure| failure.message)
+            }
         };
         match answer {
             Ok(answer) => told.push(answer),

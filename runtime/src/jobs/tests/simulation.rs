@@ -17,11 +17,12 @@ use super::super::shared::Shared;
 use super::super::steer::{Word, steer};
 use super::Guest;
 use super::scripted::{Dice, MEANWHILE, Op, World, guest, program, registry, signal};
-use crate::contract::Effect;
+use crate::checks::At;
+use crate::contract::{Effect, ErrorKind, ToolError};
 use crate::ids::{Digest, JobId, PlaybookId, SCRIPTED_RANDOM, Space};
 use crate::jobs::{Manner, Rules};
 use crate::journal::{
-    self, Body, CancelRequested, Continued, Decision, Entry, Log, Mail, On, Options, Paused, Resolved, State, Status, Verdict, Wake,
+    self, Body, CancelRequested, Continued, Decision, Entry, Log, Mail, Mode, On, Options, Paused, Resolved, State, Status, Verdict, Wake,
     WhenExhausted, Woken,
 };
 use crate::json::Json;
@@ -121,11 +122,14 @@ impl<'a> Simulation<'a> {
 
     async fn create(&mut self) {
         let input = Json::from(&Value::Null);
+        // A check that never holds would set the job aside for ever.
+        let never_holds = self.program.iter().any(|op| matches!(op, Op::Check(_, false)));
         let options = Options {
             tries: 1 + u32::try_from(self.dice.below(3)).unwrap(),
             job_tries: 1 + u32::try_from(self.dice.below(2)).unwrap(),
             first_pause_ms: 0,
-            when_exhausted: if self.dice.one_in(2) { WhenExhausted::Park } else { WhenExhausted::Fail },
+            when_exhausted: if self.dice.one_in(2) && !never_holds { WhenExhausted::Park } else { WhenExhausted::Fail },
+            mode: [Mode::Normal, Mode::Strict, Mode::Guided][usize::try_from(self.dice.below(3)).unwrap()],
             ..Options::default()
         };
         let created = Body::Created {
@@ -185,6 +189,7 @@ impl<'a> Simulation<'a> {
                 assert!(is_free(&self.process, &head).unwrap(), "{}: nothing runs, and nobody may", self.told_by_hand());
                 take_up(&self.process, &self.space, self.job, head.worker);
             }
+            Status::Waiting if state.handed_over.is_some() => self.see_to(state).await,
             Status::Waiting => self.wake(state).await,
             Status::Paused | Status::Parked => {
                 self.say(Word::entries(|_| Ok(vec![Body::Continued(Continued { by: "ada".to_owned(), budget: Default::default() })])))
@@ -201,6 +206,19 @@ impl<'a> Simulation<'a> {
             }
             Status::Completed | Status::Failed | Status::Cancelled => unreachable!("it has ended"),
         }
+    }
+
+    /// A person says what becomes of a step. A call that was made is not made again unless it came to an error.
+    async fn see_to(&mut self, state: &State) {
+        let standing = state.handed_over.as_ref().unwrap();
+        let given = || Decision::Happened(self.store.save(&Json::from(&json!({"given": true}))).unwrap());
+        let decision = match self.dice.below(3) {
+            0 => Decision::Fail(ToolError::new(ErrorKind::Failed, "let it be")),
+            1 if standing.handed.at != Some(At::After) => Decision::Retry,
+            _ => given(),
+        };
+        let resolved = Resolved { call: standing.handed.call, decision, by: "ada".to_owned(), note: None };
+        self.say(Word::entries(move |_| Ok(vec![Body::Resolved(resolved.clone())]))).await;
     }
 
     async fn wake(&mut self, state: &State) {
@@ -259,7 +277,17 @@ impl<'a> Simulation<'a> {
         for (at, keys) in &world.keys {
             assert_eq!(keys.len(), 1, "{}: the call at {at} had several keys", self.told_by_hand());
         }
-        for row in &state.calls {
+        let given: BTreeSet<u64> = entries
+            .iter()
+            .filter_map(|entry| match &entry.body {
+                Body::Resolved(Resolved { call, decision: Decision::Happened(output), .. }) => {
+                    let output = self.store.load(output).unwrap().value();
+                    output["given"].is_boolean().then_some(*call)
+                }
+                _ => None,
+            })
+            .collect();
+        for row in state.calls.iter().filter(|row| !given.contains(&row.call)) {
             let returned = row.state == journal::CallState::Returned && row.effect == Effect::Once;
             assert!(!returned || world.happened(&row.key), "{}: call {} has an answer and never happened", self.told_by_hand(), row.call);
         }

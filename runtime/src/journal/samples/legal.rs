@@ -284,7 +284,9 @@ impl Model {
                 })
             }
             Deed::HandOver if between => {
-                let at = self.refused.map(Some).or((self.last() == Some(Stand::Erred)).then_some(None))?;
+                // What a wait or a child stands behind is not given anew.
+                let stands = |at: &At| *at == At::Before || self.fixed < self.calls.len();
+                let at = self.refused.filter(stands).map(Some).or((self.last() == Some(Stand::Erred)).then_some(None))?;
                 self.handed = Some(at);
                 let number = if at == Some(At::Before) { call + 1 } else { call };
                 Body::HandedOver(HandedOver { call: number, step: None, at, why: "?".to_owned() })

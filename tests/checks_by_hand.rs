@@ -1,0 +1,103 @@
+//! A playbook written by hand asks for whatever it likes: it is judged within bounds, or the playbook is stopped.
+
+use serde_json::{Value, json};
+
+use crate::support::guests::component;
+use crate::support::server::Server;
+
+/// Asks for its input as a check, without an answer (or as its own answer), once or for ever; returns 1.
+fn asking(of_answer: bool, forever: bool) -> Vec<u8> {
+    let answer = if of_answer { "(i32.const 1) (local.get $p) (local.get $n)" } else { "(i32.const 0) (i32.const 0) (i32.const 0)" };
+    let again = if forever { "(br $again)" } else { "" };
+    let core = format!(
+        r#"(module
+        (import "reprise:playbook/checks@0.1.0" "require" (func $require (param i32 i32 i32 i32 i32 i32)))
+        (memory (export "memory") 20)
+        (global $heap (mut i32) (i32.const 4096))
+        (data (i32.const 64) "1")
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+            (local $at i32)
+            (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
+            (global.set $heap (i32.add (local.get $at) (local.get 3)))
+            (local.get $at))
+        (func (export "reprise:playbook/playbook@0.1.0#run") (param $p i32) (param $n i32) (result i32)
+            (loop $again
+                (call $require (local.get $p) (local.get $n) {answer} (i32.const 256))
+                (if (i32.load8_u (i32.const 256)) (then (return (i32.const 256))))
+                {again})
+            (i32.store8 (i32.const 512) (i32.const 0))
+            (i32.store (i32.const 516) (i32.const 64))
+            (i32.store (i32.const 520) (i32.const 1))
+            (i32.const 512)))"#
+    );
+    let world = "world guest { import reprise:playbook/checks@0.1.0; export reprise:playbook/playbook@0.1.0; }";
+    component(&core, world)
+}
+
+struct Asked {
+    server: Server,
+}
+
+impl Asked {
+    fn new(bytes: Vec<u8>) -> Asked {
+        let server = Server::start();
+        let headers = [("content-type", "application/wasm")];
+        let uploaded = server.send("POST", "/v1/playbooks?id=asks", &headers, Some(bytes)).json();
+        assert_eq!(uploaded["imports"][0]["import"], "checks.require", "{uploaded}");
+        Asked { server }
+    }
+
+    fn job(&self, input: &Value, mode: &str) -> Value {
+        self.server.post("/v1/jobs", &json!({"playbook_id": "asks", "input": input, "mode": mode, "wait_ms": 50_000})).json()
+    }
+}
+
+#[test]
+fn whatever_a_playbook_asks_for_is_judged_or_stops_it() {
+    let asked = Asked::new(asking(false, false));
+    for (input, cause, why) in [
+        (json!({"kind": "moon_is_full"}), "check_failed", "not a check"),
+        (json!("no object"), "check_failed", "not a check"),
+        (json!({"kind": "output_regex", "pattern": "(a{1000}){1000}"}), "check_failed", "the pattern cannot be used"),
+        (json!({"kind": "shape", "schema": {"$ref": "http://example.com/x"}}), "check_failed", "the schema is not valid"),
+        (json!({"kind": "exit_code", "equals": 0}), "check_failed", "there is no answer yet"),
+        (json!({"kind": "file_exists", "path": "\u{0}"}), "check_failed", "NUL"),
+        (json!({"kind": "stdout_contains", "text": "x".repeat(20_000)}), "trap", "its argument `check` has"),
+    ] {
+        let job = asked.job(&input, "strict");
+        let failure = &job["failure"];
+        assert_eq!((&job["status"], &failure["cause"]), (&json!("failed"), &json!(cause)), "{input}: {job}");
+        assert!(failure.to_string().contains(why), "{input}: {failure}");
+    }
+    assert_eq!(asked.job(&json!({"kind": "moon_is_full"}), "normal")["output"], json!(1), "what is unknown stops no other job");
+    asked.server.assert_alive();
+}
+
+#[test]
+fn an_answer_that_is_of_no_call_is_judged_and_never_handed_over() {
+    let asked = Asked::new(asking(true, false));
+    let job = asked.job(&json!({"kind": "exists", "pointer": "/kind"}), "guided");
+    assert_eq!(job["output"], json!(1), "{job}");
+    let job = asked.job(&json!({"kind": "exists", "pointer": "/none"}), "guided");
+    assert_eq!((&job["status"], &job["failure"]["cause"]), (&json!("failed"), &json!("check_failed")), "{job}");
+}
+
+#[test]
+fn a_step_by_hand_is_handed_over_like_any_other() {
+    let asked = Asked::new(asking(false, false));
+    let job = asked.job(&json!({"kind": "file_exists", "path": "project/x"}), "guided");
+    assert_eq!(job["output"], json!(1), "unknown is no failure: {job}");
+    let job = asked.job(&json!({"kind": "other", "recorded": 1}), "strict");
+    assert_eq!(job["failure"]["check"]["verdict"], "unknown", "{job}");
+}
+
+#[test]
+fn asking_for_ever_uses_up_the_fuel() {
+    let asked = Asked::new(asking(false, true));
+    let options = json!({"budget": {"fuel": 3_000_000}});
+    let job =
+        asked.server.post("/v1/jobs", &json!({"playbook_id": "asks", "input": {"kind": "always"}, "options": options, "wait_ms": 50_000}));
+    let job = job.json();
+    assert_eq!((&job["status"], &job["parked"]["reason"]), (&json!("parked"), &json!("fuel")), "{job}");
+    assert!(job["usage"]["journal_entries"].as_u64().is_some_and(|n| n > 10 && n < 10_000), "{job}");
+}
