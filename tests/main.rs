@@ -21,6 +21,8 @@ mod http_page_is_true;
 mod http_records_a_run;
 mod http_refuses_bad_input;
 mod http_uploads;
+mod aionis_clients_work;
+mod repairs_are_reviewed;
 mod tool_components;
 mod ordinary_components;
 mod grants_are_inferred;

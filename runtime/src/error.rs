@@ -117,6 +117,16 @@ codes! {
     OperatorTokenMissing = "operator_token_missing", Unauthenticated;
     /// Only an operator may do this, and what the request sent is not the operator's token.
     OperatorTokenWrong = "operator_token_wrong", Forbidden;
+    /// This version of the playbook was not made by a repair, and none before it was.
+    ReplayRepairPatchMissing = "replay_repair_patch_missing", Invalid;
+    /// Commands of the playbook run on this machine only where `params.allow_local_exec` is true.
+    ReplayLocalExecConsentRequired = "replay_local_exec_consent_required", Invalid;
+    /// `params.allowed_commands` leaves no command at all.
+    ReplayAllowedCommandsEmpty = "replay_allowed_commands_empty", Invalid;
+    /// Who reviews a repair must be another than who made it.
+    ReviewerIsAuthor = "reviewer_is_author", Forbidden;
+    /// There is no such repair.
+    RepairNotFound = "repair_not_found", NotFound;
     /// No run of this id in this tenant and scope.
     ReplayRunNotFound = "replay_run_not_found", NotFound;
     /// The run has no such step.

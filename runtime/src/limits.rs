@@ -82,6 +82,15 @@ pub const RULE_VALUE_SHOWN_CHARS: usize = 80;
 pub const PARAMETER_VALUES_MAX: usize = 64;
 /// Elements of a list for each of which a plan does the same. Each is a few entries of a journal that holds [`JOURNAL_ENTRIES_MAX`].
 pub const EACH_ITEMS_MAX: usize = 1_000;
+/// Time for one call of a replayed playbook, in milliseconds: the bounds that Aionis has for `timeout_ms`.
+pub const REPLAY_CALL_MS_MIN: u64 = 100;
+/// See [`REPLAY_CALL_MS_MIN`].
+pub const REPLAY_CALL_MS_MAX: u64 = 600_000;
+/// The highest `max_steps` of a replayed playbook, as Aionis has it.
+pub const REPLAY_STEPS_MAX: u32 = 500;
+/// Recordings that a repaired playbook is held against, the newest ones: each is a run of a component, of which thousands would
+/// take a request's time and show nothing more.
+pub const PROOF_RECORDINGS_MAX: usize = 50;
 /// Versions of one playbook that wait for a review: beyond that nobody is looking, and the playbook's row, which names them,
 /// stays small.
 pub const REVIEWS_PENDING_MAX: usize = 100;

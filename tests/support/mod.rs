@@ -11,6 +11,7 @@ pub mod held;
 pub mod layout;
 pub mod packages;
 pub mod page;
+pub mod recorded;
 pub mod recorder;
 pub mod server;
 pub mod site;

@@ -99,6 +99,9 @@ pub(super) enum Command {
     /// Playbooks: list, activate.
     #[command(subcommand)]
     Playbooks(PlaybooksCommand),
+    /// What was mended of playbooks: list, show, propose, approve, reject.
+    #[command(subcommand)]
+    Repairs(super::repairs::RepairsCommand),
     /// What all jobs may reach: list, add, approve, remove.
     #[command(subcommand)]
     Grants(GrantsCommand),
@@ -422,7 +425,7 @@ pub(super) fn playbook_and_version(text: &str) -> Result<(PlaybookId, Option<u32
     }
 }
 
-fn parse_run_id(text: &str) -> Result<RunId, String> {
+pub(super) fn parse_run_id(text: &str) -> Result<RunId, String> {
     RunId::parse(text).map_err(|e| e.message)
 }
 

@@ -24,6 +24,7 @@ mod options;
 mod output;
 mod record;
 mod remote;
+mod repairs;
 mod run;
 mod secrets;
 mod serve;
@@ -44,6 +45,7 @@ use clap::Parser as _;
 use args::{Arguments, Command, GraphCommand, PlaybooksCommand, RunsCommand};
 use granting::{GrantsCommand, SecretsCommand};
 use output::Output;
+use repairs::RepairsCommand;
 use steering::{ApprovalsCommand, CallsCommand, JobsCommand};
 
 use crate::error::{Code, Error, Result};
@@ -132,6 +134,13 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Runs(RunsCommand::Show(args)) => lists::run(&global, args, output).await,
         Command::Playbooks(PlaybooksCommand::List(args)) => lists::playbooks(&global, args, output).await,
         Command::Playbooks(PlaybooksCommand::Activate(args)) => grants::activate(&global, args, output).await,
+        Command::Repairs(command) => match command {
+            RepairsCommand::List(args) => repairs::list(&global, args, output).await,
+            RepairsCommand::Show(args) => repairs::show(&global, args, output).await,
+            RepairsCommand::Propose(args) => repairs::propose(&global, args, output).await,
+            RepairsCommand::Approve(args) => repairs::review(&global, args, true, output).await,
+            RepairsCommand::Reject(args) => repairs::review(&global, args, false, output).await,
+        },
         Command::Grants(GrantsCommand::List(args)) => grants::list(&global, args, output).await,
         Command::Grants(GrantsCommand::Add(args)) => grants::add(&global, args, output).await,
         Command::Grants(GrantsCommand::Approve(args)) => approve::approve(&global, args, output).await,

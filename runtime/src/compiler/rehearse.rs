@@ -52,9 +52,12 @@ impl Recording {
     /// What a job of `plan` would be given to do the same: what the plan takes of the run's inputs.
     #[must_use]
     pub fn input_of(&self, plan: &Plan) -> Json {
-        // What has a default was left out in the run too, and stands for itself.
-        let sample = |p: &super::plan::Parameter| p.default.is_none().then(|| p.sample.value());
-        let value = |p: &super::plan::Parameter| Some((p.name.clone(), self.inputs.get(&p.name).cloned().or_else(|| sample(p))?));
+        let value = |p: &super::plan::Parameter| {
+            let given = self.inputs.get(&p.name).cloned();
+            // What was not given stands for its default; where there is none, nobody knows better than the sample.
+            let value = given.or_else(|| p.default.is_none().then(|| p.sample.value()))?;
+            Some((p.name.clone(), value))
+        };
         Json::from(&serde_json::Value::Object(plan.parameters.iter().filter_map(value).collect()))
     }
 }

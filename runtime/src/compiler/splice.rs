@@ -44,7 +44,7 @@ pub fn splice(plan: &Plan, run: &Run, failing: Option<&str>, tools: &Registry, o
     };
     rename(&mut trace, plan, &aligned, &steps);
     let Lifted { plan: spliced, kept, .. } = lift::lift(&trace)?;
-    let patch = patch(plan, &steps, &spliced, &aligned, &kept);
+    let patch = patch(plan, run, &steps, &spliced, &aligned, &kept);
     if patch.is_empty() {
         return Err(Error::new(
             Code::NotCompilable,
@@ -117,8 +117,26 @@ fn rename(trace: &mut Trace, plan: &Plan, aligned: &BTreeMap<usize, usize>, step
     }
 }
 
+/// What was recorded of how a step is held to and asked about goes along with it.
+fn hold(said: &mut Value, recorded: &crate::runs::Step) {
+    let values = |list: &[Json]| Value::from(list.iter().map(Json::value).collect::<Vec<_>>());
+    said["safety_level"] = json!(recorded.safety_level);
+    let postconditions = recorded.after.as_ref().map(|after| after.postconditions.as_slice()).unwrap_or_default();
+    for (name, list) in [("preconditions", recorded.preconditions.as_slice()), ("postconditions", postconditions)] {
+        if !list.is_empty() {
+            said[name] = values(list);
+        }
+    }
+    let of = [("expected_output_signature", &recorded.expected_output_signature), ("retry_policy", &recorded.retry_policy)];
+    for (name, value) in of {
+        if let Some(value) = value {
+            said[name] = value.value();
+        }
+    }
+}
+
 /// What is to be taken out of the plan and put in. `kept` are the places of the lifted steps in the trace.
-fn patch(plan: &Plan, steps: &[&Step], spliced: &Plan, aligned: &BTreeMap<usize, usize>, kept: &[usize]) -> Map<String, Value> {
+fn patch(plan: &Plan, run: &Run, steps: &[&Step], spliced: &Plan, aligned: &BTreeMap<usize, usize>, kept: &[usize]) -> Map<String, Value> {
     let stay: BTreeSet<usize> = aligned.values().copied().collect();
     let removed: Vec<&str> = (0..steps.len()).filter(|at| !stay.contains(at)).map(|at| steps[at].id.as_str()).collect();
     let mut inserted: Vec<(Option<&str>, Vec<Value>)> = Vec::new();
@@ -129,7 +147,8 @@ fn patch(plan: &Plan, steps: &[&Step], spliced: &Plan, aligned: &BTreeMap<usize,
             after = Some(steps[*at].id.as_str());
             continue;
         }
-        let said = json!({"step_id": step.id, "tool": step.tool, "input": step.input});
+        let mut said = json!({"step_id": step.id, "tool": step.tool, "input": step.input});
+        hold(&mut said, &run.steps[*place]);
         match inserted.last_mut().filter(|(anchor, _)| *anchor == after) {
             Some((_, group)) => group.push(said),
             None => inserted.push((after, vec![said])),

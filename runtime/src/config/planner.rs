@@ -58,6 +58,17 @@ pub struct ChatSettings {
     pub timeout: Duration,
 }
 
+impl PlannerSettings {
+    /// The endpoint, where a model is asked.
+    #[must_use]
+    pub fn chat(&self) -> Option<&ChatSettings> {
+        match self {
+            PlannerSettings::Chat(settings) => Some(settings),
+            PlannerSettings::Template(_) => None,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Table {

@@ -480,6 +480,7 @@ fn new_version(bundle: &Bundle, summary: Option<Json>, asks: Asks) -> Result<New
             success_criteria: made.success_criteria.clone(),
             risk_profile: made.risk_profile.clone(),
             metadata: made.metadata.clone(),
+            mended: None,
             options: Some(made.options.clone()),
         })),
         (Origin::Compiled(_), None) => return Err(broken("recording", "is missing, and the playbook was compiled from one")),

@@ -56,8 +56,15 @@ impl Default for Gate {
 pub enum Mode {
     /// Nothing is done.
     Simulate,
-    /// Exactly as compiled.
+    /// Exactly as compiled; the first failure ends it.
     Strict,
+    /// Exactly as compiled; a failure stops it until somebody says how it goes on.
+    Guided,
+}
+
+impl Mode {
+    /// Every mode with its word.
+    pub const NAMES: &'static [(&'static str, Mode)] = &[("simulate", Mode::Simulate), ("strict", Mode::Strict), ("guided", Mode::Guided)];
 }
 
 /// What the gate came to, in a word.
@@ -81,7 +88,7 @@ pub enum Decision {
 pub struct Judgement {
     /// Whether the gate was asked.
     pub enabled: bool,
-    /// Always `simulate` here.
+    /// As asked; `simulate` for a candidate.
     pub requested_mode: Mode,
     /// What the gate makes of it.
     pub effective_mode: Mode,
@@ -119,27 +126,43 @@ impl Engine {
     /// # Errors
     /// `replay_playbook_not_found`.
     pub fn candidate(&self, space: &Space, id: &PlaybookId, version: Option<u32>, gate: Option<&Gate>) -> Result<(Version, Judgement)> {
+        self.judge(space, id, version, gate, Mode::Simulate)
+    }
+
+    /// The same for a run in another mode than a simulation.
+    pub(super) fn judge(
+        &self,
+        space: &Space,
+        id: &PlaybookId,
+        version: Option<u32>,
+        gate: Option<&Gate>,
+        requested: Mode,
+    ) -> Result<(Version, Judgement)> {
         let version = self.playbook(space, id, version)?;
-        let matchers = match &version.origin {
-            Origin::Compiled(compilation) => compilation.matchers.as_ref(),
-            Origin::Uploaded | Origin::Graph { .. } => None,
+        let (matchers, constraints) = match &version.origin {
+            Origin::Compiled(compilation) => {
+                let mended = compilation.mended.as_ref();
+                (compilation.matchers.as_ref(), mended.and_then(|mended| mended.policy_constraints.as_ref()))
+            }
+            Origin::Uploaded | Origin::Graph { .. } => (None, None),
         };
-        let judgement = judge(gate, version.status, matchers);
+        let judgement = judge(gate, requested, version.status, matchers, constraints);
         Ok((version, judgement))
     }
 }
 
-/// The gate itself. A playbook without matchers has `{}`, and so far every playbook's policy constraints are `{}`.
-fn judge(gate: Option<&Gate>, status: Status, matchers: Option<&Json>) -> Judgement {
+/// The gate itself. A playbook without matchers has `{}`, and one whose policy constraints no repair has set has `{}` of these.
+fn judge(gate: Option<&Gate>, requested: Mode, status: Status, matchers: Option<&Json>, constraints: Option<&Json>) -> Judgement {
     let switched_off = Gate { enabled: false, prefer_deterministic_execution: false, ..Gate::default() };
     let gate = gate.unwrap_or(&switched_off);
     let nothing = Json::from(&serde_json::json!({}));
-    let matchers = matchers.unwrap_or(&nothing);
+    let (matchers, constraints) = (matchers.unwrap_or(&nothing), constraints.unwrap_or(&nothing));
     let status_match = gate.required_statuses.contains(&status);
     let matchers_match = gate.matchers.as_ref().is_none_or(|asked| asked == matchers);
-    let policy_constraints_match = gate.policy_constraints.as_ref().is_none_or(|asked| *asked == nothing);
+    let policy_constraints_match = gate.policy_constraints.as_ref().is_none_or(|asked| asked == constraints);
     let matched = gate.enabled && status_match && matchers_match && policy_constraints_match;
-    let promoted = matched && gate.prefer_deterministic_execution;
+    let promoted = matched && gate.prefer_deterministic_execution && requested == Mode::Simulate;
+    let effective = if promoted { Mode::Strict } else { requested };
     let reasons = [
         (status_match, "status_not_allowed_for_deterministic_replay"),
         (matchers_match, "matcher_fingerprint_mismatch"),
@@ -154,11 +177,11 @@ fn judge(gate: Option<&Gate>, status: Status, matchers: Option<&Json>) -> Judgem
     };
     Judgement {
         enabled: gate.enabled,
-        requested_mode: Mode::Simulate,
-        effective_mode: if promoted { Mode::Strict } else { Mode::Simulate },
+        requested_mode: requested,
+        effective_mode: effective,
         decision,
         mismatch_reasons: reasons.iter().filter(|(fits, _)| gate.enabled && !fits).map(|(_, reason)| *reason).collect(),
-        inference_skipped: promoted,
+        inference_skipped: matched && effective == Mode::Strict,
         playbook_status: status,
         required_statuses: gate.required_statuses.clone(),
         status_match,
@@ -168,7 +191,7 @@ fn judge(gate: Option<&Gate>, status: Status, matchers: Option<&Json>) -> Judgem
         request_matcher_fingerprint: gate.matchers.as_ref().map(|json| json.digest().to_string()),
         playbook_matcher_fingerprint: matchers.digest().to_string(),
         request_policy_fingerprint: gate.policy_constraints.as_ref().map(|json| json.digest().to_string()),
-        playbook_policy_fingerprint: nothing.digest().to_string(),
+        playbook_policy_fingerprint: constraints.digest().to_string(),
     }
 }
 
@@ -260,7 +283,7 @@ mod tests {
             ),
         ];
         for (gate, status, matchers, decision, reasons, next) in cases {
-            let judged = judge(gate.as_ref(), status, matchers.as_ref());
+            let judged = judge(gate.as_ref(), Mode::Simulate, status, matchers.as_ref(), None);
             assert_eq!(
                 (judged.decision, &judged.mismatch_reasons, judged.next_action()),
                 (decision, &reasons, next),

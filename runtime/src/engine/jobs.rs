@@ -170,7 +170,7 @@ impl Engine {
     }
 
     /// A compiled playbook says what it takes; one written by hand checks for itself.
-    async fn check_input(&self, component: &Digest, input: &Json) -> Result<()> {
+    pub(super) async fn check_input(&self, component: &Digest, input: &Json) -> Result<()> {
         let expected = match self.inputs.get(component) {
             Some(expected) => expected,
             None => self.inputs.keep(component, self.input_schema(component).await?)?,

@@ -83,6 +83,7 @@ impl Engine {
             success_criteria: request.success_criteria,
             risk_profile: request.risk_profile,
             metadata: request.metadata,
+            mended: None,
             options: Some(request.options),
         };
         let origin = Origin::Compiled(Box::new(compilation));

@@ -17,6 +17,8 @@ mod operator;
 mod playbooks;
 mod proposals;
 mod permissions;
+mod repair;
+mod replaying;
 mod secrets;
 mod steps;
 mod tools;
@@ -40,6 +42,11 @@ pub use operator::{OPERATOR_TOKEN_FILE, operator_token};
 pub use permissions::Standing;
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
 pub use proposals::{GrantProposal, GrantProposalView, ProposalStanding};
+pub use repair::{
+    AutoPromoteGate, AutoPromotion, Details, GateAnswer, GateMetrics, RepairRequest, RepairWith, Repaired, ReplayPromoted, ReplayPromotion,
+    ReviewOutcome, ReviewRequest, ShadowStep, ShadowValidation,
+};
+pub use replaying::{CheckReport, Params, ReplayRequest, Replayed, RunReport, StepReport};
 pub use secrets::SecretView;
 pub use steps::StepTemplate;
 pub use tools::{

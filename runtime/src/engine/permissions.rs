@@ -55,7 +55,7 @@ impl Engine {
         Ok(version)
     }
 
-    async fn asks_of(&self, version: &Version) -> Result<Asks> {
+    pub(super) async fn asks_of(&self, version: &Version) -> Result<Asks> {
         match &version.asks {
             Some(asks) => Ok(asks.clone()),
             None => self.asks(version.component).await,

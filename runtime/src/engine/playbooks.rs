@@ -94,6 +94,7 @@ impl Engine {
             success_criteria: request.success_criteria,
             risk_profile: request.risk_profile,
             metadata: request.metadata,
+            mended: None,
             options: Some(request.options),
         };
         let origin = Origin::Compiled(Box::new(compilation));
@@ -188,6 +189,15 @@ impl Engine {
     /// `replay_playbook_not_found`.
     pub fn playbook(&self, space: &Space, id: &PlaybookId, version: Option<u32>) -> Result<Version> {
         self.playbooks.get(space, id, version)
+    }
+
+    /// The newest version of a playbook, and the number of the one that runs.
+    ///
+    /// # Errors
+    /// `replay_playbook_not_found`.
+    pub fn newest_playbook(&self, space: &Space, id: &PlaybookId) -> Result<(Version, u32)> {
+        let Summary { latest_version, active_version, .. } = self.playbooks.summary(space, id)?;
+        Ok((self.playbooks.get(space, id, Some(latest_version))?, active_version))
     }
 
     /// Playbooks in the order of their ids.

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::Engine;
 use crate::blocking;
 use crate::compiler::emit::Explained;
+use crate::compiler::patch::{Recorded, Shown};
 use crate::compiler::plan;
 use crate::contract::Effect;
 use crate::error::{Code, Result};
@@ -84,7 +85,52 @@ impl Engine {
             Origin::Uploaded | Origin::Graph { .. } => None,
         };
         let recorded = run.as_ref().map(by_plan_id).unwrap_or_default();
-        Ok(plan.steps().enumerate().map(|(at, step)| template(at, step, recorded.get(&step.id).copied())).collect())
+        // A repair may have put steps between those of the run: then their places are their numbers, so that no two have the same.
+        let numbered = plan.steps().all(|step| recorded.contains_key(&step.id));
+        let mended = match &version.origin {
+            Origin::Compiled(compilation) => compilation.mended.as_deref(),
+            Origin::Uploaded | Origin::Graph { .. } => None,
+        };
+        let shown = |(at, step): (usize, &plan::Step)| {
+            let mut shown = template(at, step, recorded.get(&step.id).copied());
+            if !numbered {
+                shown.step_index = u32::try_from(at + 1).unwrap_or(u32::MAX);
+            }
+            if let Some(set) = mended.and_then(|mended| mended.steps.get(&step.id)) {
+                shown.mend(set);
+            }
+            shown
+        };
+        Ok(plan.steps().enumerate().map(shown).collect())
+    }
+}
+
+impl StepTemplate {
+    /// Shows what a repair set in the place of what was recorded.
+    fn mend(&mut self, set: &Recorded) {
+        if let Some(signature) = &set.expected_output_signature {
+            self.expected_output_signature = signature.value();
+        }
+        let values = |list: &Vec<Json>| list.iter().map(Json::value).collect();
+        self.preconditions = set.preconditions.as_ref().map_or_else(|| std::mem::take(&mut self.preconditions), values);
+        self.postconditions = set.postconditions.as_ref().map_or_else(|| std::mem::take(&mut self.postconditions), values);
+        if let Some(policy) = &set.retry_policy {
+            self.retry_policy = policy.value();
+        }
+        self.safety_level = set.safety_level.unwrap_or(self.safety_level);
+    }
+
+    /// The step as a patch is held against it.
+    pub(super) fn as_shown(&self) -> Shown {
+        Shown {
+            step_index: self.step_index,
+            step: self.step_id.clone(),
+            tool_name: self.tool_name.clone(),
+            tool_input: self.tool_input_template.clone(),
+            expected_output_signature: self.expected_output_signature.clone(),
+            preconditions: self.preconditions.clone(),
+            postconditions: self.postconditions.clone(),
+        }
     }
 }
 

@@ -20,6 +20,7 @@
 //! approvals    /v1/approvals           what waits for a person, and what they say
 //! calls        /v1/calls               what waits for a worker outside, and what came of it
 //! graphs       /v1/graphs            what a task graph would do
+//! repairs      /v1/repairs           what was mended of playbooks
 //! tools        /v1/tools, /v1/tool-components
 //! grants       /v1/grants            what operators granted, and granting
 //! secrets      /v1/secrets           values that operators keep, and nobody sees
@@ -47,6 +48,7 @@ mod observe;
 mod openapi;
 mod operator;
 mod playbooks;
+mod repairs;
 mod replay;
 mod route;
 mod secrets;

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{self, MethodRouter};
 
 use super::openapi::{Field, Shape};
-use super::{approvals, body, calls, control, evidence, grants, graphs, jobs, operator, playbooks, replay, secrets, tools};
+use super::{approvals, body, calls, control, evidence, grants, graphs, jobs, operator, playbooks, repairs, replay, secrets, tools};
 use crate::engine::Engine;
 use crate::error::{Code, Error};
 
@@ -116,7 +116,7 @@ impl Route {
 /// Every route there is.
 pub(super) fn table() -> Vec<Route> {
     let of_jobs = [graphs::routes(), jobs::routes(), control::routes(), approvals::routes(), calls::routes(), evidence::routes()];
-    let of_all = [tools::routes(), grants::routes(), secrets::routes(), operator::routes()];
+    let of_all = [repairs::routes(), tools::routes(), grants::routes(), secrets::routes(), operator::routes()];
     [replay::routes(), playbooks::routes()].into_iter().chain(of_jobs).chain(of_all).flatten().collect()
 }
 

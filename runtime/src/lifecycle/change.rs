@@ -135,6 +135,8 @@ pub enum ReviewState {
     Approved,
     /// Somebody did, and it may not.
     Rejected,
+    /// Somebody did and approved it, but a recording breaks with it: it does not run by itself.
+    ApprovedShadowBlocked,
 }
 
 /// What is said of a version that may not run before somebody has looked at it.

@@ -6,6 +6,7 @@
 
 mod change;
 mod force;
+pub mod repairs;
 mod saved;
 mod version;
 
@@ -13,7 +14,7 @@ mod version;
 mod tests;
 
 pub use change::{Authority, Change, ChangeKind, Provenance, Review, ReviewState};
-pub use version::{Compilation, Content, NewVersion, Next, Origin, Status, Version};
+pub use version::{Compilation, Content, Mended, NewVersion, Next, Origin, Status, Version};
 
 use force::Entering;
 

@@ -1,11 +1,14 @@
 //! One version of a playbook, and what it takes to make one.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::change::{Authority, Change, ChangeKind, Provenance, Review, ReviewState, is_higher};
 use crate::clock;
 use crate::compiler::Options;
+use crate::compiler::patch::Overlay;
 use crate::ids::{Digest, PlaybookId, RunId};
 use crate::json::Json;
 use crate::tools::asks::Asks;
@@ -79,9 +82,23 @@ pub struct Compilation {
     pub risk_profile: String,
     /// Whatever else the client wanted to keep, an object.
     pub metadata: Option<Json>,
+    /// What repairs set beside the plan; none where nobody repaired it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mended: Option<Box<Mended>>,
     /// How it was compiled, so that it can be compiled again. Rows of versions that were made before it was kept have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<Options>,
+}
+
+/// What repairs set of a playbook beside its plan. Kept through every later version.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mended {
+    /// What a caller's deterministic gate is held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_constraints: Option<Json>,
+    /// How its steps are shown and held to, by step id, where that is not as recorded.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub steps: Overlay,
 }
 
 impl Compilation {

@@ -8,6 +8,8 @@
 mod chat;
 mod template;
 
+pub use chat::{PatchJudge, propose};
+
 use serde_json::{Value, json};
 
 use crate::compiler::graph::Graph;

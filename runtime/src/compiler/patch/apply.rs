@@ -128,7 +128,7 @@ impl Patch {
             work.set(at, name, set, &gone);
         }
         let behind: Vec<(Option<String>, Vec<Node>)> =
-            self.insert.iter().filter_map(|(at, name, steps)| work.made(at, name.as_ref(), steps)).collect();
+            self.insert.iter().filter_map(|(at, (name, steps))| work.made(at, name.as_ref(), steps)).collect();
         // From the last to the first, so that two insertions behind one step stand in the order in which they were sent.
         for (after, nodes) in behind.into_iter().rev() {
             work.summary.steps_inserted += nodes.len();

@@ -23,19 +23,24 @@ use crate::fields::{self, Fields};
 use crate::json::Json;
 use crate::limits;
 
+/// What is said of one step.
+type Said = Map<String, Value>;
+/// Steps that are put behind another one, or before all.
+type Insertion = (Option<StepName>, Vec<Said>);
+
 /// A patch whose words are known. Whether its steps are there is seen when it is put on.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Patch {
     /// All of it, as it was sent: what is kept of a repair.
     pub document: Option<Json>,
     /// Instead of all steps.
-    steps_override: Option<Vec<Map<String, Value>>>,
+    steps_override: Option<Vec<Said>>,
     /// Steps that are taken out.
     remove: Vec<(String, StepName)>,
     /// Steps of which something is set.
-    set: Vec<(String, StepName, Map<String, Value>)>,
+    set: Vec<(String, StepName, Said)>,
     /// Steps that are put behind another one, or before all.
-    insert: Vec<(String, Option<StepName>, Vec<Map<String, Value>>)>,
+    insert: Vec<(String, Insertion)>,
     /// Parameters that are added, or others of the same name.
     parameters: Vec<Value>,
     /// What a job gives back.
@@ -125,7 +130,7 @@ impl Patch {
         for (n, one) in list(fields.value("insert_after"), &format!("{at}/insert_after"), &mut issues) {
             let place = format!("{at}/insert_after/{n}");
             match insertion(one, &place) {
-                Ok((name, steps)) => patch.insert.push((place, name, steps)),
+                Ok(insertion) => patch.insert.push((place, insertion)),
                 Err(e) => issues.extend(e.issues),
             }
         }
@@ -158,7 +163,7 @@ impl Patch {
     }
 }
 
-fn step_patch(value: &Value, at: &str) -> Result<(StepName, Map<String, Value>)> {
+fn step_patch(value: &Value, at: &str) -> Result<(StepName, Said)> {
     let mut fields = Fields::of(value, at)?;
     let name = name(&mut fields);
     if name.is_none() {
@@ -173,7 +178,7 @@ fn step_patch(value: &Value, at: &str) -> Result<(StepName, Map<String, Value>)>
     fields.build(name.zip(set))
 }
 
-fn insertion(value: &Value, at: &str) -> Result<(Option<StepName>, Vec<Map<String, Value>>)> {
+fn insertion(value: &Value, at: &str) -> Result<Insertion> {
     let mut fields = Fields::of(value, at)?;
     let name = name(&mut fields);
     fields.require(&["steps"]);
@@ -215,7 +220,7 @@ fn list<'a>(value: Option<&'a Value>, at: &str, issues: &mut Vec<Issue>) -> impl
     items.iter().enumerate()
 }
 
-fn objects(value: &Value, at: &str, issues: &mut Vec<Issue>) -> Vec<Map<String, Value>> {
+fn objects(value: &Value, at: &str, issues: &mut Vec<Issue>) -> Vec<Said> {
     let mut found = Vec::new();
     let mut wrong = Vec::new();
     for (n, item) in list(Some(value), at, issues) {

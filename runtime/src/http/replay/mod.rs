@@ -5,7 +5,11 @@
 
 mod learning;
 pub(super) mod playbooks;
+mod candidate;
+mod promoting;
+mod repairs;
 pub(super) mod requests;
+mod running;
 
 use axum::Json;
 use axum::extract::State;
@@ -61,6 +65,10 @@ pub(super) fn routes() -> Vec<Route> {
     ];
     routes.extend(playbooks::routes());
     routes.extend(learning::routes());
+    routes.extend(candidate::routes());
+    routes.extend(promoting::routes());
+    routes.extend(repairs::routes());
+    routes.extend(running::routes());
     routes
 }
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::requests;
 use crate::clock::rfc3339;
 use crate::compiler::{Compiled, Dropped, Proof};
-use crate::engine::{Engine, GrantProposalView, ImportLine, Judgement, Mode, Standing, StepTemplate};
+use crate::engine::{Engine, GrantProposalView, ImportLine, Standing, StepTemplate};
 use crate::error::{Code, Result};
 use crate::http::bearer;
 use crate::http::body::Posted;
@@ -18,7 +18,7 @@ use crate::http::openapi::{self, Field, Kind, field, required, words};
 use crate::http::route::{Gives, Route, Takes};
 use crate::http::view;
 use crate::ids::Space;
-use crate::lifecycle::{Origin, Status, Version};
+use crate::lifecycle::{Origin, Review, Status, Version};
 use crate::runs::view::CommitFields;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -42,18 +42,14 @@ pub(super) fn routes() -> Vec<Route> {
             Code::NotCompilable,
             Code::OperatorTokenWrong,
         ]),
-        Route::post("/v1/memory/replay/playbooks/get", get, "replay_playbooks_get", "The active version of a playbook.")
-            .takes(Takes::Json(vec![required("playbook_id", Kind::Id, "The playbook.")]))
-            .gives(200, "The playbook.", Gives::Json(openapi::of::<GetView>))
-            .fails(&[Code::InvalidRequest, Code::ReplayPlaybookNotFound]),
         Route::post(
-            "/v1/memory/replay/playbooks/candidate",
-            candidate,
-            "replay_playbooks_candidate",
-            "Whether a playbook may stand in for the caller's own inference. Nothing runs.",
+            "/v1/memory/replay/playbooks/get",
+            get,
+            "replay_playbooks_get",
+            "The newest version of a playbook, and which one runs.",
         )
-        .takes(Takes::Json(candidate_fields()))
-        .gives(200, "The gate's answer; a mismatch is one too.", Gives::Json(openapi::of::<CandidateView>))
+        .takes(Takes::Json(vec![required("playbook_id", Kind::Id, "The playbook.")]))
+        .gives(200, "The playbook.", Gives::Json(openapi::of::<GetView>))
         .fails(&[Code::InvalidRequest, Code::ReplayPlaybookNotFound]),
     ]
 }
@@ -70,16 +66,10 @@ async fn compile_from_run(
 }
 
 async fn get(State(engine): State<Engine>, Posted { space, body, .. }: Posted) -> Result<Json<GetView>> {
-    let version = engine.playbook(&space, &requests::get(&body)?, None)?;
+    let (version, active_version) = engine.newest_playbook(&space, &requests::get(&body)?)?;
     let steps_template = engine.steps(&space, &version).await?;
-    let playbook = PlaybookFields::of(&space, &version, steps_template);
+    let playbook = PlaybookFields::of(&space, &version, active_version, steps_template);
     Ok(Json(GetView { tenant_id: space.tenant().to_owned(), scope: space.scope().to_owned(), playbook }))
-}
-
-async fn candidate(State(engine): State<Engine>, Posted { space, body, .. }: Posted) -> Result<Json<CandidateView>> {
-    let asked = requests::candidate(&body)?;
-    let (version, gate) = engine.candidate(&space, &asked.playbook_id, asked.version, asked.gate.as_ref())?;
-    Ok(Json(CandidateView::of(&space, &version, gate)))
 }
 
 /// The answer of `playbooks/compile_from_run`.
@@ -180,7 +170,7 @@ struct ParameterView {
 
 /// What a language model used.
 #[derive(Serialize, ToSchema)]
-struct Usage {
+pub(super) struct Usage {
     /// Always 0.
     prompt_tokens: u64,
     /// Always 0.
@@ -204,11 +194,11 @@ struct GetView {
     tenant_id: String,
     /// Whose it is.
     scope: String,
-    /// The active version.
+    /// The newest version.
     playbook: PlaybookFields,
 }
 
-/// A playbook's active version, as Aionis shows one.
+/// A playbook's newest version, as Aionis shows one.
 #[derive(Serialize, ToSchema)]
 struct PlaybookFields {
     /// The playbook.
@@ -217,8 +207,10 @@ struct PlaybookFields {
     name: String,
     /// In a line.
     text_summary: String,
-    /// The active version's number.
+    /// The newest version's number.
     version: u32,
+    /// The number of the version that runs where none is named. Not known to Aionis.
+    active_version: u32,
     /// How far it is trusted.
     status: Status,
     /// When it applies; empty where nothing was said.
@@ -227,6 +219,12 @@ struct PlaybookFields {
     /// What counts as success; empty where nothing was said.
     #[schema(value_type = Object)]
     success_criteria: Value,
+    /// What a caller's deterministic gate is held against; empty where no repair has set it.
+    #[schema(value_type = Object)]
+    policy_constraints: Value,
+    /// What a review says of it; absent where it needs none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repair_review: Option<Review>,
     /// `low`, `medium` or `high`.
     risk_profile: String,
     /// The run it was compiled from; null for an uploaded one.
@@ -255,7 +253,7 @@ struct PlaybookFields {
 }
 
 impl PlaybookFields {
-    fn of(space: &Space, version: &Version, steps_template: Vec<StepTemplate>) -> Self {
+    fn of(space: &Space, version: &Version, active_version: u32, steps_template: Vec<StepTemplate>) -> Self {
         let (node_id, uri) = view::node(space, version);
         let compilation = match &version.origin {
             Origin::Compiled(compilation) => Some(compilation),
@@ -270,7 +268,10 @@ impl PlaybookFields {
             name: version.name.clone(),
             text_summary: compilation.map_or_else(made, |c| format!("Replay playbook compiled from run {}", c.run_id)),
             version: version.version,
+            active_version,
             status: version.status,
+            policy_constraints: view::object_of(compilation.and_then(|c| c.mended.as_ref()?.policy_constraints.as_ref())),
+            repair_review: version.review.clone(),
             matchers: view::object_of(compilation.and_then(|c| c.matchers.as_ref())),
             success_criteria: view::object_of(compilation.and_then(|c| c.success_criteria.as_ref())),
             risk_profile: compilation.map_or("medium", |c| c.risk_profile.as_str()).to_owned(),
@@ -297,120 +298,6 @@ fn compile_summary(version: &Version) -> Value {
         fields.insert("generated_at".to_owned(), rfc3339(version.created_at_ms).into());
     }
     summary
-}
-
-/// The answer of `playbooks/candidate`.
-#[derive(Serialize, ToSchema)]
-struct CandidateView {
-    /// Whose it is.
-    tenant_id: String,
-    /// Whose it is.
-    scope: String,
-    /// The version that was judged.
-    playbook: CandidatePlaybook,
-    /// What follows from the judgement.
-    candidate: CandidateFields,
-    /// The judgement, part by part.
-    deterministic_gate: Judgement,
-    /// What it spares.
-    cost_signals: CostSignals,
-}
-
-/// The version that was judged.
-#[derive(Serialize, ToSchema)]
-struct CandidatePlaybook {
-    /// The playbook.
-    playbook_id: String,
-    /// The version's number.
-    version: u32,
-    /// How far it is trusted.
-    status: Status,
-    /// For people.
-    name: String,
-    /// `aionis://{tenant}/{scope}/procedure/{node_id}`.
-    uri: String,
-    /// A UUID that follows from space, playbook and version.
-    node_id: String,
-}
-
-/// What follows from the judgement.
-#[derive(Serialize, ToSchema)]
-struct CandidateFields {
-    /// Whether it may be replayed without asking a model.
-    eligible_for_deterministic_replay: bool,
-    /// How it would be run.
-    recommended_mode: Mode,
-    /// What the caller should do now.
-    next_action: &'static str,
-    /// What does not fit.
-    mismatch_reasons: Vec<&'static str>,
-    /// Whether the gate says to do nothing.
-    rejectable: bool,
-}
-
-/// What a replay spares.
-#[derive(Serialize, ToSchema)]
-struct CostSignals {
-    /// Always `replay_cost_signals_v1`.
-    summary_version: &'static str,
-    /// Whether the gate matched.
-    deterministic_replay_eligible: bool,
-    /// Whether the caller may leave out its own inference.
-    primary_inference_skipped: bool,
-    /// 0 or 1.
-    estimated_primary_model_calls_avoided: u32,
-    /// Always false here.
-    fallback_executed: bool,
-    /// Always `simulate` here.
-    requested_mode: Mode,
-    /// What the gate makes of it.
-    effective_mode: Mode,
-    /// What does not fit.
-    mismatch_reasons: Vec<&'static str>,
-    /// What the saving comes from, or what stands in its way.
-    primary_savings_levers: Vec<&'static str>,
-}
-
-impl CandidateView {
-    fn of(space: &Space, version: &Version, gate: Judgement) -> Self {
-        let (node_id, uri) = view::node(space, version);
-        let levers = [
-            (gate.matched, "deterministic_replay_match"),
-            (gate.inference_skipped, "primary_inference_skipped"),
-            (!gate.mismatch_reasons.is_empty(), "deterministic_gate_mismatch"),
-        ];
-        CandidateView {
-            tenant_id: space.tenant().to_owned(),
-            scope: space.scope().to_owned(),
-            playbook: CandidatePlaybook {
-                playbook_id: version.playbook_id.to_string(),
-                version: version.version,
-                status: version.status,
-                name: version.name.clone(),
-                uri,
-                node_id,
-            },
-            candidate: CandidateFields {
-                eligible_for_deterministic_replay: gate.matched,
-                recommended_mode: gate.effective_mode,
-                next_action: gate.next_action(),
-                mismatch_reasons: gate.mismatch_reasons.clone(),
-                rejectable: gate.decision == crate::engine::Decision::Rejected,
-            },
-            cost_signals: CostSignals {
-                summary_version: "replay_cost_signals_v1",
-                deterministic_replay_eligible: gate.matched,
-                primary_inference_skipped: gate.inference_skipped,
-                estimated_primary_model_calls_avoided: u32::from(gate.inference_skipped),
-                fallback_executed: false,
-                requested_mode: gate.requested_mode,
-                effective_mode: gate.effective_mode,
-                mismatch_reasons: gate.mismatch_reasons.clone(),
-                primary_savings_levers: levers.iter().filter(|(holds, _)| *holds).map(|(_, lever)| *lever).collect(),
-            },
-            deterministic_gate: gate,
-        }
-    }
 }
 
 fn compile_fields() -> Vec<Field> {
@@ -453,22 +340,5 @@ pub(super) fn reading_fields() -> Vec<Field> {
             Kind::Map(json!({"type": "string"})),
             "Recorded directory -> the grant under whose name a job will see it. Not known to Aionis.",
         ),
-    ]
-}
-
-fn candidate_fields() -> Vec<Field> {
-    let statuses = requests::STATUSES.map(Status::as_str).to_vec();
-    let gate = vec![
-        field("enabled", Kind::Flag, "True where it is left out."),
-        field("prefer_deterministic_execution", Kind::Flag, "Whether a match becomes a strict replay; true where it is left out."),
-        field("on_mismatch", words(requests::ON_MISMATCH), "`fallback` where it is left out."),
-        field("required_statuses", Kind::SomeOf(statuses), "`shadow` and `active` where it is left out."),
-        field("matchers", Kind::Object, "Must equal the playbook's."),
-        field("policy_constraints", Kind::Object, "Must equal the playbook's."),
-    ];
-    vec![
-        required("playbook_id", Kind::Id, "The playbook."),
-        field("version", Kind::Index, "The active one where it is left out."),
-        field("deterministic_gate", Kind::Fields(gate), "What is demanded; without it nothing is eligible."),
     ]
 }

@@ -123,13 +123,16 @@ pub(super) fn candidate(body: &Value) -> Result<Candidate> {
     fields.require(&["playbook_id"]);
     let playbook_id = fields.id("playbook_id", PlaybookId::parse);
     let version = fields.index("version");
-    let gate = fields.value("deterministic_gate").map(gate).transpose().unwrap_or_else(|e| {
-        for issue in e.issues {
-            fields.issue(issue.path.trim_start_matches('/'), issue.message);
-        }
-        None
-    });
+    let gate = gate_of(&mut fields);
     fields.build(playbook_id.map(|playbook_id| Candidate { playbook_id, version, gate }))
+}
+
+/// `deterministic_gate` of any request.
+pub(super) fn gate_of(fields: &mut Fields<'_>) -> Option<Gate> {
+    fields.value("deterministic_gate").map(gate).transpose().unwrap_or_else(|e| {
+        fields.issues(e.issues);
+        None
+    })
 }
 
 fn gate(asked: &Value) -> Result<Gate> {

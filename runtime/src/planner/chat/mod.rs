@@ -5,7 +5,10 @@
 //! held against. What it may do is what the operator granted, whatever it was talked into.
 
 mod client;
+mod patch;
 mod prompt;
+
+pub use patch::{PatchJudge, propose};
 
 use serde_json::{Value, json};
 

@@ -20,6 +20,7 @@ mod grant;
 mod job;
 mod kv;
 mod playbook;
+mod repair;
 mod tool;
 mod work;
 mod run;
@@ -32,6 +33,7 @@ pub use self::grant::GrantKey;
 pub use self::job::{EntryKey, IdempotencyKey, JobKey, StatusKey};
 pub use self::kv::{KvKey, KvSpaceKey};
 pub use self::playbook::{ContentKey, PlaybookKey, VersionKey};
+pub use self::repair::RepairKey;
 pub use self::run::{AfterKey, RunHeadKey, RunKey, StepKey};
 pub use self::secret::SecretKey;
 pub use self::tool::{NamespaceKey, ToolVersionKey};
@@ -93,6 +95,8 @@ pub enum Kind {
     ToolVersion = 22,
     /// [`KvSpaceKey`]
     KvSpace = 23,
+    /// [`RepairKey`]
+    Repair = 26,
 }
 
 /// What whoever watches a key watches: the row itself, and of mail all that there is for the job.
@@ -290,6 +294,8 @@ mod tests {
         let content = ContentKey { space: space.clone(), playbook_id: playbook_id.clone(), content: Digest::from_bytes([0; 32]) };
         assert_eq!(hex(content.encode()), format!("0b{default}7000{}", "00".repeat(32)));
         assert_eq!(hex(VersionKey { space: space.clone(), playbook_id, version: 258 }.encode()), format!("06{default}700000000102"));
+        let of_repair = RepairKey { space: space.clone(), playbook_id: PlaybookId::parse("p").unwrap(), version: 258 };
+        assert_eq!(hex(of_repair.encode()), format!("1a{default}700000000102"));
         assert_eq!(hex(JobKey { space: space.clone(), job_id }.encode()), format!("07{default}{job}"));
         assert_eq!(hex(EntryKey { job_id, seq: 258 }.encode()), format!("08{job}0000000000000102"));
         assert_eq!(hex(StatusKey { status: 3, space: space.clone(), job_id }.encode()), format!("0903{default}{job}"));
