@@ -70,6 +70,7 @@ mod kill_everywhere;
 mod kill_a_server;
 mod calls_end_in_time;
 mod playbooks_are_tested;
+mod playbooks_earn_trust;
 mod guests_rust;
 mod guests_javascript;
 mod guests_python;

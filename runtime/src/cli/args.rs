@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use super::componentize::Componentize;
 use super::exit;
 use super::granting::{GrantsCommand, PlaybookActivate, SecretsCommand};
+use super::lifecycle_args::{DiffArgs, Disable, OfPlaybook, PageOf, PolicyArgs, Promote};
 use super::new::New;
 use super::options::JobOptions;
 use super::steering::{ApprovalsCommand, CallsCommand, JobsCommand};
@@ -96,7 +97,7 @@ pub(super) enum Command {
     /// Recorded runs: list, show.
     #[command(subcommand)]
     Runs(RunsCommand),
-    /// Playbooks: list, activate.
+    /// Playbooks: list, show, versions, evidence, history, promote, disable, policy, diff, ledger, activate.
     #[command(subcommand)]
     Playbooks(PlaybooksCommand),
     /// What was mended of playbooks: list, show, propose, approve, reject.
@@ -310,6 +311,24 @@ pub(super) struct RunArg {
 pub(super) enum PlaybooksCommand {
     /// Playbooks in the order of their ids.
     List(PlaybooksList),
+    /// How far a playbook is trusted, why, and what it saved.
+    Show(OfPlaybook),
+    /// Its versions, newest first.
+    Versions(PageOf),
+    /// What was seen of a version's component, and what the policy makes of it.
+    Evidence(PageOf),
+    /// Who or what made each version, and why.
+    History(PageOf),
+    /// Give a version another status, as the next version.
+    Promote(Promote),
+    /// Let nothing of a playbook start any more.
+    Disable(Disable),
+    /// The policy of a playbook or of the space; with --set, settle parts of it.
+    Policy(PolicyArgs),
+    /// What two versions do otherwise.
+    Diff(DiffArgs),
+    /// What its jobs spared, held against its recorded runs.
+    Ledger(PageOf),
     /// Make a version the one that runs where none is named, whatever it asks for.
     Activate(PlaybookActivate),
 }

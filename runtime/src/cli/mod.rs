@@ -17,6 +17,8 @@ mod graph;
 mod inspect;
 mod interrupt;
 mod jobs;
+mod lifecycle;
+mod lifecycle_args;
 mod lists;
 mod logging;
 mod new;
@@ -133,6 +135,15 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Runs(RunsCommand::List(args)) => lists::runs(&global, args, output).await,
         Command::Runs(RunsCommand::Show(args)) => lists::run(&global, args, output).await,
         Command::Playbooks(PlaybooksCommand::List(args)) => lists::playbooks(&global, args, output).await,
+        Command::Playbooks(PlaybooksCommand::Show(args)) => lifecycle::show(&global, args, output).await,
+        Command::Playbooks(PlaybooksCommand::Versions(args)) => lifecycle::versions(&global, args, output).await,
+        Command::Playbooks(PlaybooksCommand::Evidence(args)) => lifecycle::evidence(&global, args, output).await,
+        Command::Playbooks(PlaybooksCommand::History(args)) => lifecycle::history(&global, args, output).await,
+        Command::Playbooks(PlaybooksCommand::Promote(args)) => lifecycle::promote(&global, args, output).await,
+        Command::Playbooks(PlaybooksCommand::Disable(args)) => lifecycle::disable(&global, args, output).await,
+        Command::Playbooks(PlaybooksCommand::Policy(args)) => lifecycle::policy(&global, args, output).await,
+        Command::Playbooks(PlaybooksCommand::Diff(args)) => lifecycle::diff(&global, args, output).await,
+        Command::Playbooks(PlaybooksCommand::Ledger(args)) => lifecycle::ledger(&global, args, output).await,
         Command::Playbooks(PlaybooksCommand::Activate(args)) => grants::activate(&global, args, output).await,
         Command::Repairs(command) => match command {
             RepairsCommand::List(args) => repairs::list(&global, args, output).await,

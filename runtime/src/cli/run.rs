@@ -91,6 +91,10 @@ pub(super) async fn to_its_end(
         () = interrupt.asked() => engine.shut_down().await,
     }
     let job = engine.job(space, &job).await.map_err(|e| out_of_sight(&job, e))?;
+    // What the job shows of its playbook is on disk with its end; where this fails, the next process considers it.
+    if let Err(e) = engine.consider().await {
+        tracing::warn!("what the job shows of its playbook is considered later: {e}");
+    }
     output.show(|| job.to_json(), || in_words(&job.to_json(), None));
     Ok(match job.state.status() {
         Status::Completed => exit::OK,

@@ -12,7 +12,7 @@ use crate::ids::{Digest, JobId, PlaybookId};
 use crate::jobs::{ApprovalId, CallId};
 
 /// Where it is said.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct At {
     /// The running server that has the data directory open, such as http://127.0.0.1:7480.
     #[arg(long, value_name = "URL")]

@@ -65,6 +65,10 @@
 //! goal = "refund {order}"
 //! graph = "refund.json"                   # relative to this file
 //!
+//! [lifecycle]
+//! auto_promote = true                     # and the other parts of a policy: shadow, active, demote, canary_share
+//! open_promotion = false                  # true: anybody may promote, as with Aionis
+//!
 //! [evidence]
 //! signing_key = "evidence.key"            # relative to this file
 //! ```
@@ -72,10 +76,13 @@
 mod grants;
 mod jobs;
 mod planner;
+mod policy;
 mod source;
 
 pub use jobs::{AgentTool, Concurrency, SchedulerSettings};
 pub use planner::{ChatSettings, GoalPart, GoalTemplate, PlannerSettings};
+
+pub use policy::{ActiveRule, DemoteRule, LifecycleSettings, Policy, PolicyChange, ShadowRule};
 
 use std::path::{Path, PathBuf};
 
@@ -104,6 +111,8 @@ pub struct Config {
     pub scheduler: SchedulerSettings,
     /// Who turns a goal into a graph.
     pub planner: Option<PlannerSettings>,
+    /// When versions of playbooks rise and fall.
+    pub lifecycle: LifecycleSettings,
     /// The file with the Ed25519 key that evidence is signed with: 64 hex digits. Not read here.
     pub signing_key: Option<PathBuf>,
 }
@@ -120,6 +129,7 @@ struct File {
     #[serde(default)]
     scheduler: jobs::SchedulerTable,
     planner: Option<planner::Table>,
+    lifecycle: Option<Spanned<policy::Table>>,
     #[serde(default)]
     evidence: EvidenceTable,
 }
@@ -152,6 +162,7 @@ impl Config {
             concurrency: jobs::read_concurrency(&file.concurrency, &source)?,
             scheduler: jobs::read_scheduler(&file.scheduler, &source)?,
             planner: file.planner.as_ref().map(|table| planner::read(table, &source)).transpose()?,
+            lifecycle: policy::read(file.lifecycle.as_ref(), &source)?,
             signing_key,
         })
     }

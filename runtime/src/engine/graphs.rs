@@ -134,7 +134,16 @@ impl Engine {
             fields.insert("planner".to_owned(), evidence.value());
         }
         let target = Target { playbook_id: version.playbook_id, version: version.version };
-        let order = Order { target, component: version.component, input, grants, options, origin: Some(Json::from(&origin)), promise };
+        let order = Order {
+            job_id: JobId::fresh(),
+            target,
+            component: version.component,
+            input,
+            grants,
+            options,
+            origin: Some(Json::from(&origin)),
+            promise,
+        };
         self.scheduler.start(space, order, manner).await
     }
 

@@ -137,12 +137,20 @@ impl Engine {
         if let Some(job) = self.promised(space, promise.as_ref(), manner).await? {
             return Ok(job);
         }
-        let version = self.playbooks.to_start(space, &request.playbook_id, request.version)?;
+        let job_id = JobId::fresh();
+        let (mut version, canary) = match request.version {
+            None => self.chosen(space, &request.playbook_id, &job_id)?,
+            number => (self.playbooks.to_start(space, &request.playbook_id, number)?, None),
+        };
         self.check_request(&request.input, &request.grants).await?;
-        self.check_input(&version.component, &request.input).await?;
+        match canary {
+            // One that takes another input is tried with jobs that have it.
+            Some(canary) if self.check_input(&canary.component, &request.input).await.is_ok() => version = canary,
+            _ => self.check_input(&version.component, &request.input).await?,
+        }
         let target = Target { playbook_id: version.playbook_id, version: version.version };
         let JobRequest { input, grants, options, .. } = request;
-        let order = Order { target, component: version.component, input, grants, options, origin: None, promise };
+        let order = Order { job_id, target, component: version.component, input, grants, options, origin: None, promise };
         self.scheduler.start(space, order, manner).await
     }
 

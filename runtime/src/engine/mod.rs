@@ -13,6 +13,8 @@ mod graphs;
 mod inspect;
 mod jobs;
 mod learning;
+mod lifecycle;
+mod lifecycle_pages;
 mod operator;
 mod playbooks;
 mod proposals;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub use self::lifecycle::{Promoted, Promotion, VersionDiff};
 pub use bundles::{EvidenceLine, Installation};
 pub use candidate::{Decision, Gate, Judgement, Mode, OnMismatch};
 pub use control::{ApprovalView, approval_row, call_cursor, call_row, cursor_of};
@@ -58,8 +61,8 @@ pub use watch::{News, Watch};
 use crate::config::{self, Config};
 use crate::error::Result;
 use crate::evidence::Signer;
-use crate::jobs::{Catalogue, Rules, Scheduler, Target};
-use crate::lifecycle::Playbooks;
+use crate::jobs::{Catalogue, Round, Rules, Scheduler, Target};
+use crate::lifecycle::{Lifecycle, Playbooks, Policies};
 use crate::limits;
 use crate::runs::Runs;
 use crate::sandbox::Sandbox;
@@ -79,6 +82,8 @@ pub struct Engine {
     components: Components,
     runs: Runs,
     playbooks: Playbooks,
+    /// What holds playbooks against their policies.
+    lifecycle: Lifecycle,
     scheduler: Scheduler,
     inputs: jobs::ExpectedInputs,
     /// What an operator shows to be one.
@@ -166,11 +171,14 @@ impl Engine {
         let components = Components::open(store.clone(), sandbox.clone(), tools.clone())?;
         let admissions = Arc::new(Semaphore::new(limits::ADMISSIONS_MAX));
         let playbooks = Playbooks::new(store.clone());
-        let scheduler =
-            Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), rules(&config, standing, settings.serves), catalogue(&playbooks));
+        let policies = Policies::new(store.clone(), config.lifecycle.policy.clone());
+        let lifecycle = Lifecycle::new(store.clone(), policies, sandbox.clone(), tools.clone());
+        let rules = Rules { at_end: lifecycle.at_end(), ..rules(&config, standing, settings.serves) };
+        let scheduler = Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), rules, catalogue(&playbooks));
         Ok(Engine {
             runs: Runs::new(store.clone()),
             playbooks,
+            lifecycle,
             store,
             sandbox,
             tools,
@@ -228,12 +236,20 @@ impl Engine {
         self.store.note(what)
     }
 
-    /// Takes up every job that was ready or running when the last process ended; how many.
+    /// Takes up every job that was ready or running when the last process ended; how many. From here on what jobs show of
+    /// their playbooks is considered, first of all what was not before the last process ended.
     ///
     /// # Errors
     /// What the store says.
     pub async fn resume_all(&self) -> Result<usize> {
-        self.scheduler.resume_all().await
+        let resumed = self.scheduler.resume_all().await?;
+        let lifecycle = self.lifecycle.clone();
+        let round = move || -> Round {
+            let lifecycle = lifecycle.clone();
+            Box::pin(async move { lifecycle.round().await })
+        };
+        self.scheduler.attend(self.lifecycle.bell(), round);
+        Ok(resumed)
     }
 
     /// Lets running jobs come to the end of their step.
@@ -252,6 +268,7 @@ fn rules(config: &Config, grants: Vec<Grant>, looks_after_all: bool) -> Rules {
         playbooks: config.concurrency.playbooks.iter().map(|(playbook, most)| (playbook.to_string(), *most)).collect(),
         external: config.agent_tools.iter().map(|tool| (tool.id.clone(), tool.effect)).collect(),
         looks_after_all,
+        ..Rules::default()
     }
 }
 

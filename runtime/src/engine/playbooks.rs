@@ -11,6 +11,7 @@ use crate::compiler::{self, Compiled, Options};
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, PlaybookId, RunId, Space};
 use crate::json::Json;
+use crate::lifecycle::evidence::proofs;
 use crate::lifecycle::{Added, Compilation, NewVersion, Origin, Provenance, Summary, Version};
 use crate::runs::Run;
 use crate::{blocking, limits};
@@ -180,7 +181,9 @@ impl Engine {
             let asks = self.asks(active.component).await?;
             self.playbooks.remember_asks(space, &active, asks).await?;
         }
-        self.playbooks.add(space, new).await
+        let added = self.playbooks.add_with(space, new, |version| proofs(space, version)).await?;
+        self.found();
+        Ok(added)
     }
 
     /// A version; without a number the active one.

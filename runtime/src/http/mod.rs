@@ -44,6 +44,7 @@ mod grants;
 mod graphs;
 mod host;
 mod jobs;
+mod lifecycle;
 mod observe;
 mod openapi;
 mod operator;

@@ -19,7 +19,7 @@ use crate::compiler::emit::Explained;
 use crate::engine::{Engine, Upload};
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, Space};
-use crate::lifecycle::{Summary, Version};
+use crate::lifecycle::{PlaybookFilter, Status, Summary, Version};
 use crate::limits;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -48,7 +48,7 @@ pub(super) fn routes() -> Vec<Route> {
             Code::Contended,
         ]),
         Route::get("/v1/playbooks", list, "list_playbooks", "Playbooks in the order of their ids.")
-            .query(page_fields())
+            .query(list_fields())
             .gives(200, "A page.", Gives::Json(openapi::of::<PlaybookPage>))
             .fails(&[Code::InvalidRequest]),
         Route::get(
@@ -89,6 +89,17 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+fn list_fields() -> Vec<Field> {
+    let mut fields = page_fields();
+    fields.push(field(
+        "status",
+        openapi::words(&Status::NAMES),
+        "Only those of which a version with this status runs, or is what keeps them from it.",
+    ));
+    fields.push(field("q", Kind::Text, "Only those with this text in their id or name, whatever its case."));
+    fields
+}
+
 /// `cursor` and `limit` of any list.
 pub(super) fn page_fields() -> Vec<Field> {
     vec![
@@ -115,10 +126,15 @@ async fn upload(
 async fn list(State(engine): State<Engine>, Asked { space, mut query }: Asked) -> Result<Json<PlaybookPage>> {
     let after = query.parsed("cursor", "a cursor that a page gave as `next`", |text| PlaybookId::parse(text).ok());
     let limit = query.limit();
+    let status = query.parsed("status", "draft, shadow, active or disabled", Status::parse);
+    let text = query.parsed("q", &format!("a text of 1 to {} characters", limits::TEXT_CHARS_MAX), |text| {
+        (1..=limits::TEXT_CHARS_MAX).contains(&text.chars().count()).then(|| text.to_owned())
+    });
     query.done()?;
     let (tenant_id, scope) = (space.tenant().to_owned(), space.scope().to_owned());
+    let filter = PlaybookFilter { status, text };
     // One row more than asked for says whether there is a next page.
-    let mut rows = blocking::run(move || engine.playbooks(&space, after.as_ref(), limit + 1)).await?;
+    let mut rows = blocking::run(move || engine.playbooks_where(&space, &filter, after.as_ref(), limit + 1)).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| row.playbook_id.to_string());
@@ -215,8 +231,16 @@ struct PlaybookRow {
     name: String,
     /// Its newest version's number.
     latest_version: u32,
+    /// Its newest version's status.
+    latest_status: Status,
     /// The number of the version that runs where none is named.
     active_version: u32,
+    /// That one's status; `disabled`: nothing of the playbook is started.
+    status: Status,
+    /// The shadow, whether it runs or stands beside what does; null where there is none.
+    shadow_version: Option<u32>,
+    /// How many versions wait for a review.
+    reviews_pending: usize,
     /// RFC 3339, UTC.
     updated_at: String,
 }
@@ -227,7 +251,11 @@ impl PlaybookRow {
             playbook_id: summary.playbook_id.to_string(),
             name: summary.name,
             latest_version: summary.latest_version,
+            latest_status: summary.latest_status,
             active_version: summary.active_version,
+            status: summary.active_status,
+            shadow_version: summary.shadow_version,
+            reviews_pending: summary.pending.len(),
             updated_at: rfc3339(summary.updated_at_ms),
         }
     }

@@ -67,7 +67,7 @@ async fn make(shared: &Arc<Shared>, log: &Log, child: &Child) -> Result<()> {
     };
     match log.create_child(child.job_id, created, shared.worker()).await {
         Ok(made) => {
-            begin(shared, made, shared.manner(&log.job_id()));
+            begin(shared, made.witnessed(shared.rules.at_end.clone()), shared.manner(&log.job_id()));
             Ok(())
         }
         Err(CreateError::Failed(e)) if e.code == Code::JobStateConflict => Ok(()),

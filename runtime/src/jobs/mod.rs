@@ -4,6 +4,7 @@
 //! It does not know where versions come from, nor HTTP. It must stay true that the journal is the only truth:
 //! nothing here is remembered that is not written there, but for which jobs this process holds.
 
+mod attending;
 mod calling;
 mod checking;
 mod children;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use attending::Round;
 pub use control::{ApprovalId, Settlement};
 pub use external::{CallId, Claimed, WaitingCall};
 pub use scheduler::Scheduler;
@@ -53,6 +55,8 @@ pub struct Target {
 /// What is asked for when a job is started; everything is checked already.
 #[derive(Debug, Clone)]
 pub struct Order {
+    /// The id that the job gets: a new one.
+    pub job_id: JobId,
     /// What to run.
     pub target: Target,
     /// Its component.
@@ -94,8 +98,7 @@ impl Scheduler {
 
     async fn create(&self, space: &Space, order: Order, manner: Manner) -> Result<JobId> {
         let store = &self.shared.store;
-        let Order { target, component, input, grants, options, origin, promise } = order;
-        let job = JobId::fresh();
+        let Order { job_id: job, target, component, input, grants, options, origin, promise } = order;
         let created = Body::Created {
             playbook_id: target.playbook_id,
             version: target.version,
@@ -116,7 +119,7 @@ impl Scheduler {
         match Log::create(store, space, job, created, promise.as_ref().map(row), self.shared.worker()).await {
             Ok(log) => {
                 metrics::job_started();
-                self.begin(log, manner);
+                self.begin(log.witnessed(self.shared.rules.at_end.clone()), manner);
                 Ok(job)
             }
             Err(CreateError::Failed(e)) => Err(e),

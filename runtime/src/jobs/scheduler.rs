@@ -292,5 +292,6 @@ fn may_pass(code: Code) -> bool {
 pub(super) async fn reopened(shared: &Arc<Shared>, space: &Space, job: JobId, from: Option<u64>) -> Result<(Log, Vec<Entry>)> {
     let (store, space, runtime) = (shared.store.clone(), space.clone(), tokio::runtime::Handle::current());
     let worker = shared.worker();
-    blocking::run(move || runtime.block_on(Log::reopen(&store, &space, job, worker, from))).await
+    let (log, entries) = blocking::run(move || runtime.block_on(Log::reopen(&store, &space, job, worker, from))).await?;
+    Ok((log.witnessed(shared.rules.at_end.clone()), entries))
 }

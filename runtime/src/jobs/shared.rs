@@ -15,6 +15,7 @@ use super::slots::{Gates, Slots};
 use crate::contract::{Effect, ToolId};
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, JobId, PlaybookId, Space};
+use crate::journal::AtEnd;
 use crate::limits;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
@@ -41,6 +42,8 @@ pub struct Rules {
     pub external: HashMap<ToolId, Effect>,
     /// Whether this process looks after every job of the store, or only after those that it was told to run.
     pub looks_after_all: bool,
+    /// What is written with the last entry of each job.
+    pub at_end: AtEnd,
 }
 
 impl Default for Rules {
@@ -53,6 +56,7 @@ impl Default for Rules {
             playbooks: Vec::new(),
             external: HashMap::new(),
             looks_after_all: true,
+            at_end: AtEnd::default(),
         }
     }
 }

@@ -9,12 +9,13 @@
 //! |---|---|---|
 //! | [`Log::create`]: first entry, job's row, the rows by which it is found, idempotency row | no job; the client asks again | the job is `ready` and found at the next start |
 //! | [`Log::reopen`]: job's row with a higher epoch and another worker | the earlier worker may still write | the earlier worker cannot; the next one takes a higher epoch again |
-//! | [`Log::flush`]: pending entries, job's row, the rows by which it is found, mail struck out, mail left for parent and children | none of them happened as far as anyone can tell | all of them are replayed |
+//! | [`Log::flush`]: pending entries, job's row, the rows by which it is found, mail struck out, mail left for parent and children; with the last entry what [`AtEnd`] says | none of them happened as far as anyone can tell | all of them are replayed |
 //!
 //! A value too large for an entry lies in a blob that is on disk before the entry that names it; a crash between the
 //! two leaves a file that nothing names.
 
 use std::mem;
+use std::sync::Arc;
 
 use super::chain::Tip;
 use super::control::CancelRequested;
@@ -31,6 +32,25 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, Space};
 use crate::store::{Batch, CommitError, EntryKey, IdempotencyKey, JobKey, MailKey, Store};
 use crate::{clock, limits};
+
+/// What somebody has to say of a job that has ended: it is written in one with the job's last entry.
+#[derive(Clone, Default)]
+pub struct AtEnd(Option<Arc<Witness>>);
+
+type Witness = dyn Fn(&Space, &JobId, &State) -> Batch + Send + Sync;
+
+impl AtEnd {
+    /// Says this of each job.
+    pub fn new(witness: impl Fn(&Space, &JobId, &State) -> Batch + Send + Sync + 'static) -> AtEnd {
+        AtEnd(Some(Arc::new(witness)))
+    }
+}
+
+impl std::fmt::Debug for AtEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "AtEnd(..)" } else { "AtEnd" })
+    }
+}
 
 /// A job's journal, open for writing by one worker.
 #[derive(Debug)]
@@ -54,6 +74,7 @@ pub struct Log {
     beside: Batch,
     /// Mail whose row goes with the next flush: it is still there to be read, and must not be entered again.
     struck: Vec<MailKey>,
+    at_end: AtEnd,
     hold: Hold,
 }
 
@@ -180,8 +201,15 @@ impl Log {
             pending_bytes: 0,
             beside: Batch::new(),
             struck: Vec::new(),
+            at_end: AtEnd::default(),
             hold: Hold::Held,
         }
+    }
+
+    /// The same; what `at_end` says of the job is written with its last entry.
+    #[must_use]
+    pub fn witnessed(self, at_end: AtEnd) -> Log {
+        Log { at_end, ..self }
     }
 
     /// Puts an entry behind the others, in memory. It is on disk after the next [`Log::flush`].
@@ -270,6 +298,9 @@ impl Log {
         batch.append(mem::take(&mut self.beside));
         if head.status.is_final() && !self.head.status.is_final() {
             self.tell_family(&mut batch);
+            if let Some(witness) = &self.at_end.0 {
+                batch.append(witness(&self.space, &self.job_id, &self.state));
+            }
         }
         self.pending_bytes = 0;
 

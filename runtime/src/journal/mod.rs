@@ -55,7 +55,7 @@ pub use control::{CancelRequested, Cancelled, Continued, Decision, Drifted, Park
 pub use entry::{Answer, Body, Cause, Entry, Failure, Recorded, RecordedKind};
 pub use head::Head;
 pub use index::{OpenApproval, OpenCall};
-pub use log::{CreateError, Log};
+pub use log::{AtEnd, CreateError, Log};
 pub use mail::Mail;
 pub use options::{Budget, Confirm, Mode, Options, Parent, WhenExhausted};
 pub use read::{Exact, Filter, Page, exact, fold, head as head_of, list, read, runnable};

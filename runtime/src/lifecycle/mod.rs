@@ -5,15 +5,23 @@
 //! named follows from the versions in their order alone.
 
 mod change;
+mod considering;
+pub mod evidence;
 mod force;
+pub mod ledger;
+mod policies;
+pub mod policy;
 pub mod repairs;
 mod saved;
 mod version;
+pub mod view;
 
 #[cfg(test)]
 mod tests;
 
 pub use change::{Authority, Change, ChangeKind, Provenance, Review, ReviewState};
+pub use considering::{BY_POLICY, Judged, Lifecycle, not_earned as promotion_not_earned};
+pub use policies::Policies;
 pub use version::{Compilation, Content, Mended, NewVersion, Next, Origin, Status, Version};
 
 use force::Entering;
@@ -53,6 +61,25 @@ pub struct Summary {
     pub pending: Vec<u32>,
     /// When the newest version was made, in milliseconds since the Unix epoch.
     pub updated_at_ms: u64,
+}
+
+/// Which playbooks a list is about.
+#[derive(Debug, Clone, Default)]
+pub struct PlaybookFilter {
+    /// Those whose version that runs has this status.
+    pub status: Option<Status>,
+    /// Those with this text in their id or name, whatever its case.
+    pub text: Option<String>,
+}
+
+impl PlaybookFilter {
+    fn takes(&self, summary: &Summary) -> bool {
+        let has = |text: &String| {
+            let text = text.to_lowercase();
+            summary.playbook_id.as_str().to_lowercase().contains(&text) || summary.name.to_lowercase().contains(&text)
+        };
+        self.status.is_none_or(|status| status == summary.active_status) && self.text.as_ref().is_none_or(has)
+    }
 }
 
 /// A version that stands in the store.
@@ -301,6 +328,24 @@ impl Playbooks {
         let after = after.map(|id| PlaybookKey { space: space.clone(), playbook_id: id.clone() });
         let rows = self.store.scan(&PlaybookKey::of_space(space), after.as_ref(), limit)?;
         rows.iter().map(|(key, row)| saved::summary(row, &key.playbook_id)).collect()
+    }
+
+    /// As [`Playbooks::list`], of those that the filter takes.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn list_where(&self, space: &Space, filter: &PlaybookFilter, after: Option<&PlaybookId>, limit: usize) -> Result<Vec<Summary>> {
+        let (mut found, mut after) = (Vec::new(), after.cloned());
+        loop {
+            let page = self.list(space, after.as_ref(), limits::PAGE_ROWS_MAX)?;
+            after = page.last().map(|summary| summary.playbook_id.clone());
+            let full = page.len() == limits::PAGE_ROWS_MAX;
+            found.extend(page.into_iter().filter(|summary| filter.takes(summary)));
+            if !full || found.len() >= limit {
+                found.truncate(limit);
+                return Ok(found);
+            }
+        }
     }
 
     /// The version that the same content made before: the wanted one, or any where none is wanted.

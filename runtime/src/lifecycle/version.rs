@@ -31,6 +31,10 @@ impl Status {
     /// Every status, for those who list or read them.
     pub const ALL: [Status; 4] = [Status::Draft, Status::Shadow, Status::Active, Status::Disabled];
 
+    /// Each by its name.
+    pub const NAMES: [(&'static str, Status); 4] =
+        [("draft", Status::Draft), ("shadow", Status::Shadow), ("active", Status::Active), ("disabled", Status::Disabled)];
+
     /// As stored and shown.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -42,9 +42,9 @@ pub use self::blobs::Blobs;
 pub use self::dying::{CrashPoint, Moment, SCRATCH_FILE};
 pub use self::key_file::KeyFile;
 pub use self::keys::{
-    AfterKey, ApprovalKey, ClaimKey, ContentKey, EntryKey, ExternalKey, GrantKey, IdempotencyKey, JobKey, Key, Kind, KvKey, KvSpaceKey,
-    MailKey, NamespaceKey, PlaybookKey, Prefix, RepairKey, RunHeadKey, RunKey, SecretKey, StatusKey, StepKey, TimerKey, ToolVersionKey,
-    VersionKey, WorkerKey,
+    AfterKey, ApprovalKey, ClaimKey, ConsiderKey, ContentKey, EntryKey, EvidenceKey, ExternalKey, GrantKey, IdempotencyKey, JobKey, Key,
+    Kind, KvKey, KvSpaceKey, MailKey, NamespaceKey, PlaybookKey, PolicyKey, Prefix, RepairKey, RunHeadKey, RunKey, SecretKey, StatusKey,
+    StepKey, TimerKey, ToolVersionKey, VersionKey, WorkerKey,
 };
 
 use self::committer::Committer;

@@ -1,20 +1,20 @@
 //! What the policy says of repairs and their reviews.
 
 use super::ReviewRequest;
-use crate::engine::Engine;
-use crate::error::{Code, Error, Result};
+use crate::engine::{Engine, Promotion};
+use crate::error::Result;
 use crate::ids::{PlaybookId, Space};
-use crate::lifecycle::{Authority, ChangeKind, Next, Status, Version};
+use crate::lifecycle::{Status, Version};
 
 impl Engine {
     /// Whether anybody may promote.
     pub(super) fn promotion_is_open(&self) -> bool {
-        false
+        self.config.lifecycle.open_promotion
     }
 
     /// Whether who reviews a repair must be another than who made it.
-    pub(super) fn separates_reviewers(&self, _space: &Space, _id: &PlaybookId) -> Result<bool> {
-        Ok(true)
+    pub(super) fn separates_reviewers(&self, space: &Space, id: &PlaybookId) -> Result<bool> {
+        Ok(self.lifecycle.policies().of(space, Some(id))?.separate_reviewer)
     }
 
     /// Promotes what a review has just approved.
@@ -25,20 +25,16 @@ impl Engine {
         version: &Version,
         target: Status,
     ) -> Result<Version> {
-        if !request.by_operator && !self.promotion_is_open() {
-            return Err(Error::new(Code::PromotionNotEarned, "a review does not promote"));
-        }
-        let authority = if request.by_operator { Authority::Operator } else { Authority::Anybody };
-        let next = Next {
+        let promotion = Promotion {
+            playbook_id: version.playbook_id.clone(),
+            from_version: Some(version.version),
+            target,
             by: request.reviewer.clone(),
             note: request.note.clone(),
-            ..Next::of(version.clone(), self.asks_of(version).await?, target, ChangeKind::Promoted, authority)
+            metadata: None,
+            operator: request.by_operator,
         };
-        let made = self
-            .playbooks
-            .add_status_version(space, &version.playbook_id, |_| Ok(Some(next.clone())), |_| crate::store::Batch::new())
-            .await?;
-        made.ok_or_else(|| Error::new(Code::InternalError, "a promotion makes a version"))
+        Ok(self.promote(space, &promotion).await?.version)
     }
 }
 
@@ -78,23 +74,9 @@ impl Engine {
     /// # Errors
     /// `replay_playbook_not_found`, `promotion_not_earned`.
     pub async fn promote_playbook(&self, space: &Space, request: ReplayPromotion) -> Result<ReplayPromoted> {
-        let id = &request.playbook_id;
-        let latest = self.playbooks.summary(space, id)?.latest_version;
-        let from = self.playbooks.get(space, id, Some(request.from_version.unwrap_or(latest)))?;
-        if from.version == latest && from.status == request.target {
-            return Ok(ReplayPromoted { from_version: from.version, version: from, unchanged: true });
-        }
-        if !request.by_operator {
-            return Err(Error::new(Code::PromotionNotEarned, "only an operator promotes"));
-        }
-        let next = Next {
-            by: request.by.clone(),
-            note: request.note.clone(),
-            metadata: request.metadata.clone(),
-            ..Next::of(from.clone(), self.asks_of(&from).await?, request.target, ChangeKind::Promoted, Authority::Operator)
-        };
-        let made = self.playbooks.add_status_version(space, id, |_| Ok(Some(next.clone())), |_| crate::store::Batch::new()).await?;
-        let version = made.ok_or_else(|| Error::new(Code::InternalError, "a promotion makes a version"))?;
-        Ok(ReplayPromoted { from_version: from.version, version, unchanged: false })
+        let ReplayPromotion { playbook_id, from_version, target, note, metadata, by, by_operator: operator } = request;
+        let promotion = Promotion { playbook_id, from_version, target, by, note, metadata, operator };
+        let promoted = self.promote(space, &promotion).await?;
+        Ok(ReplayPromoted { from_version: promoted.from.version, version: promoted.version, unchanged: promoted.unchanged })
     }
 }

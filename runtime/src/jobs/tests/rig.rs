@@ -253,7 +253,7 @@ impl Rig {
         let component = self.playbook("main", nodes, output);
         let target = Target { playbook_id: PlaybookId::parse("main").unwrap(), version: 1 };
         let input = Json::from(&json!({}));
-        Order { target, component, input, grants: Vec::new(), options, origin: None, promise: None }
+        Order { job_id: crate::ids::JobId::fresh(), target, component, input, grants: Vec::new(), options, origin: None, promise: None }
     }
 
     /// Starts a job of these nodes that is run as jobs are.

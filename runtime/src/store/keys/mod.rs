@@ -19,6 +19,7 @@
 mod grant;
 mod job;
 mod kv;
+mod lifecycle;
 mod playbook;
 mod repair;
 mod tool;
@@ -32,6 +33,7 @@ use std::marker::PhantomData;
 pub use self::grant::GrantKey;
 pub use self::job::{EntryKey, IdempotencyKey, JobKey, StatusKey};
 pub use self::kv::{KvKey, KvSpaceKey};
+pub use self::lifecycle::{ConsiderKey, EvidenceKey, PolicyKey};
 pub use self::playbook::{ContentKey, PlaybookKey, VersionKey};
 pub use self::repair::RepairKey;
 pub use self::run::{AfterKey, RunHeadKey, RunKey, StepKey};
@@ -95,8 +97,14 @@ pub enum Kind {
     ToolVersion = 22,
     /// [`KvSpaceKey`]
     KvSpace = 23,
+    /// [`EvidenceKey`]
+    Evidence = 24,
+    /// [`ConsiderKey`]
+    Consider = 25,
     /// [`RepairKey`]
     Repair = 26,
+    /// [`PolicyKey`]
+    Policy = 27,
 }
 
 /// What whoever watches a key watches: the row itself, and of mail all that there is for the job.
@@ -291,6 +299,13 @@ mod tests {
         assert_eq!(hex(step.encode()), format!("03{default}72007300"));
         assert_eq!(hex(AfterKey { space: space.clone(), run_id, step_id }.encode()), format!("04{default}72007300"));
         assert_eq!(hex(PlaybookKey { space: space.clone(), playbook_id: playbook_id.clone() }.encode()), format!("05{default}7000"));
+        let component = Digest::from_bytes([0; 32]);
+        let evidence = EvidenceKey { space: space.clone(), playbook_id: playbook_id.clone(), component, id: [1; 16] };
+        assert_eq!(hex(evidence.encode()), format!("18{default}7000{}{}", "00".repeat(32), "01".repeat(16)));
+        assert_eq!(hex(ConsiderKey { space: space.clone(), playbook_id: playbook_id.clone() }.encode()), format!("19{default}7000"));
+        let policy = |playbook_id| PolicyKey { space: space.clone(), playbook_id };
+        assert_eq!(hex(policy(Some(playbook_id.clone())).encode()), format!("1b{default}7000"));
+        assert_eq!(hex(policy(None).encode()), format!("1b{default}00"));
         let content = ContentKey { space: space.clone(), playbook_id: playbook_id.clone(), content: Digest::from_bytes([0; 32]) };
         assert_eq!(hex(content.encode()), format!("0b{default}7000{}", "00".repeat(32)));
         assert_eq!(hex(VersionKey { space: space.clone(), playbook_id, version: 258 }.encode()), format!("06{default}700000000102"));

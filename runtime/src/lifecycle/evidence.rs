@@ -1,0 +1,279 @@
+//! Evidence: what was seen of a component, one row for each proof, each rehearsal on a recording and each job.
+//!
+//! A job's row is written in one with its last entry, together with the mark that the policy has to look: a crash loses neither
+//! or both. Rows are written once and never change. They hold digests and words, never the values of a job.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Version;
+use crate::error::{Code, Error, Result};
+use crate::ids::{self, Digest, JobId, PlaybookId, RunId, Space};
+use crate::journal::{Cause, Failure, State, Status as JobStatus};
+use crate::store::{Batch, ConsiderKey, EvidenceKey, Store};
+use crate::{clock, limits};
+
+/// What was done with the component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// It was proved against a recording when it was compiled.
+    Proof,
+    /// It was run on a recording, without touching anything.
+    Shadow,
+    /// A job ran it.
+    Job,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It did what it is for.
+    Success,
+    /// It did not.
+    Failure,
+}
+
+/// Where it went another way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Drift {
+    /// The step, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// Why, in words.
+    pub why: String,
+    /// Whose doing it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+}
+
+/// One piece of evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// What was done.
+    pub kind: EventKind,
+    /// Under which number.
+    pub version: u32,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// False for a failure that says nothing of the component: nobody had granted what it needs, or its job had no time.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub counts: bool,
+    /// Digest of a job's input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_digest: Option<Digest>,
+    /// The job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<JobId>,
+    /// The recorded run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
+    /// Where it went another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+    /// Calls of tools.
+    pub calls: u64,
+    /// Milliseconds from beginning to end.
+    pub ms: u64,
+    /// When it ended, in milliseconds since the Unix epoch.
+    pub at: u64,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_true(counts: &bool) -> bool {
+    *counts
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    v: u8,
+    #[serde(flatten)]
+    event: Event,
+}
+
+/// The mark that the policy has to look at a playbook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    v: u8,
+    /// Another one for each new reason to look.
+    id: String,
+    /// Not before this, in milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<u64>,
+}
+
+impl Mark {
+    pub(super) fn due(due: Option<u64>) -> Mark {
+        Mark { v: 1, id: hex::encode(ids::fresh_order()), due }
+    }
+
+    pub(super) fn row(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a mark prints")
+    }
+
+    pub(super) fn read(row: &[u8]) -> Result<Mark> {
+        serde_json::from_slice(row).map_err(|e| Error::new(Code::DataCorrupt, format!("a mark to consider does not read back: {e}")))
+    }
+}
+
+/// Puts one piece of evidence on a component.
+pub(super) fn put(batch: &mut Batch, space: &Space, playbook_id: &PlaybookId, component: &Digest, event: Event) {
+    let key = EvidenceKey { space: space.clone(), playbook_id: playbook_id.clone(), component: *component, id: ids::fresh_order() };
+    batch.put(&key, serde_json::to_vec(&Row { v: 1, event }).expect("evidence prints"));
+}
+
+/// Marks the playbook for the policy to look at.
+pub(super) fn mark(batch: &mut Batch, space: &Space, playbook_id: &PlaybookId) {
+    batch.put(&ConsiderKey { space: space.clone(), playbook_id: playbook_id.clone() }, Mark::due(None).row());
+}
+
+/// That a version was proved against each of the runs it comes from, and that the policy has to look at it; nothing of one that
+/// comes from none. For whoever adds a version whose component was proved so.
+#[must_use]
+pub fn proofs(space: &Space, version: &Version) -> Batch {
+    let mut batch = Batch::new();
+    for run in &version.provenance.source_runs {
+        let event = of_run(EventKind::Proof, version, run, None, 0);
+        put(&mut batch, space, &version.playbook_id, &version.component, event);
+    }
+    if !version.provenance.source_runs.is_empty() {
+        mark(&mut batch, space, &version.playbook_id);
+    }
+    batch
+}
+
+pub(super) fn of_run(kind: EventKind, version: &Version, run: &RunId, drift: Option<Drift>, calls: u64) -> Event {
+    let outcome = if drift.is_some() { Outcome::Failure } else { Outcome::Success };
+    let run_id = Some(run.clone());
+    Event {
+        kind,
+        version: version.version,
+        outcome,
+        counts: true,
+        input_digest: None,
+        job_id: None,
+        run_id,
+        drift,
+        calls,
+        ms: 0,
+        at: clock::now_ms(),
+    }
+}
+
+/// What is written with the last entry of a job: the evidence, and the mark. Nothing of a branch, which is part of another job,
+/// and nothing of one that somebody cancelled, which shows nothing.
+pub(super) fn of_job(space: &Space, job: &JobId, state: &State) -> Batch {
+    let mut batch = Batch::new();
+    let branch = state.parent.as_ref().is_some_and(|parent| parent.branch.is_some());
+    let outcome = match state.status() {
+        JobStatus::Completed => Outcome::Success,
+        JobStatus::Failed => Outcome::Failure,
+        _ => return batch,
+    };
+    if branch {
+        return batch;
+    }
+    let failure = state.failure.as_ref().filter(|_| outcome == Outcome::Failure);
+    let event = Event {
+        kind: EventKind::Job,
+        version: state.version,
+        outcome,
+        counts: failure.is_none_or(says_something),
+        input_digest: Some(state.input_digest),
+        job_id: Some(*job),
+        run_id: None,
+        drift: failure.map(|failure| Drift { step: failure.step.clone(), why: clipped(&failure.message), cause: Some(failure.cause) }),
+        calls: state.calls.len() as u64,
+        ms: state.updated_at_ms.saturating_sub(state.created_at_ms),
+        at: state.updated_at_ms,
+    };
+    put(&mut batch, space, &state.playbook_id, &state.component, event);
+    mark(&mut batch, space, &state.playbook_id);
+    batch
+}
+
+/// False for a failure that would have met any playbook: nobody granted what it needs, or whoever started the job gave it too
+/// little, or this program is at fault.
+fn says_something(failure: &Failure) -> bool {
+    let kind = failure.detail.as_ref().map(|detail| detail.value()["kind"].clone());
+    let denied = kind.is_some_and(|kind| kind == "denied");
+    !denied && !matches!(failure.cause, Cause::Fuel | Cause::Time | Cause::Limit | Cause::NotSupported | Cause::Internal)
+}
+
+fn clipped(text: &str) -> String {
+    match text.char_indices().nth(limits::EVIDENCE_WHY_CHARS_MAX) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// Evidence on a component, newest first; that before `before` where one is given. Each with its id.
+///
+/// # Errors
+/// What the store says, `data_corrupt`.
+pub(super) fn of_component(
+    store: &Store,
+    space: &Space,
+    playbook_id: &PlaybookId,
+    component: &Digest,
+    before: Option<[u8; 16]>,
+    limit: usize,
+) -> Result<Vec<([u8; 16], Event)>> {
+    let prefix = EvidenceKey::of_component(space, playbook_id, component);
+    let before = before.map(|id| EvidenceKey { space: space.clone(), playbook_id: playbook_id.clone(), component: *component, id });
+    let rows = store.scan_back(&prefix, before.as_ref(), limit)?;
+    rows.iter()
+        .map(|(key, row)| {
+            let row: Row = serde_json::from_slice(row)
+                .map_err(|e| Error::new(Code::DataCorrupt, format!("a row of evidence does not read back: {e}")))?;
+            Ok((key.id, row.event))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_row_of_evidence_keeps_its_names() {
+        let job = JobId::from_bytes([7; 16]);
+        let whole = json!({
+            "v": 1, "kind": "job", "version": 3, "outcome": "failure", "counts": false, "input_digest": "00".repeat(32),
+            "job_id": job, "run_id": "r", "drift": {"step": "s2", "why": "gone", "cause": "playbook"}, "calls": 2, "ms": 5, "at": 9,
+        });
+        let row: Row = serde_json::from_value(whole.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&row).unwrap(), whole);
+        let least = json!({"v": 1, "kind": "proof", "version": 1, "outcome": "success", "calls": 0, "ms": 0, "at": 9});
+        let row: Row = serde_json::from_value(least.clone()).unwrap();
+        assert!(row.event.counts);
+        assert_eq!(serde_json::to_value(&row).unwrap(), least);
+    }
+
+    #[test]
+    fn a_failure_that_any_playbook_would_have_met_does_not_count() {
+        let failure = |cause, detail: Option<serde_json::Value>| Failure {
+            step: None,
+            message: String::new(),
+            detail: detail.map(|detail| crate::json::Json::from(&detail)),
+            cause,
+        };
+        for (failure, counts) in [
+            (failure(Cause::Playbook, None), true),
+            (failure(Cause::Playbook, Some(json!({"kind": "not_found"}))), true),
+            (failure(Cause::Playbook, Some(json!({"kind": "denied", "tool": "fs/read"}))), false),
+            (failure(Cause::Trap, None), true),
+            (failure(Cause::Time, None), false),
+            (failure(Cause::Limit, None), false),
+            (failure(Cause::Internal, None), false),
+        ] {
+            assert_eq!(says_something(&failure), counts, "{failure:?}");
+        }
+    }
+}
