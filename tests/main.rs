@@ -70,6 +70,8 @@ mod kill_everywhere;
 mod kill_a_server;
 mod calls_end_in_time;
 mod playbooks_are_tested;
+mod playbooks_are_matched;
+mod lifecycle_page_is_true;
 mod playbooks_earn_trust;
 mod guests_rust;
 mod guests_javascript;

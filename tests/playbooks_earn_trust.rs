@@ -250,7 +250,7 @@ fn a_policy_is_settled_by_operators_for_a_space_and_for_one_playbook() {
     upload(&server, reading("a.txt", "x"));
     server.operator("PUT", "/v1/playbooks/p/policy", Some(&json!({"canary_share": 0}))).ok();
     let of_p = policy("/v1/playbooks/p/policy");
-    assert_eq!((&of_p["canary_share"], &of_p["active"]["successes"]), (&json!(0), &json!(9)));
+    assert_eq!((&of_p["canary_share"], &of_p["active"]["successes"]), (&json!(0.0), &json!(9)));
     assert_eq!(policy("/v1/policy")["canary_share"], 0.5);
     server.operator("PUT", "/v1/playbooks/q/policy", Some(&json!({}))).refused(404, "replay_playbook_not_found");
 }

@@ -109,6 +109,12 @@ pub const CONSIDERED_AT_ONCE: usize = 64;
 pub const CHANGES_AT_ONCE: usize = 8;
 /// Characters of a failure's words in a piece of evidence: enough to know it again.
 pub const EVIDENCE_WHY_CHARS_MAX: usize = 500;
+/// Playbooks that a match tells of.
+pub const MATCHES_MAX: usize = 50;
+/// Playbooks that a match tells of where the client does not say: what one reads at a glance.
+pub const MATCHES_DEFAULT: usize = 5;
+/// Words of a goal and a context that are looked up: more do not make a task clearer, and each costs a list of playbooks.
+pub const MATCH_WORDS_MAX: usize = 256;
 /// Versions of one playbook that wait for a review: beyond that nobody is looking, and the playbook's row, which names them,
 /// stays small.
 pub const REVIEWS_PENDING_MAX: usize = 100;

@@ -6,6 +6,7 @@ mod durable;
 mod guest;
 mod languages;
 mod machine;
+mod matching;
 mod over_http;
 mod report;
 mod tools;
@@ -30,6 +31,9 @@ fn main() {
         }
         if wants("instantiate") {
             compile::instantiate(home.path(), &mut report).await;
+        }
+        if wants("match") {
+            matching::among_ten_thousand(&mut report);
         }
         if wants("alone") {
             durable::alone(home.path(), fdatasync, &mut report).await;

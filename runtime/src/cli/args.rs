@@ -103,6 +103,8 @@ pub(super) enum Command {
     /// What was mended of playbooks: list, show, propose, approve, reject.
     #[command(subcommand)]
     Repairs(super::repairs::RepairsCommand),
+    /// Which playbooks apply to a task, with what is known filled in, and what they would touch.
+    Match(super::matching::MatchArgs),
     /// What all jobs may reach: list, add, approve, remove.
     #[command(subcommand)]
     Grants(GrantsCommand),

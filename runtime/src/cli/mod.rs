@@ -21,6 +21,7 @@ mod lifecycle;
 mod lifecycle_args;
 mod lists;
 mod logging;
+mod matching;
 mod new;
 mod options;
 mod output;
@@ -132,6 +133,7 @@ async fn command(arguments: Arguments, output: &Output) -> Result<u8> {
         Command::Calls(CallsCommand::Complete(args)) => asks::complete(&global, args, output).await,
         Command::Calls(CallsCommand::Fail(args)) => asks::fail(&global, args, output).await,
         Command::Calls(CallsCommand::Extend(args)) => asks::extend(&global, args.own, output).await,
+        Command::Match(args) => matching::matches(&global, args, output).await,
         Command::Runs(RunsCommand::List(args)) => lists::runs(&global, args, output).await,
         Command::Runs(RunsCommand::Show(args)) => lists::run(&global, args, output).await,
         Command::Playbooks(PlaybooksCommand::List(args)) => lists::playbooks(&global, args, output).await,

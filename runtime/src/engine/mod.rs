@@ -15,6 +15,7 @@ mod jobs;
 mod learning;
 mod lifecycle;
 mod lifecycle_pages;
+mod matching;
 mod operator;
 mod playbooks;
 mod proposals;
@@ -41,6 +42,7 @@ pub use graphs::{GraphCheck, Task, TaskRequest, check_graph_file};
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
 pub use learning::{LearnRequest, LearnedVersion};
+pub use matching::{Expected, Filled, Match, MatchRequest};
 pub use operator::{OPERATOR_TOKEN_FILE, operator_token};
 pub use permissions::Standing;
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
@@ -84,6 +86,8 @@ pub struct Engine {
     playbooks: Playbooks,
     /// What holds playbooks against their policies.
     lifecycle: Lifecycle,
+    /// The words of playbooks.
+    matching: matching::Matching,
     scheduler: Scheduler,
     inputs: jobs::ExpectedInputs,
     /// What an operator shows to be one.
@@ -171,14 +175,15 @@ impl Engine {
         let components = Components::open(store.clone(), sandbox.clone(), tools.clone())?;
         let admissions = Arc::new(Semaphore::new(limits::ADMISSIONS_MAX));
         let playbooks = Playbooks::new(store.clone());
-        let policies = Policies::new(store.clone(), config.lifecycle.policy.clone());
-        let lifecycle = Lifecycle::new(store.clone(), policies, sandbox.clone(), tools.clone());
+        let policies = Policies::new(store.clone(), playbooks.clone(), config.lifecycle.policy.clone());
+        let lifecycle = Lifecycle::new(store.clone(), playbooks.clone(), policies, sandbox.clone(), tools.clone());
         let rules = Rules { at_end: lifecycle.at_end(), ..rules(&config, standing, settings.serves) };
         let scheduler = Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), rules, catalogue(&playbooks));
         Ok(Engine {
             runs: Runs::new(store.clone()),
             playbooks,
             lifecycle,
+            matching: matching::Matching::default(),
             store,
             sandbox,
             tools,

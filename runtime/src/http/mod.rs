@@ -45,6 +45,7 @@ mod graphs;
 mod host;
 mod jobs;
 mod lifecycle;
+mod matching;
 mod observe;
 mod openapi;
 mod operator;

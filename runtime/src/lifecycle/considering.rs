@@ -20,12 +20,14 @@ use super::evidence::{self, Drift, EventKind, Mark, of_run};
 use super::policy::{self, Standing, Tally, Verdict};
 use super::{Authority, ChangeKind, Next, Origin, Playbooks, Policies, Status, Summary, Version};
 use crate::compiler::emit::Explained;
+use crate::compiler::plan::{Parameter, Plan};
 use crate::compiler::rehearse::{Answered, End, Leeway, Recording, Rehearsed, Subject, rehearse};
 use crate::compiler::{self, Bindings};
 use crate::config::Policy;
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, RunId, Space};
 use crate::journal::AtEnd;
+use crate::json::Json;
 use crate::runs::Runs;
 use crate::sandbox::Sandbox;
 use crate::store::{Batch, CommitError, ConsiderKey, Store};
@@ -64,9 +66,9 @@ pub struct Judged {
 impl Lifecycle {
     /// Over `store`, with what it takes to rehearse.
     #[must_use]
-    pub fn new(store: Store, policies: Policies, sandbox: Sandbox, tools: Registry) -> Lifecycle {
+    pub fn new(store: Store, playbooks: Playbooks, policies: Policies, sandbox: Sandbox, tools: Registry) -> Lifecycle {
         Lifecycle {
-            playbooks: Playbooks::new(store.clone()),
+            playbooks,
             runs: Runs::new(store.clone()),
             store,
             policies,
@@ -316,7 +318,7 @@ impl Lifecycle {
                 return drift("it carries no plan, which says what it would be given".to_owned());
             };
             let recording = Recording::of(&run, &bindings);
-            let input = recording.input_of(&plan);
+            let input = given(&recording, &plan);
             let subject = Subject { digest: version.component, component };
             let provides = |tool: &crate::contract::ToolId| this.tools.get(tool).is_some();
             let none = |_: &str| false;
@@ -328,6 +330,15 @@ impl Lifecycle {
         })
         .await
     }
+}
+
+/// What a job would be given to do what was recorded: where the run did not have a parameter, the default stands for it.
+fn given(recording: &Recording, plan: &Plan) -> Json {
+    let value = |p: &Parameter| match recording.inputs.get(&p.name) {
+        Some(value) => Some((p.name.clone(), value.clone())),
+        None => p.default.is_none().then(|| (p.name.clone(), p.sample.value())),
+    };
+    Json::from(&serde_json::Value::Object(plan.parameters.iter().filter_map(value).collect()))
 }
 
 /// Whether every call, and what came of all, is as recorded.

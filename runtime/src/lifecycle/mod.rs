@@ -9,6 +9,7 @@ mod considering;
 pub mod evidence;
 mod force;
 pub mod ledger;
+pub mod matching;
 mod policies;
 pub mod policy;
 pub mod repairs;
@@ -26,6 +27,9 @@ pub use version::{Compilation, Content, Mended, NewVersion, Next, Origin, Status
 
 use force::Entering;
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, Space};
 use crate::limits;
@@ -36,6 +40,8 @@ use crate::tools::asks::Asks;
 #[derive(Clone)]
 pub struct Playbooks {
     store: Store,
+    /// What was written since somebody asked. Held for inserts and the asking only.
+    changed: Arc<Mutex<HashSet<(Space, PlaybookId)>>>,
 }
 
 /// One line of a list of playbooks.
@@ -95,7 +101,7 @@ impl Playbooks {
     /// Over `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Playbooks { store }
+        Playbooks { store, changed: Arc::default() }
     }
 
     /// Adds a version. The component's bytes must be in the store already. The same content again answers with
@@ -143,7 +149,10 @@ impl Playbooks {
             // Where a number was wanted, the same content may make a second version: the newest is found.
             batch.put(&content_key(space, &new), saved::content_row(number));
             match self.store.commit(batch).await {
-                Ok(()) => return Ok(Added { version, repeated: false }),
+                Ok(()) => {
+                    self.note(space, &new.playbook_id);
+                    return Ok(Added { version, repeated: false });
+                }
                 Err(CommitError::Guard) => {}
                 Err(CommitError::Store(e)) => return Err(e),
             }
@@ -183,7 +192,10 @@ impl Playbooks {
             let mut batch = beside(&version);
             batch.append(rows(space, Some(&row), &after, &version));
             match self.store.commit(batch).await {
-                Ok(()) => return Ok(Some(version)),
+                Ok(()) => {
+                    self.note(space, id);
+                    return Ok(Some(version));
+                }
                 Err(CommitError::Guard) => {}
                 Err(CommitError::Store(e)) => return Err(e),
             }
@@ -256,12 +268,25 @@ impl Playbooks {
             batch.expect(&key, Some(&row));
             batch.put(&key, saved::summary_row(&change(saved::summary(&row, id)?)));
             match self.store.commit(batch).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.note(space, id);
+                    return Ok(());
+                }
                 Err(CommitError::Guard) => {}
                 Err(CommitError::Store(e)) => return Err(e),
             }
         }
         Err(contended(id))
+    }
+
+    fn note(&self, space: &Space, id: &PlaybookId) {
+        self.changed.lock().expect("nobody panics while holding it").insert((space.clone(), id.clone()));
+    }
+
+    /// The playbooks that were written since this was asked before: whoever keeps something made of them makes it anew.
+    #[must_use]
+    pub fn changed(&self) -> Vec<(Space, PlaybookId)> {
+        self.changed.lock().expect("nobody panics while holding it").drain().collect()
     }
 
     /// A playbook's line in the list.

@@ -22,8 +22,8 @@ pub struct Policies {
 impl Policies {
     /// Over `store`; `base` holds where nothing else is said.
     #[must_use]
-    pub fn new(store: Store, base: Policy) -> Policies {
-        Policies { playbooks: Playbooks::new(store.clone()), store, base }
+    pub fn new(store: Store, playbooks: Playbooks, base: Policy) -> Policies {
+        Policies { store, playbooks, base }
     }
 
     /// What holds for a playbook, or for a space where none is named.

@@ -1,0 +1,84 @@
+//! A task finds the playbooks that apply to it, filled from what is known.
+
+use serde_json::{Value, json};
+
+use crate::support::cli::Place;
+use crate::support::server::Server;
+
+const RELEASE: &str = r#"{"run": {"run_id": "release", "goal": "prepare a release: set the version of the package", "inputs": {"version": "2.1.0"}}}
+{"tool": "fs/read", "input": {"path": "project/package.json"}, "output": {"text": "{\"version\": \"2.0.0\"}\n"}}
+{"tool": "fs/write", "input": {"path": "project/VERSION", "text": "2.1.0"}, "output": {"bytes": 5}}
+{"end": {"status": "success"}}
+"#;
+
+const ROTATE: &str = r#"{"run": {"run_id": "rotate", "goal": "rotate the logs", "inputs": {"file": "project/app.log"}}}
+{"tool": "fs/list", "input": {"path": "project"}, "output": {"entries": []}}
+{"tool": "fs/write", "input": {"path": "project/app.log", "text": ""}, "output": {"bytes": 0}}
+{"end": {"status": "success"}}
+"#;
+
+fn ids(answer: &Value) -> Vec<String> {
+    answer["matches"].as_array().unwrap().iter().map(|found| found["playbook_id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_task_finds_active_playbooks_with_what_is_known_filled_in() {
+    let place = Place::new();
+    place.playbook("release", RELEASE);
+    place.playbook("rotate", ROTATE);
+    let found = |arguments: &[&str]| place.json(0, &[&["match", "prepare the next release version"], arguments].concat());
+    assert_eq!(ids(&found(&[])), Vec::<String>::new(), "a draft is proposed to nobody");
+    for id in ["release", "rotate"] {
+        place.json(0, &["playbooks", "promote", id, "--note", "read it"]);
+    }
+    let matched = found(&[]);
+    let first = &matched["matches"][0];
+    assert_eq!(
+        (&first["playbook_id"], &first["version"], &first["status"], &first["ready"]),
+        (&json!("release"), &json!(2), &json!("active"), &json!(false))
+    );
+    assert_eq!((&first["missing_parameters"], &first["missing_tools"]), (&json!(["version"]), &json!([])));
+    assert_eq!((&first["expected"]["jobs"], &first["expected"]["success"]), (&json!(0), &json!(0.0)));
+    assert!(first["touches"].as_array().unwrap().contains(&json!("files below project (read and written)")), "{first:#}");
+
+    let filled = found(&["--context", r#"{"release": {"Version": "2.2.0"}}"#]);
+    let first = &filled["matches"][0];
+    assert_eq!((&first["ready"], &first["input"]), (&json!(true), &json!({"version": "2.2.0"})));
+    assert_eq!(first["filled"][0]["from"], "context/release/Version");
+    let unfit = found(&["--context", r#"{"version": 7}"#]);
+    assert_eq!(unfit["matches"][0]["missing_parameters"], json!(["version"]), "a number is no text");
+    let tools = found(&["--tool", "fs/read"]);
+    assert_eq!(tools["matches"][0]["missing_tools"], json!(["fs/write"]));
+    assert_eq!(ids(&place.json(0, &["match", "rotate log files"])), ["rotate"]);
+
+    let words = place.ok(&["match", "rotate log files"]);
+    assert!(words.starts_with("rotate@2  active"), "{words}");
+    place.json(0, &["playbooks", "disable", "rotate", "--note", "it loses lines"]);
+    assert_eq!(ids(&place.json(0, &["match", "rotate log files"])), Vec::<String>::new());
+    assert_eq!(place.run(&["match", "rotate", "--context", "[]"]).code, 2);
+}
+
+#[test]
+fn what_is_written_while_the_server_runs_is_found_and_what_falls_is_not() {
+    let server = Server::start();
+    let find = |goal: &str, shadow: bool| server.post("/v1/playbooks/match", &json!({"goal": goal, "include_shadow": shadow})).ok();
+    assert_eq!(ids(&find("copy files", true)), Vec::<String>::new());
+    let nodes = json!([{"id": "look", "kind": "tool", "tool": "fs/list", "input": {"path": "project"}}]);
+    let component = crate::support::graphs::component(&nodes, &json!(1));
+    server.send("POST", "/v1/playbooks?id=p&name=copy+files", &[("content-type", "application/wasm")], Some(component)).ok();
+    let promote = |to: &str| drop(server.operator("POST", "/v1/playbooks/p/promote", Some(&json!({"target_status": to}))).ok());
+    promote("shadow");
+    assert_eq!((ids(&find("copy files", false)), ids(&find("copy files", true))), (vec![], vec!["p".to_owned()]));
+    promote("active");
+    assert_eq!(ids(&find("copy the file", false)), ["p"]);
+    promote("draft");
+    assert_eq!(ids(&find("copy files", true)), Vec::<String>::new());
+    for (wrong, at) in [
+        (json!({"goal": ""}), "/goal"),
+        (json!({"goal": "x", "tools": ["no tool"]}), "/tools/0"),
+        (json!({"goal": "x", "limit": 51}), "/limit"),
+    ] {
+        let refused = server.post("/v1/playbooks/match", &wrong).refused(400, "invalid_request");
+        assert_eq!(refused["issues"][0]["path"], at, "{refused}");
+    }
+}
