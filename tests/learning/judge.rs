@@ -83,8 +83,8 @@ impl Bench {
 
     /// A playbook of these runs, ready to run; or why there is none.
     pub fn learn(&self, runs: &[Run]) -> Result<PlaybookId, Error> {
-        let compiled = self.runtime.block_on(self.engine.compile(runs[0].clone(), Options::default()))?;
-        let upload = Upload { playbook_id: None, name: None, bytes: compiled.component };
+        let learned = self.runtime.block_on(self.engine.learn(runs.to_vec(), Options::default()))?;
+        let upload = Upload { playbook_id: None, name: None, bytes: learned.compiled.component };
         Ok(self.runtime.block_on(self.engine.upload(&Space::default_space(), upload)).unwrap().version.playbook_id)
     }
 

@@ -43,7 +43,6 @@ fn the_page_has_the_table_that_is_measured() {
         return;
     }
     assert_eq!(found, measured, "run this test once with BLESS=1");
-    assert_nothing_is_wrong(&rows);
 }
 
 /// Only where it is asked for: it takes minutes.
