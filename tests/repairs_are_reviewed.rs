@@ -298,3 +298,32 @@ fn a_patch_with_a_slip_in_it_is_an_error_with_its_place() {
     assert_eq!(server.get("/v1/repairs").ok()["repairs"], json!([]));
     assert_eq!(server.post("/v1/memory/replay/playbooks/get", &of_p(json!({}))).ok()["playbook"]["version"], 1);
 }
+
+#[test]
+fn who_made_a_repair_does_not_review_it_where_the_policy_says_so() {
+    let (server, _notes) = world("[lifecycle]\nseparate_reviewer = true\n");
+    repair(&server, json!({"patch": other_text("a")["patch"], "actor": "ann"})).ok();
+    let refused = review(&server, json!({"action": "approve", "actor": "ann"})).refused(403, "reviewer_is_author");
+    assert_eq!(refused["details"], json!({"author": "ann", "reviewer": "ann"}));
+    // It still waits, for another one; and who is not known is nobody's other self.
+    assert_eq!(review(&server, json!({"action": "approve", "actor": "bob"})).ok()["review_state"], "approved");
+    repair(&server, json!({"patch": other_text("b")["patch"]})).ok();
+    assert_eq!(review(&server, json!({"action": "reject"})).ok()["review_state"], "rejected");
+    let (plain, _notes) = world("");
+    repair(&plain, json!({"patch": other_text("a")["patch"], "actor": "ann"})).ok();
+    assert_eq!(review(&plain, json!({"action": "approve", "actor": "ann"})).ok()["review_state"], "approved");
+}
+
+#[test]
+fn where_the_operator_opened_promotion_anybody_promotes_as_with_aionis() {
+    let (server, _notes) = world("[lifecycle]\nopen_promotion = true\n");
+    let promote = |body: Value| server.post("/v1/memory/replay/playbooks/promote", &of_p(body));
+    assert_eq!(promote(json!({"target_status": "active"})).ok()["to_version"], 2);
+    repair(&server, other_text("a")).ok();
+    let approved = review(&server, json!({"action": "approve", "target_status_on_approve": "active"})).ok();
+    assert_eq!(approved["status"], "active");
+    let (plain, _notes) = world("");
+    let promote = |body: Value| plain.post("/v1/memory/replay/playbooks/promote", &of_p(body));
+    let refused = promote(json!({"target_status": "active"})).refused(409, "promotion_not_earned");
+    assert!(!refused["details"]["missing"].as_array().unwrap().is_empty(), "{refused}");
+}

@@ -48,8 +48,8 @@ pub use permissions::Standing;
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
 pub use proposals::{GrantProposal, GrantProposalView, ProposalStanding};
 pub use repair::{
-    AutoPromoteGate, AutoPromotion, Details, GateAnswer, GateMetrics, RepairRequest, RepairWith, Repaired, ReplayPromoted, ReplayPromotion,
-    ReviewOutcome, ReviewRequest, ShadowStep, ShadowValidation,
+    AutoPromoteGate, AutoPromotion, Details, GateAnswer, GateMetrics, RepairRequest, RepairWith, Repaired, ReviewOutcome, ReviewRequest,
+    ShadowStep, ShadowValidation,
 };
 pub use replaying::{CheckReport, Params, ReplayRequest, Replayed, RunReport, StepReport};
 pub use secrets::SecretView;

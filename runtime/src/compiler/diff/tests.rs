@@ -1,3 +1,5 @@
+//! Two plans side by side, and what is said of them.
+
 use super::*;
 use serde_json::json;
 

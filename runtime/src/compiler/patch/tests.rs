@@ -1,3 +1,5 @@
+//! Patches on a small plan: what each does, and what none may do in silence.
+
 use super::*;
 use crate::compiler::Bindings;
 use crate::compiler::diff::PlanDiff;

@@ -1,3 +1,5 @@
+//! Runs that got past a step, and what recordings say of what came of them.
+
 use super::*;
 use crate::compiler::diff::PlanDiff;
 use crate::compiler::patch::{Base, Overlay, Patch, Shown};

@@ -119,6 +119,7 @@ impl Engine {
         let beside = |version: &Version| repairs::made(space, id, version.version, &row);
         let made = self.playbooks.add_status_version(space, id, |_| Ok(Some(next.clone())), beside).await?;
         let version = made.ok_or_else(|| Error::new(Code::InternalError, "a repair makes a version"))?;
+        self.found();
         Ok(Repaired { from_version: mendable.version.version, version, details, repeated: false })
     }
 

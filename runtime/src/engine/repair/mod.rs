@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use made::Repaired;
-pub use policy::{ReplayPromoted, ReplayPromotion};
 pub use review::{AutoPromoteGate, AutoPromotion, GateAnswer, GateMetrics, ReviewOutcome, ReviewRequest, ShadowStep, ShadowValidation};
 
 use super::Engine;

@@ -266,6 +266,7 @@ impl Engine {
         let beside = |version: &Version| repairs::reviewed(space, &repair, state, said(version.version));
         let made = self.playbooks.add_status_version(space, &request.playbook_id, |_| Ok(Some(next.clone())), beside).await?;
         let version = made.ok_or_else(|| Error::new(Code::InternalError, "a review makes a version"))?;
+        self.found();
         let (version, auto_promotion) = self.after_review(space, &request, state, version, shadow_validation.as_ref()).await?;
         Ok(ReviewOutcome { repair, details, state, version, shadow_validation, auto_promotion })
     }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::repairs::NextVersion;
 use super::requests;
-use crate::engine::{Engine, ReplayPromotion};
+use crate::engine::{Engine, Promotion};
 use crate::error::{Code, Result};
 use crate::fields::Fields;
 use crate::http::bearer;
@@ -57,18 +57,18 @@ async fn promote(State(engine): State<Engine>, headers: HeaderMap, posted: Poste
     let note = fields.text("note", limits::TEXT_CHARS_MAX);
     let metadata = fields.meta_object("metadata");
     fields.check_meta();
-    let request = playbook_id.zip(target).map(|(playbook_id, target)| ReplayPromotion {
+    let request = playbook_id.zip(target).map(|(playbook_id, target)| Promotion {
         playbook_id,
         from_version,
         target,
         note,
         metadata,
         by: actor,
-        by_operator,
+        operator: by_operator,
     });
-    let promoted = engine.promote_playbook(&space, fields.build(request)?).await?;
+    let promoted = engine.promote(&space, &fields.build(request)?).await?;
     Ok(Json(PromotedView {
-        next: NextVersion::of(&space, promoted.from_version, &promoted.version),
+        next: NextVersion::of(&space, promoted.from.version, &promoted.version),
         unchanged: promoted.unchanged,
         reason: promoted.unchanged.then_some("already_target_status_on_latest"),
     }))
