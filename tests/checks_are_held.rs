@@ -1,7 +1,5 @@
 //! What was recorded beside a step is held in every job: before the effect, of the answer, within the grants.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use serde_json::{Value, json};
 
 use crate::support::held::Held;

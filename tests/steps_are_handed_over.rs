@@ -1,7 +1,5 @@
 //! In guided mode a step that fails is for a person: its answer is given, it is made again, or it fails. Never skipped.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use serde_json::{Value, json};
 
 use crate::support::cli::{Place, assert_chained};

@@ -361,17 +361,17 @@ impl State {
     /// no wait and no child stands between. The number of the next call where it is a check that is to be judged again.
     #[must_use]
     pub fn again_from(&self) -> Option<u64> {
-        self.tail_that(|_| true).or_else(|| self.from_check())
+        self.tail_that(|_| true).or_else(|| self.next_if_refused())
     }
 
     /// As [`State::again_from`], where nobody is there who could answer for a call that may have taken effect.
     #[must_use]
     pub fn again_unasked(&self) -> Option<u64> {
-        self.tail_that(|row| !row.doubtful).or_else(|| self.from_check())
+        self.tail_that(|row| !row.doubtful).or_else(|| self.next_if_refused())
     }
 
     /// Where a check refused the step and the call before it stands for good, no call is made again: the check is judged again.
-    fn from_check(&self) -> Option<u64> {
+    fn next_if_refused(&self) -> Option<u64> {
         self.refused.as_ref().map(|_| self.next_call())
     }
 
