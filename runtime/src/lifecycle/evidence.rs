@@ -1,7 +1,8 @@
 //! Evidence: what was seen of a component, one row for each proof, each rehearsal on a recording and each job.
 //!
 //! A job's row is written in one with its last entry, together with the mark that the policy has to look: a crash loses neither
-//! or both. Rows are written once and never change. They hold digests and words, never the values of a job.
+//! or both. Rows are written once and never change. They hold digests, numbers and the words of a
+//! failure, never the input or the output of a job.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -125,7 +125,8 @@ impl Index {
         let mut found: Vec<usize> = Vec::new();
         for (word, weight) in asked {
             let Some(places) = self.words.get(word) else { continue };
-            let n = number(places.len());
+            // What is gone is not forgotten yet, and must not count.
+            let n = number(places.iter().filter(|(place, _)| self.entries[*place as usize].is_some()).count());
             let rare = ((number(self.alive) - n + 0.5) / (n + 0.5) + 1.0).max(1.0).ln();
             for (place, count) in places {
                 let place = *place as usize;
