@@ -7,6 +7,7 @@ use reprise::compiler::{self, Options, emit};
 use reprise::ids::Digest;
 use reprise::json::Json;
 use reprise::limits;
+use reprise::runs::Run;
 use reprise::sandbox::{Sandbox, Scripted};
 use reprise::tools::Registry;
 
@@ -36,6 +37,32 @@ pub(super) async fn emit_and_prove(report: &mut Report) {
     report.fact("emit alone, 20 steps", format!("{emit:.1?}"));
     report.at_most("lift + emit + prove 20 steps, machine code known", median(warm), Duration::from_millis(2));
     report.at_most("lift + emit + prove 20 steps, with Cranelift", median(cold), Duration::from_millis(10));
+}
+
+/// Five runs of 200 steps become one playbook, which is held against each of them.
+pub(super) async fn learn(report: &mut Report) {
+    let tools = Registry::builtin();
+    let of = |n: usize| {
+        guest::recorded_of(200, &format!("1.{n}.0"), ["acme-widgets", "big-bolts", "cold-nuts", "dry-gears", "even-cogs"][n], 4_700 + n)
+    };
+    let runs: Vec<Run> = (0..5).map(of).collect();
+    let options = Options::default();
+    let mut cold = Vec::new();
+    for _ in 0..report.rounds(10) {
+        let sandbox = Sandbox::new(None).expect("the engine starts");
+        let start = Instant::now();
+        compiler::compile_runs(&sandbox, &tools, &runs, &options).await.expect("the runs compile");
+        cold.push(start.elapsed());
+    }
+    let sandbox = Sandbox::new(None).expect("the engine starts");
+    let mut warm = Vec::new();
+    for _ in 0..=report.rounds(20) {
+        let start = Instant::now();
+        compiler::compile_runs(&sandbox, &tools, &runs, &options).await.expect("the runs compile");
+        warm.push(start.elapsed());
+    }
+    report.at_most("learn 200 steps from 5 runs + prove on each, machine code known", median(warm), Duration::from_millis(50));
+    report.at_most("learn 200 steps from 5 runs + prove on each, with Cranelift", median(cold), Duration::from_millis(50));
 }
 
 pub(super) async fn instantiate(home: &Path, report: &mut Report) {

@@ -43,11 +43,16 @@ pub(super) fn calls(calls: usize) -> String {
 
 /// A recorded run of `steps` steps over five tools, each but the first using an answer of the one before.
 pub(super) fn recorded(steps: usize) -> Run {
-    let mut lines = vec![r#"{"run":{"goal":"measure","inputs":{"version":"1.4.0","name":"acme-widgets"}}}"#.to_owned()];
+    recorded_of(steps, "1.4.0", "acme-widgets", 4711)
+}
+
+/// The same of other things: what differs is two inputs, and what the tools answer.
+pub(super) fn recorded_of(steps: usize, version: &str, name: &str, ticket: usize) -> Run {
+    let mut lines = vec![format!(r#"{{"run":{{"goal":"measure","inputs":{{"version":"{version}","name":"{name}"}}}}}}"#)];
     for n in 1..=steps {
         let before = n - 1;
         lines.push(format!(
-            r#"{{"tool":"tool-{}","input":{{"path":"a/{n}.txt","old":"ticket-{before}-4711","new":"acme-widgets 1.4.0 of ticket-{before}-4711"}},"output":{{"id":"ticket-{n}-4711","ok":true}}}}"#,
+            r#"{{"tool":"tool-{}","input":{{"path":"a/{n}.txt","old":"ticket-{before}-{ticket}","new":"{name} {version} of ticket-{before}-{ticket}"}},"output":{{"id":"ticket-{n}-{ticket}","ok":true}}}}"#,
             n % 5
         ));
     }

@@ -29,6 +29,9 @@ fn main() {
         if wants("compile") {
             compile::emit_and_prove(&mut report).await;
         }
+        if wants("learn") {
+            compile::learn(&mut report).await;
+        }
         if wants("instantiate") {
             compile::instantiate(home.path(), &mut report).await;
         }

@@ -72,6 +72,8 @@ pub enum Rule {
     Text,
     /// How many elements, fields or characters it has.
     Count,
+    /// The value itself, where there is something in it; an empty text, list or object fails.
+    Filled,
 }
 
 /// Which number of a version is the next one; those behind it become 0.
@@ -168,6 +170,15 @@ impl Rule {
                 Value::String(text) => text.chars().count().into(),
                 _ => return Err(format!("{} is neither list nor object nor text", shown(value))),
             },
+            Rule::Filled => {
+                let empty = match value {
+                    Value::Array(items) => items.is_empty(),
+                    Value::Object(fields) => fields.is_empty(),
+                    Value::String(text) => text.is_empty(),
+                    _ => false,
+                };
+                if empty { return Err("there is nothing in it".to_owned()) } else { value.clone() }
+            }
         })
     }
 
@@ -228,6 +239,7 @@ impl fmt::Display for Rule {
             Rule::Date => f.write_str("its date"),
             Rule::Text => f.write_str("as text"),
             Rule::Count => f.write_str("how many"),
+            Rule::Filled => f.write_str("not empty"),
         }
     }
 }

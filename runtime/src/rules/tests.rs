@@ -45,6 +45,8 @@ fn each_rule_makes_what_it_says() {
         (json!("äö"), json!(["count"]), json!(2)),
         (json!([[], []]), json!(["count"]), json!(2)),
         (json!(null), json!([]), json!(null)),
+        (json!("x"), json!(["filled"]), json!("x")),
+        (json!(0), json!(["filled"]), json!(0)),
     ];
     for (value, rules, expected) in table {
         assert_eq!(made(value.clone(), rules.clone()), Ok(expected), "{rules} of {value}");
@@ -80,6 +82,9 @@ fn a_rule_that_cannot_be_followed_says_which_and_why() {
         (json!(u64::MAX), json!(["date"]), "is no time in milliseconds since 1970"),
         (json!(true), json!(["count"]), "true is neither list nor object nor text"),
         (json!("x"), json!([{"join": ","}]), "\"x\" is no list"),
+        (json!("a,,b"), json!([{"piece": {"by": ",", "at": 1}}, "filled"]), "rule 2 (not empty): there is nothing in it"),
+        (json!([]), json!(["filled"]), "there is nothing in it"),
+        (json!({}), json!(["filled"]), "there is nothing in it"),
     ];
     for (value, rules, expected) in table {
         let failed = made(value.clone(), rules.clone()).unwrap_err();
@@ -139,6 +144,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         Just(Rule::Date),
         Just(Rule::Text),
         Just(Rule::Count),
+        Just(Rule::Filled),
     ]
 }
 
