@@ -78,6 +78,18 @@ fn a_loop_does_its_body_once_for_each_element_under_a_name_of_its_own() {
 }
 
 #[test]
+fn what_one_turn_answered_is_not_known_in_the_next() {
+    let asked = json!({"value": item("e", "/first"), "is": "true"});
+    let inner = json!([
+        {"branch": {"id": "b", "if": asked, "then": [step("s1", json!({"constant": 1}))], "else": []}},
+        step("s2", json!({"either": {"value": output("s1", ""), "default": "nothing"}})),
+    ]);
+    let plan = plan(&json!([{"each": {"id": "e", "list": {"value": input("list", "")}, "body": inner}}]), &json!({"constant": 0}));
+    let done = both(&plan, &json!({"list": [{"first": true}, {"first": false}]}), &[json!("the first turn's")]);
+    assert_eq!(done.calls[1..], [r#"s2[0] agent/one "the first turn's""#, r#"s2[1] agent/one "nothing""#]);
+}
+
+#[test]
 fn what_is_no_list_or_too_long_a_one_fails_before_the_first_turn() {
     let each = json!({"each": {"id": "e", "list": {"value": input("list", "")}, "body": [step("s1", json!({"constant": 1}))]}});
     let plan = plan(&json!([each]), &json!({"value": output("e", "")}));
