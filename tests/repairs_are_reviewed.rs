@@ -300,7 +300,7 @@ fn a_patch_with_a_slip_in_it_is_an_error_with_its_place() {
 }
 
 #[test]
-fn who_made_a_repair_does_not_review_it_where_the_policy_says_so() {
+fn who_made_a_repair_does_not_approve_it_unless_the_policy_lets_them() {
     let (server, _notes) = world("[lifecycle]\nseparate_reviewer = true\n");
     repair(&server, json!({"patch": other_text("a")["patch"], "actor": "ann"})).ok();
     let refused = review(&server, json!({"action": "approve", "actor": "ann"})).refused(403, "reviewer_is_author");
@@ -309,9 +309,12 @@ fn who_made_a_repair_does_not_review_it_where_the_policy_says_so() {
     assert_eq!(review(&server, json!({"action": "approve", "actor": "bob"})).ok()["review_state"], "approved");
     repair(&server, json!({"patch": other_text("b")["patch"]})).ok();
     assert_eq!(review(&server, json!({"action": "reject"})).ok()["review_state"], "rejected");
-    let (plain, _notes) = world("");
-    repair(&plain, json!({"patch": other_text("a")["patch"], "actor": "ann"})).ok();
-    assert_eq!(review(&plain, json!({"action": "approve", "actor": "ann"})).ok()["review_state"], "approved");
+    // One's own repair can be taken back, and the policy may let one approve it.
+    repair(&server, json!({"patch": other_text("c")["patch"], "actor": "ann"})).ok();
+    assert_eq!(review(&server, json!({"action": "reject", "actor": "ann"})).ok()["review_state"], "rejected");
+    let (open, _notes) = world("[lifecycle]\nseparate_reviewer = false\n");
+    repair(&open, json!({"patch": other_text("a")["patch"], "actor": "ann"})).ok();
+    assert_eq!(review(&open, json!({"action": "approve", "actor": "ann"})).ok()["review_state"], "approved");
 }
 
 #[test]

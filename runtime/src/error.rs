@@ -123,7 +123,7 @@ codes! {
     ReplayLocalExecConsentRequired = "replay_local_exec_consent_required", Invalid;
     /// `params.allowed_commands` leaves no command at all.
     ReplayAllowedCommandsEmpty = "replay_allowed_commands_empty", Invalid;
-    /// Who reviews a repair must be another than who made it.
+    /// Who approves a repair must be another than who made it.
     ReviewerIsAuthor = "reviewer_is_author", Forbidden;
     /// There is no such repair.
     RepairNotFound = "repair_not_found", NotFound;

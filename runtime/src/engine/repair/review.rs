@@ -291,11 +291,12 @@ impl Engine {
 
     fn check_reviewer(&self, space: &Space, request: &ReviewRequest, repair: &Repair) -> Result<()> {
         let same = request.reviewer.is_some() && request.reviewer == repair.row.author;
-        if !same || !self.separates_reviewers(space, &request.playbook_id)? {
+        // To take one's own repair back is nobody else's to allow.
+        if !same || !request.approve || !self.separates_reviewers(space, &request.playbook_id)? {
             return Ok(());
         }
         let who = request.reviewer.clone().unwrap_or_default();
-        let message = format!("{who:?} made the repair in version {}; the policy asks for another one to review it", repair.version);
+        let message = format!("{who:?} made the repair in version {}; the policy asks for another one to approve it", repair.version);
         Err(Error::new(Code::ReviewerIsAuthor, message).with_details(json!({"author": repair.row.author, "reviewer": who})))
     }
 
