@@ -2,8 +2,9 @@
 //!
 //! The run is aligned with the plan by tool and input: a recorded call that is what a step would have called, with the run's own
 //! inputs and answers, is that step. Up to the point of failure all steps must be there, since their effects stand; from there
-//! on what the run did otherwise comes in the place of what the plan says. It comes as a patch like any other, so that a
-//! person can read it, and nothing that a patch may not do is done by it. Nothing is guessed: what aligns badly is refused.
+//! on what the run did otherwise comes in the place of what the plan says. A call that another step speaks of keeps its step: the
+//! call of the run stands in for it, so that what was learned of the steps after it holds on. It comes as a patch like any other,
+//! so that a person can read it, and nothing that a patch may not do is done by it. Nothing is guessed: what aligns badly is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::lift::{self, Lifted};
 use super::plan::{Plan, Step};
-use super::template::Known;
+use super::template::{Known, Source, Template};
 use super::trace::{Attempt, Trace};
 use super::{Bindings, Options};
 use crate::error::{Code, Error, Result};
@@ -35,8 +36,9 @@ pub fn splice(plan: &Plan, run: &Run, failing: Option<&str>, tools: &Registry, o
     let bindings = Bindings::builtin(tools).extended(&options.bindings, &options.roots)?;
     let mut trace = Trace::of(run, &bindings);
     let Lifted { kept, .. } = lift::lift(&trace)?;
-    let aligned = align(&steps, &trace, &kept);
-    let first_missing = (0..steps.len()).find(|at| !aligned.values().any(|step| step == at));
+    let Aligned { steps: aligned, standing_in } = align(plan, &steps, &trace, &kept);
+    let made = |at: &usize| aligned.iter().any(|(place, step)| step == at && !standing_in.contains_key(place));
+    let first_missing = (0..steps.len()).find(|at| !made(at));
     let at = match (at, first_missing) {
         (Some(at), Some(missing)) if missing < at => return Err(leaves_out(run, steps[missing], steps[at])),
         (Some(at), _) => at,
@@ -44,7 +46,7 @@ pub fn splice(plan: &Plan, run: &Run, failing: Option<&str>, tools: &Registry, o
     };
     rename(&mut trace, plan, &aligned, &steps);
     let Lifted { plan: spliced, kept, .. } = lift::lift(&trace)?;
-    let patch = patch(plan, run, &steps, &spliced, &aligned, &kept);
+    let patch = patch(plan, run, &steps, &spliced, &Aligned { steps: aligned, standing_in }, &kept);
     if patch.is_empty() {
         return Err(Error::new(
             Code::NotCompilable,
@@ -81,21 +83,70 @@ fn leaves_out(run: &Run, missing: &Step, failing: &Step) -> Error {
     Error::new(Code::NotCompilable, message).with_details(json!({"step": missing.id, "failing_step": failing.id}))
 }
 
-/// Which recorded call is which step: places in the trace to places in the plan, both in order.
-fn align(steps: &[&Step], trace: &Trace, kept: &[usize]) -> BTreeMap<usize, usize> {
-    let mut aligned = BTreeMap::new();
+/// Which recorded call is which step.
+struct Aligned {
+    /// Places in the trace to places in the plan, both in order.
+    steps: BTreeMap<usize, usize>,
+    /// Of those, the calls that are not what their step would have called, with the parts of the step's input that are.
+    standing_in: BTreeMap<usize, BTreeMap<String, Template>>,
+}
+
+fn align(plan: &Plan, steps: &[&Step], trace: &Trace, kept: &[usize]) -> Aligned {
+    let mut aligned = Aligned { steps: BTreeMap::new(), standing_in: BTreeMap::new() };
     let mut outputs: BTreeMap<String, Value> = BTreeMap::new();
     let mut next = 0;
-    for at in kept {
+    for (n, at) in kept.iter().enumerate() {
         let attempt = &trace.attempts[*at];
         let is = |step: &&Step| calls(step, attempt, &trace.inputs, &outputs);
-        if let Some(skipped) = steps[next..].iter().position(is) {
-            aligned.insert(*at, next + skipped);
-            outputs.insert(steps[next + skipped].id.clone(), attempt.output.clone());
-            next += skipped + 1;
-        }
+        let place = match steps[next..].iter().position(is) {
+            Some(skipped) => next + skipped,
+            None => {
+                let comes_later = |step: &Step| kept[n + 1..].iter().any(|at| calls(step, &trace.attempts[*at], &trace.inputs, &outputs));
+                let same = |step: &&&Step| step.tool == attempt.bound.tool && spoken_of(plan, &step.id) && !comes_later(step);
+                let Some(step) = steps.get(next).filter(same) else { continue };
+                aligned.standing_in.insert(*at, parts_as_recorded(step, attempt, &trace.inputs, &outputs));
+                next
+            }
+        };
+        aligned.steps.insert(*at, place);
+        outputs.insert(steps[place].id.clone(), attempt.output.clone());
+        next = place + 1;
     }
     aligned
+}
+
+/// True where another step or what the playbook gives back is made of this step's answer.
+fn spoken_of(plan: &Plan, id: &str) -> bool {
+    let mut found = false;
+    let mut look = |source: &Source| found |= matches!(source, Source::Output { step, .. } if step == id);
+    plan.steps().for_each(|step| step.input.for_each_source(&mut look));
+    plan.output.for_each_source(&mut look);
+    found
+}
+
+/// The parts of the step's input that come to what was recorded.
+fn parts_as_recorded(step: &Step, attempt: &Attempt, inputs: &Value, outputs: &BTreeMap<String, Value>) -> BTreeMap<String, Template> {
+    let known = Known::of(inputs, outputs);
+    let Template::Object(fields) = &step.input else { return BTreeMap::new() };
+    let same = |(name, part): &(&String, &Template)| {
+        let recorded = attempt.bound.input.get(name.as_str());
+        part.evaluate(&known).is_ok_and(|value| recorded.is_some_and(|recorded| Json::from(recorded) == Json::from(&value)))
+    };
+    fields.iter().filter(same).map(|(name, part)| (name.clone(), part.clone())).collect()
+}
+
+/// What was lifted of a call that stands in for a step, with the parts of the step that hold on.
+fn standing_in(lifted: &Template, holding: &BTreeMap<String, Template>) -> Template {
+    let mut fields = match lifted {
+        Template::Object(fields) => fields.clone(),
+        Template::Constant(constant) => match constant.value() {
+            Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), Template::Constant(value.into()))).collect(),
+            _ => return lifted.clone(),
+        },
+        _ => return lifted.clone(),
+    };
+    fields.extend(holding.iter().map(|(name, part)| (name.clone(), part.clone())));
+    Template::Object(fields).simplified()
 }
 
 /// True where the step would have made the recorded call, with the run's inputs and answers.
@@ -136,15 +187,19 @@ fn hold(said: &mut Value, recorded: &crate::runs::Step) {
 }
 
 /// What is to be taken out of the plan and put in. `kept` are the places of the lifted steps in the trace.
-fn patch(plan: &Plan, run: &Run, steps: &[&Step], spliced: &Plan, aligned: &BTreeMap<usize, usize>, kept: &[usize]) -> Map<String, Value> {
-    let stay: BTreeSet<usize> = aligned.values().copied().collect();
+fn patch(plan: &Plan, run: &Run, steps: &[&Step], spliced: &Plan, aligned: &Aligned, kept: &[usize]) -> Map<String, Value> {
+    let stay: BTreeSet<usize> = aligned.steps.values().copied().collect();
+    let mut changed: Vec<Value> = Vec::new();
     let removed: Vec<&str> = (0..steps.len()).filter(|at| !stay.contains(at)).map(|at| steps[at].id.as_str()).collect();
     let mut inserted: Vec<(Option<&str>, Vec<Value>)> = Vec::new();
     let mut after: Option<&str> = None;
     for (place, node) in kept.iter().zip(&spliced.body) {
         let Some(step) = node.step() else { continue };
-        if let Some(at) = aligned.get(place) {
+        if let Some(at) = aligned.steps.get(place) {
             after = Some(steps[*at].id.as_str());
+            if let Some(holding) = aligned.standing_in.get(place) {
+                changed.push(json!({"step_id": step.id, "set": {"input": standing_in(&step.input, holding)}}));
+            }
             continue;
         }
         let mut said = json!({"step_id": step.id, "tool": step.tool, "input": step.input});
@@ -157,6 +212,9 @@ fn patch(plan: &Plan, run: &Run, steps: &[&Step], spliced: &Plan, aligned: &BTre
     let mut patch = Map::new();
     if !removed.is_empty() {
         patch.insert("remove_steps".to_owned(), json!(removed));
+    }
+    if !changed.is_empty() {
+        patch.insert("step_patches".to_owned(), changed.into());
     }
     if !inserted.is_empty() {
         let group = |(after, steps): (Option<&str>, Vec<Value>)| match after {
@@ -181,7 +239,7 @@ fn patch(plan: &Plan, run: &Run, steps: &[&Step], spliced: &Plan, aligned: &BTre
     // What the playbook gives back stays, unless it came out of a step that is gone, or of the last step, which is another now.
     let mut lost = false;
     plan.output.for_each_source(&mut |source| {
-        if let super::template::Source::Output { step, .. } = source {
+        if let Source::Output { step, .. } = source {
             lost |= removed.contains(&step.as_str());
         }
     });

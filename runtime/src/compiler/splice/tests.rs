@@ -131,3 +131,23 @@ async fn a_run_that_does_something_else_is_refused_and_so_is_one_that_does_the_s
     let e = refused(&run("third", json!({"version": "2.0.1"}), &after("2.0.1")), Some("s9"));
     assert_eq!((e.code, e.issues[0].path.as_str()), (Code::InvalidRequest, "/failing_step"), "{e}");
 }
+
+/// The file has moved, and nothing else: what the later steps make of its content holds on.
+#[tokio::test]
+async fn a_call_that_others_speak_of_keeps_its_step_and_what_was_learned_of_the_others() {
+    let world = World::new();
+    let read = |path: &str, id: &str| {
+        let answer = json!({"path": path, "bytes": 9, "json": {"id": id, "kind": "invoice"}});
+        step("fs/read", json!({"path": path, "as": "json"}), answer)
+    };
+    let tell = |id: &str| step("tell", json!({"text": format!("paid {id}"), "of": "invoice"}), json!({"told": true}));
+    let first = run("first", json!({"month": "2026-11"}), &[read("books/2026-11/a.json", "inv-4711"), tell("inv-4711")]);
+    let second = run("second", json!({"month": "2026-12"}), &[read("books/paid/2026-12/a.json", "inv-9999"), tell("inv-9999")]);
+    let plan = world.plan(&first).await;
+    let patch = splice(&plan, &second, Some("s1"), &world.registry, &Options::default()).unwrap();
+    let repaired = world.patched(&plan, &patch);
+    let lines = PlanDiff::between(&plan, &repaired).lines();
+    assert_eq!(lines, [r#"~ s1 input/path: "books/" + input.month + "/a.json" -> "books/paid/" + input.month + "/a.json""#]);
+    let new = world.held(&plan, &repaired, &second).await;
+    assert_eq!((new.verdict, new.calls_as_recorded, new.answered_to_the_end), (Verdict::Same, 2, true), "{new:?}");
+}
