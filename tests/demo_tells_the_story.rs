@@ -133,3 +133,57 @@ fn in_words_the_refund_is_told_in_its_order() {
         rest = &rest[at + part.len()..];
     }
 }
+
+#[test]
+fn five_runs_become_a_playbook_that_is_trusted_distrusted_and_repaired() {
+    let place = Place::new();
+    let report = place.json(0, &["demo", "learn"]);
+    assert_eq!(report["source_runs"], json!(["billing", "search", "mail", "orders", "login"]));
+    let history: Vec<&str> = report["history"].as_array().unwrap().iter().map(|version| version["made_by"].as_str().unwrap()).collect();
+    assert_eq!(
+        history,
+        ["learned", "auto_promoted", "auto_promoted", "auto_demoted", "repaired", "reviewed", "auto_promoted"],
+        "{report:#}"
+    );
+    let because = report["demoted_because"].as_str().unwrap();
+    assert!(because.contains("s1"), "the place is named: {because}");
+    let status = |when: &str| -> Vec<Value> { report["jobs"][when].as_array().unwrap().iter().map(|job| job["status"].clone()).collect() };
+    assert_eq!((status("trusted"), status("failed")), (vec![json!("completed"); 3], vec![json!("failed"); 2]));
+    assert_eq!(status("again"), vec![json!("completed"); 3]);
+    assert!(place.tree("").is_empty(), "nothing is left but what was asked for: {:?}", place.tree(""));
+}
+
+#[test]
+fn in_words_what_is_learned_is_told_in_its_order() {
+    let text = Place::new().ok(&["demo", "learn"]);
+    let mut rest = text.as_str();
+    for part in [
+        "1. Five times",
+        "project/billing/service.json",
+        "2. The five runs become one playbook",
+        "service (string)",
+        "Proved",
+        "Learned from 5 runs: billing search mail orders login",
+        "3. It has to earn its status",
+        "version 2 is shadow",
+        "completed",
+        "version 3 is active",
+        "4. The world changes",
+        "failed at s1",
+        "version 4 is draft",
+        "5. An agent shows the way",
+        "FAILED",
+        "project/proxy/about/service.json",
+        "~ s1",
+        "bob approves",
+        "6. The repaired version earns its status",
+        "version 7 is active",
+        "# proxy",
+        "now 6.0.20, next 6.0.21, by proxy-team",
+        "auto_demoted",
+        "docs/LEARNING.md",
+    ] {
+        let at = rest.find(part).unwrap_or_else(|| panic!("{part:?} is missing, or not in its place:\n{text}"));
+        rest = &rest[at + part.len()..];
+    }
+}

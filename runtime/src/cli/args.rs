@@ -132,6 +132,15 @@ pub(super) struct Demo {
 pub(super) enum DemoCommand {
     /// A person in the loop: a refund is planned, approved, killed in the middle, taken up, and paid once.
     Refund(DemoRefund),
+    /// A playbook that earns its trust: learned from five runs, promoted, demoted by failures, repaired under review.
+    Learn(DemoLearn),
+}
+
+#[derive(Args)]
+pub(super) struct DemoLearn {
+    /// Keep the directory with everything that the demo made.
+    #[arg(long)]
+    pub keep: bool,
 }
 
 #[derive(Args)]

@@ -2,6 +2,7 @@
 
 mod agent;
 mod interrupted;
+mod learn;
 mod refund;
 mod tree;
 
@@ -21,8 +22,10 @@ use crate::limits;
 
 /// Tells the story.
 pub(super) async fn demo(args: Demo, output: &Output) -> Result<u8> {
-    if let Some(DemoCommand::Refund(args)) = args.other {
-        return refund::demo(args, output).await;
+    match args.other {
+        Some(DemoCommand::Refund(args)) => return refund::demo(args, output).await,
+        Some(DemoCommand::Learn(args)) => return learn::demo(args, output).await,
+        None => {}
     }
     let home = tempfile::Builder::new().prefix("reprise-demo-").tempdir().map_err(|e| cannot("make a temporary directory", &e))?;
     let told = Story { home: home.path(), output, space: Space::default_space() }.tell().await;
