@@ -79,3 +79,4 @@ mod guests_python;
 mod guests_c;
 mod learning;
 mod runs_are_abused;
+mod the_loop_closes;
