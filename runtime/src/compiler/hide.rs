@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::plan::{Node, Plan};
+use super::template::{Part, Template};
 use super::trace::Trace;
+use crate::checks::Spec;
 use crate::ids::SecretName;
 
 /// Words in the name of a field that holds a secret.
@@ -50,6 +53,8 @@ const FORMS: [&str; 16] = [
 const TOKEN_CHARS_MIN: usize = 16;
 /// A value in a field that is named like a secret is no shorter.
 const NAMED_CHARS_MIN: usize = 8;
+/// One without a digit is no shorter.
+const LONG_CHARS_MIN: usize = 20;
 
 /// Takes secrets out of `trace`, and says by which names they are needed.
 pub(super) fn hide(trace: &mut Trace) -> BTreeSet<String> {
@@ -60,8 +65,49 @@ pub(super) fn hide(trace: &mut Trace) -> BTreeSet<String> {
         collect("", &attempt.bound.input, &answered, &mut names);
         answered.push_str(&attempt.output.to_string());
     }
+    replace(trace, &names);
+    names.into_values().collect()
+}
+
+/// What looks like a secret and stands in a plan as it is, with its name: an earlier step had answered it, and yet nothing takes it
+/// from there.
+pub(super) fn left_in(plan: &Plan) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    for node in plan.nodes() {
+        if let Node::Step(step) = node {
+            in_template("", &step.input, &mut names);
+        }
+    }
+    in_template("", &plan.output, &mut names);
+    names
+}
+
+fn in_template(field: &str, template: &Template, names: &mut BTreeMap<String, String>) {
+    match template {
+        Template::Constant(json) => collect(field, &json.value(), "", names),
+        Template::Text(parts) => parts.iter().for_each(|part| {
+            if let Part::Literal(text) = part {
+                collect("", &Value::from(text.as_str()), "", names);
+            }
+        }),
+        Template::Object(fields) => fields.iter().for_each(|(name, below)| in_template(name, below, names)),
+        Template::Array(items) => items.iter().for_each(|item| in_template(field, item, names)),
+        Template::Value(_) | Template::Either { .. } | Template::Derived { .. } => {}
+    }
+}
+
+/// True where a text of an answer has something in it that looks like a secret, and is not to be repeated in a check.
+pub(super) fn holds_secret(field: &str, text: &str) -> bool {
+    let assigned = |line: &str| {
+        line.split_once(['=', ':']).is_some_and(|(name, value)| is_named(name.trim()) && value.trim().len() >= NAMED_CHARS_MIN)
+    };
+    !found_in(field, text).is_empty() || text.lines().any(assigned)
+}
+
+/// Puts placeholders in the place of these secrets, wherever they stand in `trace`.
+pub(super) fn replace(trace: &mut Trace, names: &BTreeMap<String, String>) {
     if names.is_empty() {
-        return BTreeSet::new();
+        return;
     }
     // The longest first: one may stand in another.
     let mut secrets: Vec<(&String, &String)> = names.iter().collect();
@@ -77,8 +123,13 @@ pub(super) fn hide(trace: &mut Trace) -> BTreeSet<String> {
         attempt.bound.input = cleaned(attempt.bound.input.take(), &secrets);
         attempt.output = cleaned(attempt.output.take(), &secrets);
         attempt.error = attempt.error.take().map(|error| replaced(&error, &secrets));
+        for (_, spec) in &mut attempt.checks {
+            if let Ok(clean) = Spec::parse(&cleaned(spec.to_json().value(), &secrets)) {
+                *spec = clean;
+            }
+        }
     }
-    names.into_values().collect()
+    trace.secrets.extend(names.values().cloned());
 }
 
 fn is_placeholder(text: &str) -> bool {
@@ -109,7 +160,8 @@ fn found_in<'t>(field: &str, text: &'t str) -> Vec<&'t str> {
     if is_named(field) {
         let bare =
             ["Bearer ", "bearer ", "Basic ", "token "].into_iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text).trim();
-        let odd = bare.chars().any(|c| !c.is_ascii_lowercase());
+        // A word that anyone may write is no secret, and would be taken out of every text.
+        let odd = bare.chars().any(|c| c.is_ascii_digit()) || bare.chars().count() >= LONG_CHARS_MIN;
         let telling = bare.chars().count() >= NAMED_CHARS_MIN && !bare.contains(char::is_whitespace) && !bare.contains('/') && odd;
         if telling {
             return vec![bare];

@@ -128,9 +128,21 @@ impl Reached {
 pub fn reached(tools: &Registry, run: &Run, options: &Options) -> Result<Vec<Reached>> {
     require_success(run, options)?;
     let bindings = Bindings::builtin(tools).extended(&options.bindings, &options.roots)?;
-    let trace = Trace::of(run, &bindings);
-    let Lifted { plan, kept, .. } = lift::lift(&trace)?;
+    let (trace, Lifted { plan, kept, .. }) = lifted(run, &bindings)?;
     Ok(Reached::recorded(&plan, &trace, &kept))
+}
+
+/// A run's plan, with no secret of the recording in it.
+fn lifted(run: &Run, bindings: &Bindings) -> Result<(Trace, Lifted)> {
+    let mut trace = Trace::of(run, bindings);
+    let lifted = lift::lift(&trace)?;
+    let left = hide::left_in(&lifted.plan);
+    if left.is_empty() {
+        return Ok((trace, lifted));
+    }
+    hide::replace(&mut trace, &left);
+    let lifted = lift::lift(&trace)?;
+    Ok((trace, lifted))
 }
 
 /// Compiles a run. The same run with the same options gives the same bytes.

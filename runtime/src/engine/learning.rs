@@ -77,7 +77,7 @@ impl Engine {
         });
         let compilation = Compilation {
             run_id: first,
-            source_runs: if source_runs.len() > 1 { source_runs.clone() } else { Vec::new() },
+            source_runs: source_runs.clone(),
             summary: learned.compiled.summary.clone(),
             matchers: request.matchers,
             success_criteria: request.success_criteria,
@@ -166,4 +166,20 @@ impl Engine {
             Origin::Uploaded | Origin::Graph { .. } => Vec::new(),
         })
     }
+}
+
+/// A bundle has one recording, from which its playbook can be made again.
+///
+/// # Errors
+/// `not_compilable` for a playbook that was learned from several, or held to what one of them saw.
+pub(super) fn require_one_run(compilation: &Compilation) -> Result<()> {
+    if compilation.source_runs.is_empty() {
+        return Ok(());
+    }
+    let runs: Vec<&str> = compilation.runs().iter().map(RunId::as_str).collect();
+    let message = format!(
+        "a bundle has one recording, and this version was learned from {}; upload its component, or compile the runs where it is needed",
+        runs.join(", ")
+    );
+    Err(Error::new(Code::NotCompilable, message))
 }

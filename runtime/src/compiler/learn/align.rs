@@ -11,7 +11,8 @@ use super::explain::{self, Decided, Unexplained};
 use super::gathered::{self, Candidate};
 use super::known::{Scope, Tier};
 use super::ways;
-use crate::compiler::plan::{Decision, Each, Node, Step, StepOptions};
+use crate::checks::{At, Origin, Spec, Verdict};
+use crate::compiler::plan::{Check, Each, Node, Step, StepOptions};
 use crate::compiler::template::{Source, Template};
 use crate::compiler::trace::Attempt;
 use crate::json::Json;
@@ -138,6 +139,7 @@ impl Learner {
             depth,
         })?;
         self.questions.extend(decided.questions.into_iter().map(|(at, question)| (place(&at), question)));
+        let checks = recorded(scope, &next);
         self.next_step += 1;
         let outputs: Vec<&Value> = next.iter().map(|attempt| &attempt.output).collect();
         scope.learn(&id, &inputs, &outputs);
@@ -151,7 +153,7 @@ impl Learner {
             decisions: decided.decisions,
             options: StepOptions::default(),
             compensation: None,
-            checks: Vec::new(),
+            checks,
         })
     }
 
@@ -201,11 +203,11 @@ impl Learner {
         let each = (limits::LEARN_TURNS_MAX / spans.len().max(1)).max(2);
         for (sample, count) in counts.iter().enumerate() {
             let elements = list.facts[sample].value.as_array()?;
-            for turn in 0..(*count).min(each) {
+            for (turn, item) in elements.iter().enumerate().take((*count).min(each)) {
                 let from = at[sample] + turn * length;
                 within.push(sample);
                 turns.push(&spans[sample][from..from + length]);
-                items.push(elements[turn].clone());
+                items.push(item.clone());
             }
         }
         let mut inner = scope.project(&within);
@@ -248,6 +250,38 @@ impl Learner {
     }
 }
 
+/// What recorders wrote down of a call in every sample, and was so: with what differs in it made as an input would be.
+fn recorded(scope: &mut Scope, next: &[&Attempt]) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (place, (at, first)) in next[0].checks.iter().enumerate() {
+        let all: Option<Vec<&Spec>> = next
+            .iter()
+            .map(|attempt| attempt.checks.get(place).filter(|(of, spec)| of == at && spec.kind() == first.kind()).map(|(_, spec)| spec))
+            .collect();
+        let Some(all) = all else { continue };
+        let fails = |(spec, attempt): (&&Spec, &&Attempt)| {
+            let answer = (*at == At::After).then_some(&attempt.output);
+            spec.judge(answer).is_some_and(|finding| finding.verdict == Verdict::Fail)
+        };
+        if all.iter().zip(next).any(fails) {
+            continue;
+        }
+        let specs: Vec<Value> = all.iter().map(|spec| spec.to_json().value()).collect();
+        let specs: Vec<&Value> = specs.iter().collect();
+        let made = explain::explain(scope, "", &specs, &mut Decided::default()).map(Template::simplified);
+        let is = match made {
+            Ok(Template::Object(mut fields)) => {
+                fields.insert("kind".to_owned(), Template::Constant(Json::from(&Value::from(first.kind()))));
+                Template::Object(fields)
+            }
+            Ok(constant @ Template::Constant(_)) => constant,
+            _ => continue,
+        };
+        checks.push(Check { at: *at, is, origin: Origin::Recorded, reason: String::new() });
+    }
+    checks
+}
+
 /// True where a call comes again soon in one of the samples: only then a loop is worth a look.
 fn repeats(spans: &[Span<'_>], at: &[usize]) -> bool {
     spans.iter().zip(at).any(|(span, at)| {
@@ -270,10 +304,9 @@ fn fits(spans: &[Span<'_>], at: &[usize], counts: &[usize], length: usize) -> bo
 }
 
 /// The playbook's own output.
-pub(super) fn output(scope: &mut Scope, values: &[&Value]) -> Result<(Template, Vec<Decision>, Vec<(Place, String)>), Unexplained> {
+pub(super) fn output(scope: &mut Scope, values: &[&Value]) -> Result<(Template, Vec<(Place, String)>), Unexplained> {
     let mut decided = Decided { counts: true, ..Decided::default() };
     let template = explain::explain(scope, "", values, &mut decided)?.simplified();
     let place = |at: String| Place { step: "output".to_owned(), at };
-    let questions = decided.questions.into_iter().map(|(at, question)| (place(at), question)).collect();
-    Ok((template, decided.decisions, questions))
+    Ok((template, decided.questions.into_iter().map(|(at, question)| (place(at), question)).collect()))
 }

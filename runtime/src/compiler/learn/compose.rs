@@ -105,7 +105,8 @@ fn starts(scope: &Scope, text: &str, derived: bool) -> Vec<(u32, Place)> {
             return false;
         }
         match (place, known.varies) {
-            (Place::Plain(_), true) => known.bits >= needed.0,
+            // By its place in a list only where the list as a whole, joined, would do as well.
+            (Place::Plain(_), true) => known.bits >= needed.0 && (derived || !known.listed),
             (Place::Derived(_), true) => derived && known.bits >= needed.1,
             (Place::Plain(_), false) => tells(known, text),
             (Place::Derived(_), false) => false,

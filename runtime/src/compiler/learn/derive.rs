@@ -322,6 +322,16 @@ pub(super) fn lists(known: &Known) -> Vec<Known> {
     };
     let bounded = every(&|text| text.len() <= limits::LEARN_SEARCHED_BYTES_MAX);
     let mut found = Vec::new();
+    if bounded && every(&|text| text.trim_start().starts_with(['{', '['])) {
+        let Some(document) = applied(known.first(), &[Rule::Json]) else { return found };
+        let mut pointers = Vec::new();
+        walk(&document, "", &mut |pointer, value| pointers.extend(value.is_array().then(|| pointer.to_owned())));
+        found.extend(pointers.into_iter().take(LINES_MAX).filter_map(|pointer| match pointer.is_empty() {
+            true => with(&[Rule::Json]),
+            false => with(&[Rule::Json, Rule::Pointer(pointer)]),
+        }));
+        return found;
+    }
     if bounded && known.facts.iter().any(|fact| fact.value.as_str().is_some_and(|text| text.trim_end().contains('\n'))) {
         let behind_the_first = || Rule::Between { after: "\n".to_owned(), before: String::new() };
         found.extend(with(&[Rule::Lines]));

@@ -55,6 +55,9 @@ pub(super) fn explain(scope: &mut Scope, pointer: &str, values: &[&Value], decid
     if shallow && let Some(template) = parts(scope, pointer, values, decided)? {
         return Ok(template);
     }
+    if !varies && let Some(template) = told(scope, pointer, &facts, decided) {
+        return Ok(template);
+    }
     if !varies {
         let reason = match values.len() {
             1 => "no input and no earlier answer explains it".to_owned(),
@@ -63,7 +66,7 @@ pub(super) fn explain(scope: &mut Scope, pointer: &str, values: &[&Value], decid
         decided.decisions.push(Decision { at: pointer.to_owned(), kind: DecisionKind::Constant, reason });
         return Ok(Template::Constant(values[0].into()));
     }
-    if let Some(template) = made(scope, pointer, &facts, decided) {
+    if let Some(template) = made(scope, pointer, &facts, decided)? {
         return Ok(template);
     }
     Err(unexplained(pointer, &facts, "differs between the runs, and no input and no earlier answer explains how".to_owned()))
@@ -179,7 +182,7 @@ fn differing(scope: &mut Scope, pointer: &str, facts: &[Rc<Fact>], decided: &mut
 }
 
 /// A value that differs and is made of what is known.
-fn made(scope: &mut Scope, pointer: &str, facts: &[Rc<Fact>], decided: &mut Decided) -> Option<Template> {
+fn made(scope: &mut Scope, pointer: &str, facts: &[Rc<Fact>], decided: &mut Decided) -> Result<Option<Template>, Unexplained> {
     let texts: Option<Vec<&str>> = facts.iter().map(|fact| fact.value.as_str()).collect();
     let found = match &texts {
         Some(texts) => {
@@ -188,6 +191,10 @@ fn made(scope: &mut Scope, pointer: &str, facts: &[Rc<Fact>], decided: &mut Deci
                 scope.derive();
                 compose::compose(scope, texts, true)
             });
+            if let Some(both) = pieces.as_ref().and_then(|pieces| alike_inputs(scope, pieces)) {
+                let why = format!("holds {both}, which are alike in every run; one more run in which they differ would say which is meant");
+                return Err(unexplained(pointer, facts, why));
+            }
             pieces.map(|pieces| template_of(scope, pieces, facts.len())).or_else(|| {
                 let (known, reason) = within::find(scope, facts)?;
                 Some((value_of(&known), reason))
@@ -205,9 +212,32 @@ fn made(scope: &mut Scope, pointer: &str, facts: &[Rc<Fact>], decided: &mut Deci
             }
         }
     };
-    let (template, reason) = found?;
+    let Some((template, reason)) = found else { return Ok(None) };
+    decided.decisions.push(Decision { at: pointer.to_owned(), kind: DecisionKind::Composed, reason });
+    Ok(Some(template))
+}
+
+/// A text that is the same in every sample and has in it what an earlier step answered: where that tells as much as a single run
+/// would have to, it is taken from there.
+fn told(scope: &Scope, pointer: &str, facts: &[Rc<Fact>], decided: &mut Decided) -> Option<Template> {
+    let texts: Vec<&str> = facts.iter().map(|fact| fact.value.as_str()).collect::<Option<_>>()?;
+    let pieces = compose::compose(scope, &texts, false)?;
+    if !pieces.iter().any(|piece| matches!(piece, Piece::Known(_))) {
+        return None;
+    }
+    let (template, reason) = template_of(scope, pieces, facts.len());
     decided.decisions.push(Decision { at: pointer.to_owned(), kind: DecisionKind::Composed, reason });
     Some(template)
+}
+
+/// Two inputs of which nothing says which one stands in the text.
+fn alike_inputs(scope: &Scope, pieces: &[Piece]) -> Option<String> {
+    let known = pieces.iter().filter_map(|piece| if let Piece::Known(place) = piece { Some(scope.get(*place)) } else { None });
+    known.filter(|known| known.tier == Tier::Given && known.rules.is_empty() && known.varies).find_map(|known| {
+        let mut others = scope.equal(&known.facts).filter(|other| other.tier == Tier::Given && other.rules.is_empty());
+        let other = others.find(|other| other.source != known.source && !inside(other, known))?;
+        Some(format!("{} or {}", known.source, other.source))
+    })
 }
 
 /// What a row of parts comes to, and why.
@@ -260,9 +290,14 @@ fn choose<'a>(found: &[&'a Known], name: &str) -> Option<(&'a Known, Vec<&'a Kno
     Some((best, ties.collect()))
 }
 
-/// True where one answer has the same value at a deeper place: it says the same twice.
+/// True where one answer, or one element, has the same value at another place: it says the same twice.
 fn inside(other: &Known, best: &Known) -> bool {
-    matches!((&other.source, &best.source), (Source::Output { step: a, .. }, Source::Output { step: b, .. }) if a == b)
+    match (&other.source, &best.source) {
+        (Source::Output { step: a, .. }, Source::Output { step: b, .. }) | (Source::Item { each: a, .. }, Source::Item { each: b, .. }) => {
+            a == b
+        }
+        _ => false,
+    }
 }
 
 /// What it is worth that a value stands in a field of the same name.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::Pass;
 use crate::checks::{At, Origin, Spec};
 use crate::compiler::dataflow::{in_a_list, last_word, walk};
+use crate::compiler::hide::holds_secret;
 use crate::compiler::plan::{Check, Each, Node, Plan};
 use crate::compiler::template::{Part, Rule, Source, Template};
 use crate::json::Json;
@@ -40,8 +41,11 @@ pub(super) fn add(plan: &mut Plan, passes: &[Pass<'_>], calls: &[Vec<(String, us
         }
     }
     for step in plan.steps_mut() {
-        let Some(answers) = answers.get(step.id.as_str()).filter(|answers| answers.len() > 1) else { continue };
-        step.checks.extend(of_step(&step.id, answers, &used));
+        // Of several runs, what was seen once is no invariant. Of one run everything was seen once, and nobody knows what may differ.
+        let Some(answers) = answers.get(step.id.as_str()).filter(|answers| answers.len() > 1 || passes.len() == 1) else { continue };
+        if passes.len() > 1 || step.effect.touches_nothing() {
+            step.checks.extend(of_step(&step.id, answers, &used));
+        }
         step.checks.truncate(limits::LEARN_CHECKS_MAX);
     }
 }
@@ -118,20 +122,23 @@ fn of_step(step: &str, calls: &[Call<'_>], used: &Used) -> Vec<Check> {
         given.insert(value.to_string());
     });
     let mut checks = Vec::new();
-    let held = |calls: usize| format!("it was so in all {calls} calls that were recorded");
+    let held = |calls: usize| match calls {
+        1 => "it was so in the one run that was recorded".to_owned(),
+        n => format!("it was so in all {n} calls that were recorded"),
+    };
     walk(first, "", &mut |pointer, value| {
-        if in_a_list(first, pointer) {
+        if in_a_list(first, pointer) && calls.len() > 1 {
             return;
         }
         let same = calls.iter().all(|(_, answer)| answer.pointer(pointer) == Some(value));
         if !same && value.is_string() && last_word(pointer) == Some("text") {
             checks.extend(same_lines(pointer, calls).map(|schema| Spec::Shape { schema: Json::from(&below(pointer, schema)) }));
         }
-        if used.taken.contains(&(step.to_owned(), pointer.to_owned())) {
-            return;
-        }
         if value.is_array() {
             checks.extend(of_list(step, pointer, calls, used).map(|schema| Spec::Shape { schema: Json::from(&below(pointer, schema)) }));
+            return;
+        }
+        if used.taken.contains(&(step.to_owned(), pointer.to_owned())) {
             return;
         }
         if same && says_something(pointer, value) && !(value.is_string() && given.contains(&value.to_string())) {
@@ -154,7 +161,7 @@ fn says_something(pointer: &str, value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(_) => true,
         Value::Number(_) => !incidental,
-        Value::String(text) => !incidental && !text.is_empty() && text.len() <= TEXT_BYTES_MAX,
+        Value::String(text) => !incidental && !text.is_empty() && text.len() <= TEXT_BYTES_MAX && !holds_secret(&name, text),
         Value::Array(_) | Value::Object(_) => false,
     }
 }
@@ -170,12 +177,12 @@ fn of_list(step: &str, pointer: &str, calls: &[Call<'_>], used: &Used) -> Option
     // Where a later step takes what stands at one place of it, a list of another length is another list.
     let by_place = |(of, taken): &(String, String)| of == step && taken.strip_prefix(pointer).is_some_and(|rest| rest.starts_with('/'));
     let length = lists[0].len();
-    if used.taken.iter().any(by_place) && lists.iter().all(|list| list.len() == length) {
+    if (calls.len() == 1 || used.taken.iter().any(by_place)) && lists.iter().all(|list| list.len() == length) {
         schema.insert("minItems".to_owned(), json!(length));
         schema.insert("maxItems".to_owned(), json!(length));
     }
     let items: Vec<&Value> = lists.into_iter().flatten().collect();
-    let fields = items.first().and_then(|item| item.as_object()).filter(|_| items.len() > 1).into_iter().flatten();
+    let fields = items.first().and_then(|item| item.as_object()).filter(|_| calls.len() > 1 && items.len() > 1).into_iter().flatten();
     let same = fields.filter(|(name, value)| {
         let at = crate::json::below("", name);
         let taken = used.elements.contains(&(step.to_owned(), pointer.to_owned(), at.clone()));
@@ -241,6 +248,9 @@ fn same_lines(pointer: &str, calls: &[Call<'_>]) -> Option<Map<String, Value>> {
         .iter()
         .map(|(_, answer)| answer.pointer(pointer).and_then(Value::as_str).map(|text| text.split('\n').collect()))
         .collect::<Option<_>>()?;
+    if calls.iter().any(|(_, answer)| answer.pointer(pointer).and_then(Value::as_str).is_some_and(|text| holds_secret("", text))) {
+        return None;
+    }
     let count = texts[0].len();
     if !(3..=COLUMNS_MAX).contains(&count) || texts.iter().any(|lines| lines.len() != count) {
         return None;

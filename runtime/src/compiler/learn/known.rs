@@ -130,8 +130,8 @@ pub(super) struct Scope {
     /// Places in `plain` of what loops answered.
     loops: Vec<usize>,
     lists: Vec<Rc<Known>>,
-    /// Known values whose lists are in `lists`: plain ones, and derived ones.
-    lists_of: (usize, usize),
+    /// Plain values whose lists are in `lists`.
+    lists_of: usize,
 }
 
 /// What is to be left over when the choices are paid for, in bits.
@@ -276,18 +276,15 @@ impl Scope {
         self.derived_of = self.plain.len();
     }
 
-    /// Lists that are known in every sample: those that were given or answered as such, and the lines of texts.
+    /// Lists that are known in every sample: those that were given or answered as such, and what stands in texts as one.
     pub fn lists(&mut self) -> Vec<Rc<Known>> {
-        self.derive();
-        let is_list = |known: &&Known| known.facts.iter().all(|fact| fact.value.is_array());
-        let (plain, derived) = self.lists_of;
-        let mut lists: Vec<Known> = Vec::new();
-        let near = |known: &&Known| known.tier != Tier::Echoed;
-        lists.extend(self.plain[plain..].iter().filter(near).chain(&self.derived[derived..]).filter(is_list).cloned());
-        lists.extend(self.plain[plain..].iter().filter(near).flat_map(derive::lists));
-        self.lists_of = (self.plain.len(), self.derived.len());
         let long = |list: &Known| list.facts.iter().any(|fact| fact.value.as_array().is_some_and(|items| items.len() > 1));
-        self.lists.extend(lists.into_iter().filter(long).map(Rc::new));
+        for known in self.plain[self.lists_of..].iter().filter(|known| known.tier != Tier::Echoed) {
+            let of_texts = derive::lists(known).into_iter();
+            let own = known.facts.iter().all(|fact| fact.value.is_array()).then(|| known.clone());
+            self.lists.extend(own.into_iter().chain(of_texts).filter(long).map(Rc::new));
+        }
+        self.lists_of = self.plain.len();
         self.lists.truncate(limits::LEARN_LISTS_MAX);
         self.lists.clone()
     }

@@ -28,6 +28,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::bindings::Bindings;
+use super::hide;
 use super::lift::{self, Dropped};
 use super::plan::{Node, Plan};
 use super::prove::{self, Proof, Proven, Script};
@@ -118,11 +119,7 @@ pub async fn compile_runs(sandbox: &Sandbox, tools: &Registry, runs: &[Run], opt
         return Err(Error::new(Code::ReplayCompileNoSteps, "there is no run to compile"));
     };
     if runs.len() == 1 {
-        let compiled = super::compile(sandbox, tools, first, options).await?;
-        let summary = compiled.summary.value();
-        let names = summary["secrets_needed"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let secrets_needed = names.map(str::to_owned).collect();
-        return Ok(Learned { compiled, open_questions: Vec::new(), held_out: Vec::new(), secrets_needed });
+        return of_one(sandbox, tools, first, options).await;
     }
     if runs.len() > limits::LEARN_RUNS_MAX {
         return Err(Error::new(
@@ -140,8 +137,14 @@ pub async fn compile_runs(sandbox: &Sandbox, tools: &Registry, runs: &[Run], opt
     if let Some(at) = sifted.iter().position(|(kept, _)| kept.is_empty()) {
         return Err(Error::new(Code::ReplayCompileNoSteps, format!("run {} has no successful step", runs[at].run_id)));
     }
-    let passes: Vec<Pass<'_>> = traces.iter().zip(&sifted).zip(runs).map(|((trace, (kept, _)), run)| pass(trace, kept, run)).collect();
-    let found = plan_of(&passes).map_err(|refusal| refused(&refusal, runs))?;
+    let mut found = plan_of(&passes_of(&traces, &sifted, runs)).map_err(|refusal| refused(&refusal, runs))?;
+    let left = hide::left_in(&found.plan);
+    if !left.is_empty() {
+        // It had been answered by an earlier step, and yet nothing takes it from there.
+        traces.iter_mut().for_each(|trace| hide::replace(trace, &left));
+        found = plan_of(&passes_of(&traces, &sifted, runs)).map_err(|refusal| refused(&refusal, runs))?;
+    }
+    let passes = passes_of(&traces, &sifted, runs);
     let mut scripts = Vec::new();
     let mut reached = Vec::new();
     for (pass, run) in passes.iter().zip(runs) {
@@ -167,6 +170,34 @@ pub async fn compile_runs(sandbox: &Sandbox, tools: &Registry, runs: &[Run], opt
     let Proven { plan, component, digest, proof } = proven;
     let compiled = Compiled { plan, component, digest, proof, dropped: dropped.clone(), unused_inputs: unused, summary, reached };
     Ok(Learned { compiled, open_questions, held_out, secrets_needed: secrets_needed.into_iter().collect() })
+}
+
+/// One run, compiled as [`super::compile`] does, and held to what it saw: one run cannot say which of it may differ.
+async fn of_one(sandbox: &Sandbox, tools: &Registry, run: &Run, options: &Options) -> Result<Learned> {
+    let compiled = super::compile(sandbox, tools, run, options).await?;
+    let bindings = Bindings::builtin(tools).extended(&options.bindings, &options.roots)?;
+    let (trace, lifted) = super::lifted(run, &bindings)?;
+    let pass = pass(&trace, &lifted.kept, run);
+    let mut plan = compiled.plan.clone();
+    let calls: Vec<(String, usize)> = plan.steps().enumerate().map(|(at, step)| (step.id.clone(), at)).collect();
+    invariants::add(&mut plan, std::slice::from_ref(&pass), &[calls]);
+    let plan = Plan::new(plan.goal, plan.parameters, plan.body, plan.output);
+    plan.check()?;
+    let (script, _) = script(&plan, &pass).map_err(|why| not_reproduced(run, &why))?;
+    let script = Script { began_ms: Some(run.started_at_ms), ..script };
+    let held = prove::prove_all(sandbox, |tool: &ToolId| tools.get(tool).is_some(), &plan, &[script]).await?;
+    let (component, digest, _) = held.all().map_err(|e| named(e, std::slice::from_ref(run)))?;
+    let mut summary = compiled.summary.value();
+    summary["component_digest"] = json!(digest);
+    summary["component_bytes"] = json!(component.len());
+    let secrets_needed: BTreeSet<String> = trace.secrets.iter().cloned().collect();
+    let summary = with_runs(summary, std::slice::from_ref(run), &[], &[], &secrets_needed);
+    let compiled = Compiled { plan, component, digest, summary, ..compiled };
+    Ok(Learned { compiled, open_questions: Vec::new(), held_out: Vec::new(), secrets_needed: secrets_needed.into_iter().collect() })
+}
+
+fn passes_of<'a>(traces: &'a [Trace], sifted: &[(Vec<usize>, Vec<Dropped>)], runs: &[Run]) -> Vec<Pass<'a>> {
+    traces.iter().zip(sifted).zip(runs).map(|((trace, (kept, _)), run)| pass(trace, kept, run)).collect()
 }
 
 fn pass<'a>(trace: &'a Trace, kept: &[usize], run: &Run) -> Pass<'a> {
@@ -242,7 +273,7 @@ fn output(
 ) -> std::result::Result<Template, Refusal> {
     let recorded: Option<Vec<&Value>> = passes.iter().map(|pass| pass.trace.output.as_ref()).collect();
     if let Some(values) = recorded {
-        let (template, _, open) = align::output(scope, &values).map_err(|Unexplained { at, why, values }| Refusal {
+        let (template, open) = align::output(scope, &values).map_err(|Unexplained { at, why, values }| Refusal {
             place: Place { step: "output".to_owned(), at },
             why,
             values,
@@ -307,7 +338,7 @@ fn held_out(passes: &[Pass<'_>], runs: &[Run]) -> Vec<HeldOut> {
     let of = |(at, run): (usize, &Run)| {
         let (came_to, why) = match plan_of(&without(at)) {
             Err(refusal) => (CameTo::Refused, format!("the other runs have no common plan: {}", refusal.why)),
-            Ok(found) => match follow::follow(&found.plan, &passes[at]) {
+            Ok(found) => match follow::follow_checked(&found.plan, &passes[at]) {
                 Followed::Right(..) => (CameTo::Same, String::new()),
                 Followed::Refused(why) => (CameTo::Refused, why),
                 Followed::Wrong(why) => (CameTo::Different, why),

@@ -1,5 +1,7 @@
 //! What is learned from several runs, and what is not.
 
+mod generated;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -50,6 +52,9 @@ fn one_value(samples: &[(Value, Value, Value)]) -> Result<Learned> {
     learned(&runs)
 }
 
+/// What a row shows, its samples, and the expression that explains them.
+type Row = (&'static str, Vec<(Value, Value, Value)>, &'static str);
+
 /// How the value of the last call is made.
 fn expression(samples: &[(Value, Value, Value)]) -> String {
     match one_value(samples) {
@@ -61,7 +66,7 @@ fn expression(samples: &[(Value, Value, Value)]) -> String {
 #[test]
 fn a_value_is_made_of_the_shortest_expression_that_explains_all_runs() {
     let none = || json!({});
-    let table: Vec<(&str, Vec<(Value, Value, Value)>, &str)> = vec![
+    let table: Vec<Row> = vec![
         ("the same in all", vec![(none(), none(), json!("x")), (none(), none(), json!("x"))], "\"x\""),
         ("an input", vec![(json!({"v": "1.4.0"}), none(), json!("1.4.0")), (json!({"v": "2.0.0"}), none(), json!("2.0.0"))], "input.v"),
         (
@@ -93,7 +98,7 @@ fn a_value_is_made_of_the_shortest_expression_that_explains_all_runs() {
                 (none(), json!({"text": "name = acme\nversion = 1.4.0\n"}), json!("1.4.0")),
                 (none(), json!({"text": "name = other\nversion = 2.1.7\n"}), json!("2.1.7")),
             ],
-            "s1/text (after \"\\nversion = \" and before \"\\n\")",
+            "s1/text (between \"\\nversion = \" and \"\\n\")",
         ),
         (
             "JSON in a text",
@@ -101,12 +106,12 @@ fn a_value_is_made_of_the_shortest_expression_that_explains_all_runs() {
                 (none(), json!({"text": "{\"a\": {\"port\": 8080}}"}), json!(8080)),
                 (none(), json!({"text": "{\"a\": {\"port\": 9191}}"}), json!(9191)),
             ],
-            "s1/text (as JSON; at /a/port)",
+            "s1/text (read as JSON; at /a/port)",
         ),
         (
             "the day after",
             vec![(json!({"d": "2026-02-28"}), none(), json!("2026-03-01")), (json!({"d": "2026-11-02"}), none(), json!("2026-11-03"))],
-            "input.d (1 days on)",
+            "input.d (1 days later)",
         ),
     ];
     for (what, samples, expected) in table {
@@ -144,6 +149,9 @@ fn two_inputs_that_were_always_equal_are_told_apart_by_name_or_not_at_all() {
     let inputs = |name: &str| json!({"author": name, "reviewer": name});
     let found = expression(&[(inputs("anabel"), json!({}), json!("anabel")), (inputs("robert"), json!({}), json!("robert"))]);
     assert!(found.contains("input.author and input.reviewer"), "{found}");
+    let inside = |name: &str| json!(format!("written by {name}, once more"));
+    let found = expression(&[(inputs("anabel"), json!({}), inside("anabel")), (inputs("robert"), json!({}), inside("robert"))]);
+    assert!(found.contains("input.author or input.reviewer"), "{found}");
 }
 
 #[test]
@@ -293,16 +301,31 @@ fn a_secret_of_the_recording_is_in_no_byte_of_what_is_made() {
         ];
         run(at, &inputs, &calls, None)
     };
-    let learned = learned(&[sample(0, "sk-AAAAbbbb1111cccc2222", "alpha"), sample(1, "sk-DDDDeeee3333ffff4444", "beta-2")]).unwrap();
-    let bytes = String::from_utf8_lossy(&learned.compiled.component).into_owned();
+    let made = learned(&[sample(0, "sk-AAAAbbbb1111cccc2222", "alpha"), sample(1, "sk-DDDDeeee3333ffff4444", "beta-2")]).unwrap();
+    let bytes = String::from_utf8_lossy(&made.compiled.component).into_owned();
     for secret in ["sk-AAAA", "sk-DDDD", "Hunter2"] {
         assert!(!bytes.contains(secret), "{secret}");
-        assert!(!learned.compiled.summary.as_str().contains(secret), "{secret}");
+        assert!(!made.compiled.summary.as_str().contains(secret), "{secret}");
     }
     assert!(bytes.contains("Bearer {{secret:api_key}}") && bytes.contains("{{secret:password}}"));
-    assert_eq!(learned.secrets_needed, ["api_key", "password"]);
+    assert_eq!(made.secrets_needed, ["api_key", "password"]);
+    // A key that a step answered, be it the same in every run, is taken from there and stands in no constant and in no check.
+    let sample = |at: usize, name: &str| {
+        let calls = [
+            (
+                "read",
+                json!({"path": "env"}),
+                json!({"text": "MODE=a\nAPI_KEY=sk-QQQQwwww5555eeee6666\n", "key": "sk-QQQQwwww5555eeee6666"}),
+            ),
+            ("call", json!({"headers": {"authorization": "Bearer sk-QQQQwwww5555eeee6666"}, "name": name}), json!({"ok": true})),
+        ];
+        run(at, &json!({ "name": name }), &calls, None)
+    };
+    let answered = learned(&[sample(0, "alpha"), sample(1, "beta-2")]).unwrap();
+    assert!(!String::from_utf8_lossy(&answered.compiled.component).contains("sk-QQQQ"), "{:?}", steps(&answered));
+    assert!(steps(&answered)[1].contains("\"Bearer \" + s1/key"), "{:?}", steps(&answered));
     // A session that a step answered is no secret of the recording: it is asked for anew in each job.
-    assert_eq!(steps(&learned)[1], "agent/next {password: \"{{secret:password}}\", session: s1/session}");
+    assert_eq!(steps(&made)[1], "agent/next {password: \"{{secret:password}}\", session: s1/session}");
 }
 
 #[test]
@@ -319,4 +342,46 @@ fn the_same_runs_give_the_same_bytes() {
     };
     let runs = [sample(0, "1.4.0"), sample(1, "2.0.7"), sample(2, "3.1.1")];
     assert_eq!(learned(&runs).unwrap().compiled.digest, learned(&runs).unwrap().compiled.digest);
+}
+
+#[test]
+fn a_loop_over_lists_that_were_all_of_one_length_takes_the_whole_list_and_never_an_empty_one() {
+    let sample = |at: usize, names: [&str; 2]| {
+        let entries: Vec<Value> = names.iter().map(|name| json!({"path": format!("in/{name}")})).collect();
+        let mut calls = vec![("dir", json!({"path": "in"}), json!({ "entries": entries }))];
+        for name in names {
+            calls.push(("get", json!({"path": format!("in/{name}")}), json!({"text": format!("<{name}>\n")})));
+        }
+        let all: String = names.iter().map(|name| format!("<{name}>\n")).collect();
+        calls.push(("put", json!({"path": "all", "text": format!("all:\n{all}")}), json!({"ok": true})));
+        run(at, &json!({}), &calls, Some(json!({"count": 2})))
+    };
+    let learned = learned(&[sample(0, ["alpha", "beta"]), sample(1, ["gamma", "delta"])]).unwrap();
+    assert_eq!(steps(&learned)[2], "agent/put {path: \"all\", text: \"all:\\n\" + each1 (joined with \"\")}");
+    assert_eq!(learned.compiled.plan.output.to_string(), "{count: each1 (how many)}");
+    let listing = learned.compiled.plan.steps().next().unwrap();
+    assert!(listing.checks.iter().any(|check| check.is.to_string().contains("\"minItems\":1")), "{:?}", listing.checks);
+}
+
+#[test]
+fn a_long_run_is_learned_in_time() {
+    let sample = |at: usize| {
+        let name = format!("name-{}", at * 7_919 + 13);
+        let calls: Vec<(&str, Value, Value)> = (0..200)
+            .map(|n| {
+                let input = json!({"path": format!("project/{name}/file-{n}.txt"), "text": format!("{n}: {name} and more text\n")});
+                (
+                    ["fs/write", "put", "say"][n % 3],
+                    input,
+                    json!({"path": format!("project/{name}/file-{n}.txt"), "id": format!("{name}-{n}"), "bytes": n}),
+                )
+            })
+            .collect();
+        run(at, &json!({ "name": name }), &calls, None)
+    };
+    let runs: Vec<Run> = (0..5).map(sample).collect();
+    let begun = std::time::Instant::now();
+    let learned = learned(&runs).unwrap();
+    eprintln!("200 steps, 5 runs: {:?}", begun.elapsed());
+    assert_eq!(learned.compiled.proof.calls, 1_000);
 }
