@@ -313,7 +313,7 @@ fn a_secret_of_the_recording_is_in_no_byte_of_what_is_made() {
     let sample = |at: usize, name: &str| {
         let calls = [
             (
-                "read",
+                "look",
                 json!({"path": "env"}),
                 json!({"text": "MODE=a\nAPI_KEY=sk-QQQQwwww5555eeee6666\n", "key": "sk-QQQQwwww5555eeee6666"}),
             ),
