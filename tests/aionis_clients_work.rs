@@ -1,7 +1,5 @@
 //! What a client that was written for Aionis asks, in its words, from the first step to the dispatch.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use serde_json::{Value, json};
 
 use crate::support::documented::document;
