@@ -116,10 +116,7 @@ fn a_whole_sequence_of_an_aionis_client_works_unmodified() {
     let reviewed = playbooks("repair/review", json!({"action": "approve", "note": "yes", "shadow_validation_mode": "readiness"})).ok();
     let fields = ["from_version", "to_version", "status", "action", "review_state", "shadow_validation", "auto_promotion"];
     has(&reviewed, &[&fields[..], &["auto_promote_policy_resolution", "learning_projection_result"], &COMMIT].concat(), "review");
-    assert_eq!(
-        (&reviewed["review_state"], &reviewed["status"], &reviewed["to_version"]),
-        (&json!("approved"), &json!("shadow"), &json!(5))
-    );
+    assert_eq!((&reviewed["review_state"], &reviewed["status"], &reviewed["to_version"]), (&json!("approved"), &json!("draft"), &json!(5)));
     let fields = ["pass", "total_steps", "ready_steps", "blocked_steps", "unknown_steps", "checks"];
     has(&reviewed["shadow_validation"], &fields, "shadow_validation");
     playbooks("repair/review", json!({"action": "approve"})).refused(409, "replay_repair_not_pending_review");

@@ -15,8 +15,17 @@ fn the_policy_on_the_page_is_the_one_that_holds_where_nothing_is_said() {
     let file = dir.path().join("reprise.toml");
     std::fs::write(&file, &block.text).unwrap();
     assert_eq!(Config::read(&file).unwrap().lifecycle, LifecycleSettings::default());
-    for part in ["auto_promote", "canary_share", "separate_reviewer", "open_promotion", "proved", "recordings", "min_age_s", "min_failures"]
-    {
+    for part in [
+        "auto_promote",
+        "canary_share",
+        "separate_reviewer",
+        "open_review",
+        "open_promotion",
+        "proved",
+        "recordings",
+        "min_age_s",
+        "min_failures",
+    ] {
         assert!(block.text.contains(&format!("{part} = ")), "{part} is named on the page");
     }
     for (wrong, why) in [

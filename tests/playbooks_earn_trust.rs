@@ -110,6 +110,14 @@ fn a_playbook_rises_by_evidence_and_falls_where_the_world_breaks() {
     assert_eq!(kinds, ["job", "job", "job", "job", "job", "shadow", "proof"]);
     assert_eq!(evidence["evidence"][0]["drift"]["step"], "s1");
     assert_eq!((&evidence["verdict"]["successes"], &evidence["verdict"]["failures"]), (&json!(0), &json!(0)), "it begins anew");
+    // The version from before it fell is no way back, and neither is the shadow that it was.
+    for (from, target) in [(3, "active"), (2, "active"), (2, "shadow"), (3, "shadow"), (4, "active")] {
+        let asked = json!({"from_version": from, "target_status": target});
+        let refused = server.post("/v1/playbooks/p/promote", &asked).refused(409, "promotion_not_earned");
+        let missing = refused["details"]["missing"][0].as_str().unwrap();
+        assert!(from == 4 || missing.contains("version 4 has the same component and is draft now"), "{asked}: {refused}");
+    }
+    assert_eq!(server.get("/v1/playbooks/p").ok()["version"], 4);
     let page = server.get("/v1/playbooks/p/evidence?limit=3").ok();
     let rest = server.get(&format!("/v1/playbooks/p/evidence?limit=9&cursor={}", page["next"].as_str().unwrap())).ok();
     assert_eq!((rest["evidence"].as_array().unwrap().len(), &rest["next"]), (4, &json!(null)));
@@ -186,8 +194,53 @@ fn what_falls_gives_way_to_the_last_good_version() {
     assert_eq!((&told["kind"], &told["from_version"], &told["status"]), (&json!("rolled_back"), &json!(2), &json!("active")));
     assert!(told["reason"].as_str().unwrap().contains("at step look"), "{told}");
     assert_eq!(job(&server, &json!({}))["output"], "good");
+    let back = json!({"target_status": "active", "from_version": 4});
+    let refused = server.post("/v1/playbooks/p/promote", &back).refused(409, "promotion_not_earned");
+    assert!(refused["details"]["missing"][0].as_str().unwrap().contains("took the place of version 4"), "{refused}");
+    assert_eq!(job(&server, &json!({}))["output"], "good");
     let diff = server.get("/v1/playbooks/p/diff?from=4&to=5").ok();
     assert_eq!((&diff["same_component"], &diff["permission_diff"]["added"]), (&json!(false), &json!([])));
+}
+
+#[test]
+fn what_is_active_is_not_made_so_anew_and_its_failures_are_not_forgotten() {
+    let (_dir, server) = world(&[]);
+    server.operator("PUT", "/v1/policy", Some(&json!({"demote": {"min_failures": 9}}))).ok();
+    upload(&server, reading("gone.txt", "x"));
+    promote(&server, 1, "active");
+    assert_eq!(job(&server, &json!({}))["status"], "failed");
+    upload(&server, reading("other.txt", "y"));
+    for from in [1, 2] {
+        let asked = json!({"target_status": "active", "from_version": from});
+        let again = server.post("/v1/playbooks/p/promote", &asked).ok();
+        assert_eq!((&again["to_version"], &again["unchanged"]), (&json!(2), &json!(true)), "{again}");
+    }
+    let judged = until(&server, "/v1/playbooks/p/evidence", |page| page["evidence"].as_array().unwrap().len() == 1);
+    assert_eq!(judged["verdict"]["failures"], 1, "{judged:#}");
+}
+
+#[test]
+fn nobody_but_an_operator_adds_to_a_disabled_playbook_by_promoting_it() {
+    let (_dir, server) = world(&["a.txt"]);
+    recorded(&server, "first", "a.txt");
+    server.operator("POST", "/v1/playbooks/p/promote", Some(&json!({"target_status": "disabled"}))).ok();
+    for (from, target) in [(1, "draft"), (1, "shadow"), (1, "active"), (2, "draft")] {
+        let asked = json!({"target_status": target, "from_version": from});
+        let refused = server.post("/v1/playbooks/p/promote", &asked).refused(409, "promotion_not_earned");
+        assert!(refused["message"].as_str().unwrap().contains("operator"), "{refused}");
+    }
+    assert_eq!(history(&server).len(), 2);
+}
+
+#[test]
+fn no_client_calls_itself_by_the_name_of_the_policy() {
+    let (_dir, server) = world(&["a.txt"]);
+    recorded(&server, "first", "a.txt");
+    for name in ["policy", " Policy "] {
+        let asked = json!({"target_status": "shadow", "actor": name});
+        let refused = server.operator("POST", "/v1/playbooks/p/promote", Some(&asked)).refused(400, "invalid_request");
+        assert_eq!(refused["issues"][0]["path"], "/actor", "{refused}");
+    }
 }
 
 #[test]

@@ -78,6 +78,16 @@ fn a_repair_shows_what_it_changes_asks_and_breaks_and_runs_only_once_it_is_appro
     let refused =
         by_operator(&server, "promote", json!({"from_version": 2, "target_status": "active"})).refused(409, "promotion_not_earned");
     assert!(refused["message"].as_str().unwrap().contains("waits for a review"), "{refused}");
+    // Who knows its number does not start it either, whether it waits or was rejected.
+    let named = |version: u32| server.post("/v1/jobs", &of_p(json!({"version": version, "input": {"version": "1.0.0"}})));
+    let refused = named(2).refused(409, "promotion_not_earned");
+    assert!(refused["message"].as_str().unwrap().contains("version 2 waits for a review"), "{refused}");
+    server
+        .post(
+            "/v1/memory/replay/playbooks/run",
+            &of_p(json!({"version": 2, "mode": "strict", "params": {"version": "1.0.0", "auto_confirm": true}})),
+        )
+        .refused(409, "promotion_not_earned");
     // The same again is the same; a rejection is for ever.
     assert_eq!(repair(&server, json!({"patch": patch, "actor": "ann", "note": "it has moved", "from_version": 1})).ok()["to_version"], 2);
     let rejected = review(&server, json!({"action": "reject", "actor": "bob", "note": "it has not"})).ok();
@@ -86,11 +96,14 @@ fn a_repair_shows_what_it_changes_asks_and_breaks_and_runs_only_once_it_is_appro
         (&json!("rejected"), &json!("draft"), &Value::Null)
     );
     review(&server, json!({"action": "approve", "version": 2})).refused(409, "replay_repair_not_pending_review");
+    let refused = named(3).refused(409, "promotion_not_earned");
+    assert!(refused["message"].as_str().unwrap().contains("was rejected by a review"), "{refused}");
+    assert_eq!(server.get("/v1/playbooks/p/evidence?version=2").ok()["evidence"], json!([]));
     let got = server.post("/v1/memory/replay/playbooks/get", &of_p(json!({}))).ok()["playbook"].clone();
     assert_eq!((&got["version"], &got["active_version"]), (&json!(3), &json!(1)));
     // What was rejected is not what the next repair begins with.
     assert_eq!(repair(&server, other_text("x")).ok()["from_version"], 1);
-    // What asks for more is approved as a shadow, and is an operator's to let run.
+    // What asks for more is approved as a draft, and is an operator's to let run.
     let wider = repair(&server, json!({"patch": patch, "from_version": 1})).ok();
     review(&server, json!({"action": "approve", "version": wider["to_version"]})).ok();
     assert_eq!(server.post("/v1/memory/replay/playbooks/get", &of_p(json!({}))).ok()["playbook"]["active_version"], 1);
@@ -117,14 +130,15 @@ fn a_run_that_got_past_the_step_is_spliced_in_and_validated_by_itself() {
     );
     let verdicts: Vec<&Value> = made["proof"].as_array().unwrap().iter().map(|held| &held["verdict"]).collect();
     assert_eq!((verdicts, &made["source_run_id"]), (vec![&json!("differs"), &json!("same")], &json!("second")), "{made}");
-    let reviewed = review(&server, json!({"action": "approve", "auto_promote_on_pass": true, "auto_promote_target_status": "shadow"})).ok();
+    let asked = json!({"action": "approve", "auto_promote_on_pass": true, "auto_promote_target_status": "shadow"});
+    let reviewed = by_operator(&server, "repair/review", asked).ok();
     let validation = &reviewed["shadow_validation"];
     assert_eq!(
         (&validation["pass"], &validation["ready_steps"], &validation["executed"]),
         (&json!(true), &json!(3), &json!(false)),
         "{reviewed}"
     );
-    assert_eq!(reviewed["auto_promotion"]["reason"], "already_target_status");
+    assert_eq!(reviewed["auto_promotion"]["reason"], "already_target_status", "{reviewed}");
     let steps = server.post("/v1/memory/replay/playbooks/get", &of_p(json!({}))).ok()["playbook"]["steps_template"].clone();
     let numbers: Vec<&Value> = steps.as_array().unwrap().iter().map(|step| &step["step_index"]).collect();
     assert_eq!(numbers, [&json!(1), &json!(2), &json!(3)], "no two steps have one number");
@@ -200,10 +214,34 @@ fn a_repair_of_a_disabled_playbook_enables_nothing() {
     assert_eq!((&made["to_version"], &made["review_state"]), (&json!(3), &json!("pending_review")));
     let start = || server.post("/v1/jobs", &of_p(json!({"input": {"version": "1.0.0"}})));
     start().refused(409, "playbook_disabled");
-    assert_eq!(review(&server, json!({"action": "approve"})).ok()["status"], "shadow");
+    assert_eq!(review(&server, json!({"action": "approve"})).ok()["status"], "draft");
     start().refused(409, "playbook_disabled");
     by_operator(&server, "promote", json!({"target_status": "active"})).ok();
     assert!(start().status < 300);
+}
+
+#[test]
+fn without_an_operator_an_approval_makes_a_draft_unless_the_policy_opens_reviews() {
+    let (server, _notes) = world("");
+    by_operator(&server, "promote", json!({"target_status": "active"})).ok();
+    // Here the mended steps are the ones that run: only how they are held to is another.
+    let same = json!({"patch": {"step_patches": [{"step_index": 1, "set": {"safety_level": "needs_confirm"}}]}});
+    for patch in [other_text("a"), same] {
+        repair(&server, json!({"patch": patch["patch"], "from_version": 2})).ok();
+        let asked = json!({"action": "approve", "target_status_on_approve": "shadow"});
+        let refused = review(&server, asked).refused(409, "promotion_not_earned");
+        assert!(refused["details"]["missing"][0].as_str().unwrap().contains("as a draft"), "{refused}");
+        let approved = review(&server, json!({"action": "approve"})).ok();
+        assert_eq!((&approved["status"], &approved["review_state"]), (&json!("draft"), &json!("approved")), "{approved}");
+        let got = server.post("/v1/memory/replay/playbooks/get", &of_p(json!({}))).ok()["playbook"].clone();
+        assert_eq!(got["active_version"], 2, "what runs is lowered by no review");
+    }
+    server.operator("PUT", "/v1/policy", Some(&json!({"open_review": true}))).ok();
+    repair(&server, json!({"patch": other_text("b")["patch"], "from_version": 2})).ok();
+    review(&server, json!({"action": "approve", "target_status_on_approve": "active"})).refused(409, "promotion_not_earned");
+    assert_eq!(review(&server, json!({"action": "approve"})).ok()["status"], "shadow");
+    repair(&server, json!({"patch": other_text("c")["patch"], "from_version": 2})).ok();
+    assert_eq!(by_operator(&server, "repair/review", json!({"action": "approve"})).ok()["status"], "shadow");
 }
 
 #[test]

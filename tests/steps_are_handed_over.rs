@@ -84,6 +84,49 @@ fn a_call_that_comes_to_an_error_is_handed_over_too() {
 }
 
 #[test]
+fn what_people_answer_for_earns_a_playbook_nothing() {
+    let held = Held::new(&[]);
+    let policy = json!({
+        "shadow": {"proved": false, "recordings": 0}, "canary_share": 0,
+        "active": {"successes": 5, "distinct_inputs": 0, "wilson_floor": 0, "min_age_s": 0}, "demote": {"min_failures": 99},
+    });
+    held.server.operator("PUT", "/v1/policy", Some(&policy)).ok();
+    for n in 0..5 {
+        // Now a check that is passed over, now an error that is.
+        let job = if n % 2 == 0 {
+            held.file("lock");
+            let id = "p";
+            if n == 0 {
+                held.playbook(id, &json!([{"kind": "path_not_exists", "path": "project/lock"}]), &json!([]), &Value::Null);
+            }
+            held.job(id, "guided")
+        } else {
+            held.no_file("lock");
+            std::fs::write(held.tree.path().join("notes.md"), "something else\n").unwrap();
+            held.job("p", "guided")
+        };
+        assert_eq!(job["status"], "waiting", "{job}");
+        assert_eq!(held.resolve(&job, &json!({"decision": "happened", "output": Held::answer(1)}))["status"], "completed");
+    }
+    let mut page = Value::Null;
+    for _ in 0..10_000 {
+        page = held.server.get("/v1/playbooks/p/evidence").ok();
+        if page["evidence"].as_array().is_some_and(|events| events.iter().filter(|event| event["kind"] == "job").count() == 5) {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    let jobs: Vec<&Value> = page["evidence"].as_array().unwrap().iter().filter(|event| event["kind"] == "job").collect();
+    assert_eq!(jobs.len(), 5, "{page:#}");
+    for job in jobs {
+        assert_eq!((&job["outcome"], &job["drift"]["step"]), (&json!("failure"), &json!("s1")), "{job}");
+        assert!(job["drift"]["why"].as_str().unwrap().starts_with("answered by hand: "), "{job}");
+    }
+    assert_eq!((&page["verdict"]["successes"], &page["verdict"]["failures"]), (&json!(0), &json!(5)), "{page:#}");
+    assert_ne!(held.server.get("/v1/playbooks/p").ok()["status"], "active");
+}
+
+#[test]
 fn an_answer_that_does_not_hold_can_be_given_anew_and_what_was_done_is_not_done_again() {
     let held = Held::new(&[]);
     held.playbook("after", &json!([]), &json!([{"kind": "file_exists", "path": "project/done.txt"}]), &Value::Null);

@@ -122,7 +122,7 @@ fn a_playbook_is_learned_trusted_distrusted_repaired_and_trusted_again() {
     let policy = json!({
         "auto_promote": true, "shadow": {"proved": true, "recordings": 3},
         "active": {"successes": 3, "distinct_inputs": 3, "wilson_floor": 0.4, "min_age_s": 0},
-        "demote": {"floor": 0.3, "window": 10, "min_failures": 2}, "canary_share": 0.0, "separate_reviewer": true,
+        "demote": {"floor": 0.3, "window": 10, "min_failures": 2}, "canary_share": 0.0, "separate_reviewer": true, "open_review": true,
     });
     server.operator("PUT", "/v1/policy", Some(&policy)).ok();
 

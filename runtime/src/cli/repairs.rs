@@ -279,7 +279,7 @@ pub(super) async fn review(global: &Global, args: RepairReview, approve: bool, o
                 note: args.note,
                 validate: true,
                 validation_mode: "readiness".to_owned(),
-                target_status: args.target,
+                target_status: Some(args.target),
                 auto_promote: None,
                 gate: AutoPromoteGate::default(),
                 metadata: None,

@@ -30,6 +30,8 @@ pub struct Policy {
     pub canary_share: f64,
     /// Whether whoever repaired a version may not be the one who approves it, where both are known.
     pub separate_reviewer: bool,
+    /// Whether anybody may approve a repair as a shadow. Where it is false, an approval without the operator's token makes a draft.
+    pub open_review: bool,
 }
 
 /// What makes a draft a shadow.
@@ -76,6 +78,7 @@ impl Default for Policy {
             demote: DemoteRule { floor: 0.35, window: 10, min_failures: 3 },
             canary_share: 0.1,
             separate_reviewer: true,
+            open_review: false,
         }
     }
 }
@@ -103,6 +106,7 @@ const KNOBS: &[(&str, &str, Takes)] = &[
     ("demote", "min_failures", Takes::Count(limits::EVIDENCE_LOOK_BACK as u64)),
     ("", "canary_share", Takes::Share),
     ("", "separate_reviewer", Takes::Flag),
+    ("", "open_review", Takes::Flag),
 ];
 
 impl Takes {

@@ -67,6 +67,15 @@ impl Engine {
             if from.status == Status::Draft && !from.is_held_back() {
                 self.lifecycle.rehearse(space, &from).await?;
             }
+            let like = self.lifecycle.newest_like(space, &from)?;
+            if authority == Authority::Evidence
+                && like.status == promotion.target
+                && !from.is_held_back()
+                && self.lifecycle.stands(space, &like)?
+            {
+                // What is so already is not made so anew: evidence would begin anew with it.
+                return Ok(Promoted { from, version: like, unchanged: true });
+            }
             let moved = AtomicBool::new(false);
             let next = |before: &Summary| {
                 if before.latest_version != latest {
@@ -80,10 +89,12 @@ impl Engine {
                     return Ok(None);
                 }
                 let missing = self.lifecycle.missing(space, &from, promotion.target)?;
+                // Nobody gets rid of what was lost by naming a version from before that.
+                let from = Version { trusted_since_ms: like.trusted_since_ms, ..from.clone() };
                 if authority == Authority::Evidence && !missing.is_empty() {
                     return Err(promotion_not_earned(&from, promotion.target, &missing));
                 }
-                let next = Next::of(from.clone(), asks.clone(), promotion.target, ChangeKind::Promoted, authority);
+                let next = Next::of(from, asks.clone(), promotion.target, ChangeKind::Promoted, authority);
                 let raised = matches!(promotion.target, Status::Shadow | Status::Active);
                 Ok(Some(Next {
                     by: promotion.by.clone(),

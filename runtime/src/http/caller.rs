@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::error::{Code, Error, Issue, Result};
 use crate::ids::{JobId, PlaybookId, SecretName, Space};
 use crate::jobs::{ApprovalId, CallId};
+use crate::lifecycle::BY_POLICY;
 use crate::tools::grants::GrantName;
 use crate::{fields, limits};
 
@@ -35,6 +36,9 @@ fn checked_actor(actor: &str) -> Result<String> {
     let n = actor.chars().count();
     if n == 0 || n > limits::ID_CHARS_MAX {
         return Err(Error::invalid("/actor", format!("has {n} characters; an actor has 1 to {}", limits::ID_CHARS_MAX)));
+    }
+    if actor.trim().eq_ignore_ascii_case(BY_POLICY) {
+        return Err(Error::invalid("/actor", format!("{BY_POLICY:?} is the name under which the policy itself acts; take another one")));
     }
     Ok(actor.to_owned())
 }

@@ -120,6 +120,7 @@ fn policy_fields() -> Vec<Field> {
         field("demote", Kind::Object, "What takes a status away: `floor`, `window`, `min_failures`."),
         field("canary_share", Kind::Any, "The share of jobs that goes to a shadow beside an active version, 0 to 1."),
         field("separate_reviewer", Kind::Flag, "Whether whoever repaired a version may not approve it."),
+        field("open_review", Kind::Flag, "Whether anybody may approve a repair as a shadow; otherwise only as a draft."),
     ]
 }
 

@@ -191,6 +191,7 @@ impl State {
             Decision::Fail(_) => return None,
             Decision::Happened(output) => {
                 self.refused = None;
+                self.by_hand.get_or_insert_with(|| handed.clone());
                 if handed.at != Some(At::Before) {
                     return Some(output.clone());
                 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::checked::{Refused, Standing};
+use super::checked::{HandedOver, Refused, Standing};
 use super::control::{CancelRequested, Parked, Paused};
 use super::entry::{Body, Cause, Entry, Failure};
 use super::options::{Budget, Options, Parent};
@@ -81,6 +81,8 @@ pub struct State {
     pub given: Option<Payload>,
     /// Checks of steps whose answer a person gave, by the number of the next call and the digest of what they ask.
     pub accepted: BTreeSet<(u64, Digest)>,
+    /// The first step that came to its answer by a person's hand and not by the playbook.
+    pub by_hand: Option<HandedOver>,
     /// True once a person let it go on though the world was no longer as a recorded answer says.
     pub drift_accepted: bool,
     /// What it returned.
@@ -281,6 +283,7 @@ impl State {
             refused: None,
             given: None,
             accepted: BTreeSet::new(),
+            by_hand: None,
             drift_accepted: false,
             output: None,
             failure: None,

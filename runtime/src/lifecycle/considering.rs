@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::change::is_higher;
 use super::evidence::{self, Drift, EventKind, Mark, of_run};
 use super::policy::{self, Standing, Tally, Verdict};
 use super::{Authority, ChangeKind, Next, Origin, Playbooks, Policies, Status, Summary, Version};
@@ -83,10 +84,16 @@ impl Lifecycle {
     #[must_use]
     pub fn at_end(&self) -> AtEnd {
         let (bell, looks) = (Arc::clone(&self.bell), Arc::clone(&self.looks));
+        let (store, playbooks) = (self.store.clone(), self.playbooks.clone());
         AtEnd::new(move |space, job, state| {
+            // What a review holds back shows nothing, whatever let it run.
+            let held_back = playbooks.get(space, &state.playbook_id, Some(state.version)).is_ok_and(|version| version.is_held_back());
+            if held_back {
+                return Batch::new();
+            }
             looks.store(limits::CONSIDER_LOOKS, Ordering::Relaxed);
             bell.notify_one();
-            evidence::of_job(space, job, state)
+            evidence::of_job(&store, space, job, state)
         })
     }
 
@@ -127,11 +134,16 @@ impl Lifecycle {
             let Some((last, _)) = marks.last() else { return Ok(seen) };
             after = Some(last.clone());
             for (key, row) in &marks {
-                if Mark::read(row)?.due.is_some_and(|due| due > clock::now_ms()) {
+                // What cannot be read is due: it is written anew.
+                if Mark::read(row).is_ok_and(|mark| mark.due.is_some_and(|due| due > clock::now_ms())) {
                     continue;
                 }
-                seen += 1;
-                self.consider_marked(key, row).await?;
+                match self.consider_marked(key, row).await {
+                    Ok(()) => seen += 1,
+                    Err(e) if e.code == Code::StoreUnavailable => return Err(e),
+                    // One that cannot be looked at must not keep the others from it; its mark stays.
+                    Err(e) => tracing::error!(playbook = %key.playbook_id, "its evidence could not be considered, and is again: {e}"),
+                }
             }
         }
     }
@@ -372,15 +384,70 @@ fn earned(status: Status, tally: &Tally) -> String {
 }
 
 impl Lifecycle {
-    /// Everything that is missing for a version to get a status by evidence.
+    /// Everything that is missing for a version to get a status by evidence. Evidence is of a component, and so what is judged is
+    /// how the component stands now, whichever of its versions is named.
     ///
     /// # Errors
     /// What the store says.
     pub fn missing(&self, space: &Space, version: &Version, target: Status) -> Result<Vec<String>> {
         let policy = self.policies.of(space, Some(&version.playbook_id))?;
         let summary = self.playbooks.summary(space, &version.playbook_id)?;
-        let judged = self.judged(space, &summary, version, &policy)?;
-        Ok(policy::missing(&policy, judged.standing, &judged.tally, target))
+        let newest = self.newest_like(space, version)?;
+        let judged = self.judged(space, &summary, &newest, &policy)?;
+        let mut missing = policy::missing(&policy, judged.standing, &judged.tally, target);
+        let (number, status) = (newest.version, newest.status.as_str());
+        if summary.active_status == Status::Disabled && version.status != Status::Disabled {
+            missing.insert(0, "an operator's word: the playbook is disabled".to_owned());
+        }
+        if is_higher(version.status, newest.status) {
+            missing.insert(0, format!("standing: version {number} has the same component and is {status} now; promote that one"));
+        } else if newest.status == target && !self.stands(space, &newest)? {
+            missing.insert(0, format!("an operator's word: another version took the place of version {number}, which was {status}"));
+        }
+        Ok(missing)
+    }
+
+    /// The newest version with the component of this one that no review holds back, with the latest time at which the component
+    /// lost a status. The version itself where there is no newer one.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn newest_like(&self, space: &Space, version: &Version) -> Result<Version> {
+        let (mut newest, mut trusted, mut before) = (None, version.trusted_since_ms, None);
+        loop {
+            // All the way down to the one that is named: versions of other components in between must not hide a newer one.
+            let page = self.playbooks.versions(space, &version.playbook_id, before, limits::VERSIONS_LOOK_BACK)?;
+            before = page.last().map(|last| last.version);
+            for like in page.into_iter().filter(|other| other.component == version.component && !other.is_held_back()) {
+                trusted = trusted.max(like.trusted_since_ms);
+                newest.get_or_insert(like);
+            }
+            if before.is_none_or(|before| before <= version.version) {
+                break;
+            }
+        }
+        let newest = newest.filter(|newest| newest.version > version.version).unwrap_or_else(|| version.clone());
+        Ok(Version { trusted_since_ms: trusted, ..newest })
+    }
+
+    /// Whether a version's component has that version's status in the playbook as it is: nothing has taken its place.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn stands(&self, space: &Space, version: &Version) -> Result<bool> {
+        let summary = self.playbooks.summary(space, &version.playbook_id)?;
+        let has_it = |number: u32| {
+            let other = self.playbooks.get(space, &version.playbook_id, Some(number))?;
+            Ok::<_, Error>(other.component == version.component && other.status == version.status)
+        };
+        match version.status {
+            Status::Disabled => Ok(summary.active_status == Status::Disabled),
+            _ if summary.active_status == Status::Disabled => Ok(false),
+            Status::Active => has_it(summary.active_version),
+            Status::Shadow => summary.shadow_version.map_or(Ok(false), has_it),
+            // A draft stands nowhere, and so nothing takes its place.
+            Status::Draft => Ok(true),
+        }
     }
 
     /// The policies.

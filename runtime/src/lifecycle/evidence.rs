@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::Version;
 use crate::error::{Code, Error, Result};
 use crate::ids::{self, Digest, JobId, PlaybookId, RunId, Space};
-use crate::journal::{Cause, Failure, State, Status as JobStatus};
+use crate::journal::{self, Cause, Failure, HandedOver, Mode, State, Status as JobStatus};
 use crate::store::{Batch, ConsiderKey, EvidenceKey, Store};
 use crate::{clock, limits};
 
@@ -168,7 +168,7 @@ pub(super) fn of_run(kind: EventKind, version: &Version, run: &RunId, drift: Opt
 
 /// What is written with the last entry of a job: the evidence, and the mark. Nothing of a branch, which is part of another job,
 /// and nothing of one that somebody cancelled, which shows nothing.
-pub(super) fn of_job(space: &Space, job: &JobId, state: &State) -> Batch {
+pub(super) fn of_job(store: &Store, space: &Space, job: &JobId, state: &State) -> Batch {
     let mut batch = Batch::new();
     let branch = state.parent.as_ref().is_some_and(|parent| parent.branch.is_some());
     let outcome = match state.status() {
@@ -180,6 +180,11 @@ pub(super) fn of_job(space: &Space, job: &JobId, state: &State) -> Batch {
         return batch;
     }
     let failure = state.failure.as_ref().filter(|_| outcome == Outcome::Failure);
+    // What came to its end because somebody said what a step's answer is shows nothing good of the playbook.
+    let by_hand = if outcome == Outcome::Success { by_hand(store, space, state, 0) } else { None };
+    let outcome = if by_hand.is_some() { Outcome::Failure } else { outcome };
+    let answered = |step: HandedOver| Drift { step: step.step, why: clipped(&format!("answered by hand: {}", step.why)), cause: None };
+    let failed = |failure: &Failure| Drift { step: failure.step.clone(), why: clipped(&failure.message), cause: Some(failure.cause) };
     let event = Event {
         kind: EventKind::Job,
         version: state.version,
@@ -188,7 +193,7 @@ pub(super) fn of_job(space: &Space, job: &JobId, state: &State) -> Batch {
         input_digest: Some(state.input_digest),
         job_id: Some(*job),
         run_id: None,
-        drift: failure.map(|failure| Drift { step: failure.step.clone(), why: clipped(&failure.message), cause: Some(failure.cause) }),
+        drift: failure.map(failed).or_else(|| by_hand.map(answered)),
         calls: state.calls.len() as u64,
         ms: state.updated_at_ms.saturating_sub(state.created_at_ms),
         at: state.updated_at_ms,
@@ -196,6 +201,17 @@ pub(super) fn of_job(space: &Space, job: &JobId, state: &State) -> Batch {
     put(&mut batch, space, &state.playbook_id, &state.component, event);
     mark(&mut batch, space, &state.playbook_id);
     batch
+}
+
+/// The step of the job, or of a branch of it, that a person answered for. Only in guided mode is anything handed over.
+fn by_hand(store: &Store, space: &Space, state: &State, depth: u32) -> Option<HandedOver> {
+    if state.by_hand.is_some() || state.options.mode != Mode::Guided || depth > limits::CHILD_DEPTH_MAX {
+        return state.by_hand.clone();
+    }
+    let branches = state.children.iter().filter(|child| child.branch.is_some());
+    branches
+        .filter_map(|child| journal::fold(store, space, &child.job_id).ok())
+        .find_map(|branch| by_hand(store, space, &branch, depth + 1))
 }
 
 /// False for a failure that would have met any playbook: nobody granted what it needs, or whoever started the job gave it too

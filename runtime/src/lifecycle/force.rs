@@ -30,7 +30,7 @@ pub(super) struct AsksForMore;
 /// The playbook's line after the version was added to `before`.
 ///
 /// # Errors
-/// [`AsksForMore`] where it was to be active. A shadow or a draft that asks for more is kept and does not run by itself.
+/// [`AsksForMore`] where it was to be active, or to enable the playbook. A shadow or a draft that asks for more is kept and does not run by itself.
 pub(super) fn after(before: Option<&Summary>, entering: &Entering<'_>) -> Result<Summary, AsksForMore> {
     let Entering { version, asks, authority, does_as_active, does_as_shadow } = *entering;
     let (number, status, kind) = (version.version, version.status, version.made_by.kind);
@@ -66,7 +66,9 @@ pub(super) fn after(before: Option<&Summary>, entering: &Entering<'_>) -> Result
     }
     let wider = before.active_asks.as_ref().is_none_or(|active| Diff::between(active, asks).asks_for_more());
     let may = !wider || authority.may_widen();
-    let lowered = !kind.brings_content() && does_as_active;
+    // A review lets what was mended stand beside what runs; that it may not lower, even where both have one component.
+    let changes_standing = !kind.brings_content() && kind != ChangeKind::Reviewed;
+    let lowered = changes_standing && does_as_active;
     let takes = match (before.active_status, status) {
         (_, Status::Disabled) => true,
         (Status::Disabled, _) => authority.may_enable() && (kind == ChangeKind::Promoted || status == Status::Active),
@@ -79,12 +81,12 @@ pub(super) fn after(before: Option<&Summary>, entering: &Entering<'_>) -> Result
         if status != Status::Disabled {
             after.active_asks = Some(asks.clone());
         }
-    } else if takes && status == Status::Active {
+    } else if takes && (status == Status::Active || (before.active_status == Status::Disabled && kind == ChangeKind::Promoted)) {
         return Err(AsksForMore);
     }
     after.shadow_version = match status {
         Status::Shadow => Some(number),
-        _ if !kind.brings_content() && does_as_shadow => None,
+        _ if changes_standing && does_as_shadow => None,
         _ => before.shadow_version,
     };
     Ok(after)

@@ -323,7 +323,8 @@ impl Playbooks {
     /// A version that is to be started; without a number the one that runs.
     ///
     /// # Errors
-    /// As [`Playbooks::get`]; `playbook_disabled` where the playbook is, or the version that is named.
+    /// As [`Playbooks::get`]; `playbook_disabled` where the playbook is, or the version that is named; `promotion_not_earned` where
+    /// a review holds that one back.
     pub fn to_start(&self, space: &Space, id: &PlaybookId, number: Option<u32>) -> Result<Version> {
         let runs = self.get(space, id, None)?;
         if runs.status == Status::Disabled {
@@ -331,7 +332,12 @@ impl Playbooks {
         }
         let Some(number) = number.filter(|number| *number != runs.version) else { return Ok(runs) };
         let named = self.get(space, id, Some(number))?;
-        if named.status == Status::Disabled { Err(disabled(&named)) } else { Ok(named) }
+        match named.status {
+            Status::Disabled => Err(disabled(&named)),
+            // Nobody has looked at it, or somebody did and said no: to know its number is no reason to let it act.
+            _ if named.is_held_back() => Err(held_back(&named)),
+            _ => Ok(named),
+        }
     }
 
     /// Versions of a playbook, the newest first; those before `before` where one is given.
@@ -445,9 +451,13 @@ fn not_earned(message: String, missing: &[String]) -> Error {
 }
 
 fn held_back(version: &Version) -> Error {
-    let what = if version.awaits_review() { "waits for a review" } else { "was rejected by a review" };
+    let what = match version.review.as_ref().map(|review| review.state) {
+        Some(ReviewState::Rejected) => "was rejected by a review",
+        Some(ReviewState::ApprovedShadowBlocked) => "breaks on a recording",
+        _ => "waits for a review",
+    };
     let missing = format!("version {} {what}", version.version);
-    not_earned(format!("{missing}; only what a review approved is promoted"), &[missing])
+    not_earned(format!("{missing}; only what a review approved is promoted or started"), &[missing])
 }
 
 fn asks_for_more(version: &Version) -> Error {

@@ -192,6 +192,33 @@ async fn what_runs_follows_from_the_versions_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_playbook_that_cannot_be_looked_at_keeps_no_other_from_it() {
+    use crate::sandbox::Sandbox;
+    use crate::store::ConsiderKey;
+    use crate::tools::Registry;
+
+    let (_dir, playbooks) = playbooks();
+    let (space, store) = (Space::default_space(), playbooks.store.clone());
+    let mut batch = Batch::new();
+    for id in ["a", "b"] {
+        let version = playbooks.add(&space, new(id, id, None)).await.unwrap().version;
+        evidence::mark(&mut batch, &space, &version.playbook_id);
+    }
+    let marked = |id: &str| {
+        let key = ConsiderKey { space: space.clone(), playbook_id: PlaybookId::parse(id).unwrap() };
+        store.get(&key).unwrap().is_some()
+    };
+    let broken = VersionKey { space: space.clone(), playbook_id: PlaybookId::parse("a").unwrap(), version: 1 };
+    batch.put(&broken, b"{".to_vec());
+    store.commit(batch).await.unwrap();
+    let policy = crate::config::Policy { auto_promote: false, ..Default::default() };
+    let policies = Policies::new(store.clone(), playbooks.clone(), policy);
+    let lifecycle = Lifecycle::new(store.clone(), playbooks.clone(), policies, Sandbox::new(None).unwrap(), Registry::builtin());
+    assert_eq!(lifecycle.look().await.unwrap(), 1);
+    assert_eq!((marked("a"), marked("b")), (true, false), "the one that is not done is looked at again");
+}
+
+#[tokio::test]
 async fn what_asks_for_more_becomes_active_on_the_word_of_an_operator_alone() {
     let (_dir, playbooks) = playbooks();
     let space = Space::default_space();

@@ -17,6 +17,11 @@ impl Engine {
         Ok(self.policy(space, Some(id))?.0.separate_reviewer)
     }
 
+    /// Whether anybody may approve a repair as a shadow.
+    pub(super) fn reviews_are_open(&self, space: &Space, id: &PlaybookId) -> Result<bool> {
+        Ok(self.policy(space, Some(id))?.0.open_review)
+    }
+
     /// Promotes what a review has just approved, where that is the reviewer's to say or the evidence allows it.
     pub(super) async fn promote_reviewed(
         &self,

@@ -38,8 +38,9 @@ pub struct ReviewRequest {
     pub validate: bool,
     /// `readiness`, `execute` or `execute_sandbox`; here they are one.
     pub validation_mode: String,
-    /// The status that it gets where it is approved and the recordings say nothing against it.
-    pub target_status: Status,
+    /// The status that it gets where it is approved and the recordings say nothing against it. None: a shadow where the reviewer
+    /// may say so, otherwise a draft.
+    pub target_status: Option<Status>,
     /// The status that it gets after that where the gate lets it.
     pub auto_promote: Option<Status>,
     /// The gate.
@@ -245,13 +246,14 @@ impl Engine {
         let from = self.to_review(space, &request).await?;
         let (repair, details) = self.repair_of(space, &request.playbook_id, from.version).await?;
         self.check_reviewer(space, &request, &repair)?;
+        let (authority, target) = self.review_authority(space, &request)?;
         let shadow_validation =
             if request.approve && request.validate { Some(self.shadow_validation(space, &request, &from, &details).await?) } else { None };
         let blocked = shadow_validation.as_ref().is_some_and(|validation| !validation.pass);
         let (state, review, status) = match (request.approve, blocked) {
             (false, _) => (RepairState::Rejected, ReviewState::Rejected, Status::Draft),
             (true, true) => (RepairState::ApprovedShadowBlocked, ReviewState::ApprovedShadowBlocked, Status::Draft),
-            (true, false) => (RepairState::Approved, ReviewState::Approved, request.target_status),
+            (true, false) => (RepairState::Approved, ReviewState::Approved, target),
         };
         let review =
             Review { state: review, author: repair.row.author.clone(), reviewer: request.reviewer.clone(), note: request.note.clone() };
@@ -260,14 +262,14 @@ impl Engine {
             note: request.note.clone(),
             review: Some(review),
             metadata: request.metadata.clone(),
-            ..Next::of(from.clone(), self.asks_of(&from).await?, status, ChangeKind::Reviewed, self.review_authority(&request, status)?)
+            ..Next::of(from.clone(), self.asks_of(&from).await?, status, ChangeKind::Reviewed, authority)
         };
         let said = |version: u32| Reviewed { version, by: request.reviewer.clone(), note: request.note.clone(), at: clock::now_ms() };
         let beside = |version: &Version| repairs::reviewed(space, &repair, state, said(version.version));
         let made = self.playbooks.add_status_version(space, &request.playbook_id, |_| Ok(Some(next.clone())), beside).await?;
         let version = made.ok_or_else(|| Error::new(Code::InternalError, "a review makes a version"))?;
         self.found();
-        let (version, auto_promotion) = self.after_review(space, &request, state, version, shadow_validation.as_ref()).await?;
+        let (version, auto_promotion) = self.after_review(space, &request, (state, target), version, shadow_validation.as_ref()).await?;
         Ok(ReviewOutcome { repair, details, state, version, shadow_validation, auto_promotion })
     }
 
@@ -300,18 +302,25 @@ impl Engine {
         Err(Error::new(Code::ReviewerIsAuthor, message).with_details(json!({"author": repair.row.author, "reviewer": who})))
     }
 
-    /// A shadow is anybody's to approve: it never takes the place of what runs. What is active is an operator's to say.
-    fn review_authority(&self, request: &ReviewRequest, status: Status) -> Result<Authority> {
+    /// On whose word it gets which status. A shadow is trusted already: a share of jobs may go to it, and it runs where nothing is
+    /// active. So without an operator an approval makes a draft, unless the policy opens reviews, and nobody else makes it active.
+    fn review_authority(&self, space: &Space, request: &ReviewRequest) -> Result<(Authority, Status)> {
+        let shadow = Status::Shadow;
+        if !request.approve {
+            return Ok((Authority::Evidence, Status::Draft));
+        }
         if request.by_operator {
-            return Ok(Authority::Operator);
+            return Ok((Authority::Operator, request.target_status.unwrap_or(shadow)));
         }
         if self.promotion_is_open() {
-            return Ok(Authority::Anybody);
+            return Ok((Authority::Anybody, request.target_status.unwrap_or(shadow)));
         }
-        if matches!(status, Status::Draft | Status::Shadow) {
-            return Ok(Authority::Evidence);
+        let highest = if self.reviews_are_open(space, &request.playbook_id)? { shadow } else { Status::Draft };
+        let status = request.target_status.unwrap_or(highest);
+        if status == Status::Draft || status == highest {
+            return Ok((Authority::Evidence, status));
         }
-        let missing = "an operator's word: approve it as a shadow, which the policy promotes once it has shown enough";
+        let missing = format!("an operator's word: approve it as a {}, which rises by what it shows", highest.as_str());
         let message = format!("a review makes no version {} without {missing}", status.as_str());
         Err(Error::new(Code::PromotionNotEarned, message).with_details(json!({"missing": [missing]})))
     }
@@ -376,7 +385,7 @@ impl Engine {
         &self,
         space: &Space,
         request: &ReviewRequest,
-        state: RepairState,
+        (state, approved_as): (RepairState, Status),
         version: Version,
         validation: Option<&ShadowValidation>,
     ) -> Result<(Version, AutoPromotion)> {
@@ -384,7 +393,7 @@ impl Engine {
         if validation.is_none() {
             return Ok((version, AutoPromotion::not(true, Some("auto_shadow_validate_required"))));
         }
-        if state != RepairState::Approved || version.status != request.target_status {
+        if state != RepairState::Approved || version.status != approved_as {
             return Ok((version, AutoPromotion::not(true, Some("review_not_in_target_status_on_approve"))));
         }
         let gate = request.gate.answer(validation.map(ShadowValidation::metrics));

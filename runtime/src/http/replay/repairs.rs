@@ -149,7 +149,7 @@ async fn review(State(engine): State<Engine>, headers: HeaderMap, posted: Posted
     let note = fields.text("note", limits::TEXT_CHARS_MAX);
     let validate = fields.flag("auto_shadow_validate").unwrap_or(true);
     let validation_mode = fields.choice("shadow_validation_mode", MODES).unwrap_or("readiness").to_owned();
-    let target_status = status(&mut fields, "target_status_on_approve").unwrap_or(Status::Shadow);
+    let target_status = status(&mut fields, "target_status_on_approve");
     let promotes = fields.flag("auto_promote_on_pass").unwrap_or_default();
     let promote_to = status(&mut fields, "auto_promote_target_status").unwrap_or(Status::Active);
     let gate = fields.value("auto_promote_gate").map(gate).transpose().unwrap_or_else(|e| {
@@ -404,7 +404,11 @@ fn review_fields() -> Vec<Field> {
         field("note", Kind::Text, "Why."),
         field("auto_shadow_validate", Kind::Flag, "Whether the recordings are asked first; true where it is left out."),
         field("shadow_validation_mode", words(MODES), "Nothing is executed in any of them."),
-        field("target_status_on_approve", statuses(), "`shadow` where it is left out. `active` is an operator's to say."),
+        field(
+            "target_status_on_approve",
+            statuses(),
+            "Left out: `shadow` for an operator and where the policy opens reviews, otherwise `draft`. More than that is an operator's to say.",
+        ),
         field("auto_promote_on_pass", Kind::Flag, "Whether it is promoted at once where the gate lets it."),
         field("auto_promote_target_status", statuses(), "`active` where it is left out."),
         field("auto_promote_gate", Kind::Fields(gate), "What the validation must have shown for that."),

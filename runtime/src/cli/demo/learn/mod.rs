@@ -33,7 +33,7 @@ use workshop::{Agent, GOAL, PLACES, SERVICES};
 
 /// What has to be shown before the playbook is trusted: little, so that the story is short.
 const POLICY: &str = "[lifecycle]\nshadow = { recordings = 5 }\nactive = { successes = 3, distinct_inputs = 3, wilson_floor = 0.4, min_age_s = 0 }\n\
-                      demote = { floor = 0.3, window = 10, min_failures = 2 }\nseparate_reviewer = true\n";
+                      demote = { floor = 0.3, window = 10, min_failures = 2 }\nseparate_reviewer = true\nopen_review = true\n";
 
 /// Tells the story.
 pub(in crate::cli) async fn demo(args: DemoLearn, output: &Output) -> Result<u8> {
@@ -225,7 +225,7 @@ impl Story<'_> {
             note: Some("looked at the difference".to_owned()),
             validate: true,
             validation_mode: "readiness".to_owned(),
-            target_status: Status::Shadow,
+            target_status: Some(Status::Shadow),
             auto_promote: None,
             gate: AutoPromoteGate::default(),
             metadata: None,
