@@ -43,6 +43,9 @@ pub fn signature(recorded: &Value) -> Vec<Spec> {
     fields.iter().flat_map(each).collect()
 }
 
+/// What stands at the place of a secret begins with this.
+const PLACEHOLDER: &str = "{{secret:";
+
 fn other(recorded: &Value) -> Spec {
     Spec::Other { recorded: Json::from(recorded) }
 }
@@ -59,7 +62,11 @@ fn condition(recorded: &Value) -> Option<Spec> {
         "path_not_exists" => Spec::PathNotExists { path: path()? },
         "command_available" => Spec::CommandAvailable { command: text(&["command", "name", "value", "program"])? },
         "env_exists" => Spec::EnvExists { name: name()? },
-        "env_equals" => Spec::EnvEquals { name: name()?, value: text(&["value", "equals", "expected"])? },
+        "env_equals" => match text(&["value", "equals", "expected"])? {
+            // No variable has the placeholder of a secret in it: that the variable is there is what is left to ask.
+            value if value.contains(PLACEHOLDER) => Spec::EnvExists { name: name()? },
+            value => Spec::EnvEquals { name: name()?, value },
+        },
         "port_free" => Spec::PortFree { port: u16::try_from(number(&["port", "value"])?).ok()? },
         "cwd_contains" => Spec::CwdContains { path: text(&["path", "value", "name", "contains"])? },
         "exit_code" => Spec::ExitCode { equals: number(&["equals", "exit_code", "value", "code", "expected"])? },

@@ -9,11 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::bindings::Bindings;
+use super::lift;
 use super::plan::{Node, Plan};
-use super::template::{Part, Template};
+use super::template::{Part, Source, Template};
 use super::trace::Trace;
 use crate::checks::Spec;
 use crate::ids::SecretName;
+use crate::json::Json;
+use crate::runs::{Run, StepStatus};
 
 /// Words in the name of a field that holds a secret.
 const NAMED: [&str; 12] = [
@@ -49,6 +53,12 @@ const FORMS: [&str; 16] = [
     "npm_",
     "eyJ",
 ];
+/// Fields that say what the value beside them is called.
+const NAMING: [&str; 8] = ["name", "key", "header", "env", "variable", "var", "field", "pointer"];
+/// Fields whose value is called as another field says.
+const VALUES: [&str; 5] = ["value", "equals", "expected", "sample", "default"];
+/// What a placeholder begins with.
+const OPENING: &str = "{{secret:";
 /// A token is no shorter; what is shorter is a word.
 const TOKEN_CHARS_MIN: usize = 16;
 /// A value in a field that is named like a secret is no shorter.
@@ -56,44 +66,181 @@ const NAMED_CHARS_MIN: usize = 8;
 /// One without a digit is no shorter.
 const LONG_CHARS_MIN: usize = 20;
 
-/// Takes secrets out of `trace`, and says by which names they are needed.
-pub(super) fn hide(trace: &mut Trace) -> BTreeSet<String> {
-    let mut names: BTreeMap<String, String> = BTreeMap::new();
-    let mut answered = String::new();
-    collect("", &trace.inputs, "", &mut names);
-    for attempt in &trace.attempts {
-        collect("", &attempt.bound.input, &answered, &mut names);
-        answered.push_str(&attempt.output.to_string());
+/// Secrets that were found, and the names under which they are needed: no two have one.
+#[derive(Default)]
+struct Names {
+    of: BTreeMap<String, String>,
+    taken: BTreeSet<String>,
+}
+
+impl Names {
+    /// Where these names stand in placeholders already.
+    fn beside(texts: impl IntoIterator<Item = String>) -> Names {
+        let mut names = Names::default();
+        for text in texts {
+            let after = text.split(OPENING).skip(1).filter_map(|rest| rest.split_once("}}"));
+            names.taken.extend(after.map(|(name, _)| name.to_owned()));
+        }
+        names
     }
-    replace(trace, &names);
-    names.into_values().collect()
+
+    fn note(&mut self, secret: &str, field: &str) {
+        if self.of.contains_key(secret) {
+            return;
+        }
+        let name = name_of(field);
+        let mut numbered = std::iter::once(name.clone()).chain((2_u64..).map(|n| format!("{name}_{n}")));
+        if let Some(free) = numbered.find(|name| !self.taken.contains(name)) {
+            self.taken.insert(free.clone());
+            self.of.insert(secret.to_owned(), free);
+        }
+    }
+}
+
+/// Takes secrets out of `trace`, which then says by which names they are needed.
+pub(super) fn hide(trace: &mut Trace) {
+    let names = names_in(trace);
+    replace(trace, &names.of);
+    without_placeholders(&mut trace.inputs);
+}
+
+/// Nobody gives a secret to a job: its name stands where it is used.
+fn without_placeholders(inputs: &mut Value) {
+    if let Some(fields) = inputs.as_object_mut() {
+        fields.retain(|_, value| value.as_str().is_none_or(|text| !is_placeholder(text)));
+    }
+}
+
+fn names_in(trace: &Trace) -> Names {
+    let attempts = trace.attempts.iter();
+    let texts = attempts.flat_map(|attempt| [attempt.bound.input.to_string(), attempt.output.to_string()]);
+    let mut names = Names::beside(texts.chain([trace.goal.clone(), trace.inputs.to_string()]));
+    collect("", &trace.inputs, "", &mut names);
+    // What counts first, so that an attempt that failed with another secret takes no name from it.
+    for counts in [true, false] {
+        let mut answered = String::new();
+        for attempt in &trace.attempts {
+            if counts == (attempt.status == Some(StepStatus::Success)) {
+                collect("", &attempt.bound.input, &answered, &mut names);
+                attempt.checks.iter().for_each(|(_, spec)| collect("", &spec.to_json().value(), &answered, &mut names));
+                attempt.error.iter().for_each(|error| by_form(&Value::from(error.as_str()), &answered, &mut names));
+            }
+            answered.push_str(&attempt.output.to_string());
+        }
+    }
+    by_form(&Value::from(trace.goal.as_str()), "", &mut names);
+    names
+}
+
+/// A run with the placeholders that stand in its trace once it is compiled, in all that was recorded of it.
+pub(super) fn run(run: &Run, bindings: &Bindings) -> Run {
+    let mut names = names_in(&Trace::as_recorded(run, bindings));
+    let mut answered = String::new();
+    for step in &run.steps {
+        let after = step.after.as_ref();
+        let said = step.preconditions.iter().chain(&step.expected_output_signature).chain(&step.retry_policy);
+        let came = after.into_iter().flat_map(|after| after.postconditions.iter().chain(&after.output_signature).chain(&after.error));
+        said.chain([&step.tool_input]).chain(came).for_each(|json| collect("", &json.value(), &answered, &mut names));
+        if let Some(output) = after.and_then(|after| after.output.as_ref()) {
+            answered.push_str(output.as_str());
+        }
+    }
+    let hidden = |run: Run, names: &BTreeMap<String, String>| {
+        if names.is_empty() { run } else { run.rewritten(&|json| Json::from(&cleaned_of(json.value(), names))) }
+    };
+    let run = hidden(run.clone(), &names.of);
+    match lift::lift(&Trace::of(&run, bindings)) {
+        Ok(lifted) => hidden(run, &left_in(&lifted.plan)),
+        Err(_) => run,
+    }
+}
+
+/// `value`, wherever it comes from, with placeholders for what looks like a secret in it.
+pub(super) fn value(value: Value) -> Value {
+    let mut names = Names::beside([value.to_string()]);
+    collect("", &value, "", &mut names);
+    cleaned_of(value, &names.of)
+}
+
+/// As [`value`], of a text.
+pub(super) fn text(text: &str) -> String {
+    match value(Value::from(text)) {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
 }
 
 /// What looks like a secret and stands in a plan as it is, with its name: an earlier step had answered it, and yet nothing takes it
 /// from there.
 pub(super) fn left_in(plan: &Plan) -> BTreeMap<String, String> {
-    let mut names = BTreeMap::new();
+    let whole = plan.to_json();
+    let mut names = Names::beside([whole.as_str().to_owned()]);
+    for step in plan.steps() {
+        in_template("", &step.input, &mut names);
+        step.checks.iter().for_each(|check| in_template("", &check.is, &mut names));
+    }
     for node in plan.nodes() {
-        if let Node::Step(step) = node {
-            in_template("", &step.input, &mut names);
+        node.templates().into_iter().for_each(|template| in_template("", template, &mut names));
+        if let Node::Branch(branch) = node {
+            let field = field_of(&branch.condition.value);
+            branch.condition.to.iter().for_each(|to| collect(field, &to.value(), "", &mut names));
         }
     }
     in_template("", &plan.output, &mut names);
-    names
+    for parameter in &plan.parameters {
+        let values = parameter.schema.value()["enum"].take();
+        let given = [Some(&parameter.sample), parameter.default.as_ref()].into_iter().flatten().map(Json::value);
+        given.chain([values]).for_each(|value| collect(&parameter.name, &value, "", &mut names));
+    }
+    // Rules, reasons, the goal: of what stands in no field, only the form tells.
+    by_form(&whole.value(), "", &mut names);
+    names.of
 }
 
-fn in_template(field: &str, template: &Template, names: &mut BTreeMap<String, String>) {
+/// The name of the field that a value comes from.
+fn field_of(source: &Source) -> &str {
+    let (whole, pointer) = match source {
+        Source::Parameter { name, pointer } => (name.as_str(), pointer),
+        Source::Output { pointer, .. } | Source::Item { pointer, .. } => ("", pointer),
+        Source::Today => return "",
+    };
+    pointer.rsplit('/').next().filter(|last| !last.is_empty()).unwrap_or(whole)
+}
+
+fn in_template(field: &str, template: &Template, names: &mut Names) {
     match template {
         Template::Constant(json) => collect(field, &json.value(), "", names),
+        Template::Either { value, default } => {
+            let field = if field.is_empty() { field_of(value) } else { field };
+            collect(field, &default.value(), "", names);
+        }
         Template::Text(parts) => parts.iter().for_each(|part| {
             if let Part::Literal(text) = part {
                 collect("", &Value::from(text.as_str()), "", names);
             }
         }),
-        Template::Object(fields) => fields.iter().for_each(|(name, below)| in_template(name, below, names)),
+        Template::Object(fields) => {
+            let constants = fields.iter().filter_map(|(name, below)| match below {
+                Template::Constant(json) => Some((name.as_str(), json.value())),
+                _ => None,
+            });
+            let constants: Vec<(&str, Value)> = constants.collect();
+            let beside = named_beside(&|key| constants.iter().find(|(name, _)| *name == key).and_then(|(_, value)| value.as_str()));
+            fields.iter().for_each(|(name, below)| in_template(field_in(name, beside), below, names));
+        }
         Template::Array(items) => items.iter().for_each(|item| in_template(field, item, names)),
-        Template::Value(_) | Template::Either { .. } | Template::Derived { .. } => {}
+        Template::Value(_) | Template::Derived { .. } => {}
     }
+}
+
+/// `{"name": "DEPLOY_TOKEN", "value": ...}`: what the value's field is really called, where that names a secret.
+fn named_beside<'a>(find: &dyn Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
+    let called = NAMING.iter().filter_map(|key| find(key)).map(|name| name.rsplit('/').next().unwrap_or(name));
+    called.into_iter().find(|name| is_named(name))
+}
+
+fn field_in<'a>(name: &'a str, beside: Option<&'a str>) -> &'a str {
+    if VALUES.contains(&name) { beside.unwrap_or(name) } else { name }
 }
 
 /// True where a text of an answer has something in it that looks like a secret, and is not to be repeated in a check.
@@ -109,42 +256,51 @@ pub(super) fn replace(trace: &mut Trace, names: &BTreeMap<String, String>) {
     if names.is_empty() {
         return;
     }
-    // The longest first: one may stand in another.
-    let mut secrets: Vec<(&String, &String)> = names.iter().collect();
-    secrets.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+    let secrets = longest_first(names);
     trace.goal = replaced(&trace.goal, &secrets);
     trace.inputs = cleaned(trace.inputs.take(), &secrets);
-    if let Some(fields) = trace.inputs.as_object_mut() {
-        // Nobody gives a secret to a job: its name stands where it is used.
-        fields.retain(|_, value| value.as_str().is_none_or(|text| !is_placeholder(text)));
-    }
+    without_placeholders(&mut trace.inputs);
     trace.output = trace.output.take().map(|output| cleaned(output, &secrets));
     for attempt in &mut trace.attempts {
         attempt.bound.input = cleaned(attempt.bound.input.take(), &secrets);
         attempt.output = cleaned(attempt.output.take(), &secrets);
         attempt.error = attempt.error.take().map(|error| replaced(&error, &secrets));
         for (_, spec) in &mut attempt.checks {
-            if let Ok(clean) = Spec::parse(&cleaned(spec.to_json().value(), &secrets)) {
-                *spec = clean;
-            }
+            let clean = Spec::parse(&cleaned(spec.to_json().value(), &secrets));
+            *spec = match clean {
+                // No variable has the placeholder in it: that it is there is what is left to ask.
+                Ok(Spec::EnvEquals { name, value }) if value.contains(OPENING) => Spec::EnvExists { name },
+                Ok(clean) => clean,
+                Err(_) => continue,
+            };
         }
     }
     trace.secrets.extend(names.values().cloned());
 }
 
 fn is_placeholder(text: &str) -> bool {
-    text.starts_with("{{secret:") && text.ends_with("}}")
+    text.starts_with(OPENING) && text.ends_with("}}")
 }
 
 /// Finds secrets in `value`, which stands in the field `field`.
-fn collect(field: &str, value: &Value, answered: &str, names: &mut BTreeMap<String, String>) {
+fn collect(field: &str, value: &Value, answered: &str, names: &mut Names) {
     match value {
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| collect(name, value, answered, names)),
-        Value::Array(items) => items.iter().for_each(|item| collect(field, item, answered, names)),
+        Value::Object(fields) => {
+            let beside = named_beside(&|key| fields.get(key).and_then(Value::as_str));
+            fields.iter().for_each(|(name, value)| collect(field_in(name, beside), value, answered, names));
+        }
+        Value::Array(items) => {
+            // `["--token", "..."]`, `["Authorization", "..."]`
+            let names_next = |text: &&str| !text.contains(char::is_whitespace) && is_named(text);
+            for (at, item) in items.iter().enumerate() {
+                let before = at.checked_sub(1).and_then(|at| items[at].as_str()).filter(names_next);
+                collect(before.unwrap_or(field), item, answered, names);
+            }
+        }
         Value::String(text) => {
             for found in found_in(field, text) {
                 if !answered.contains(found) {
-                    names.entry(found.to_owned()).or_insert_with(|| name_of(field));
+                    names.note(found, field);
                 }
             }
         }
@@ -152,9 +308,18 @@ fn collect(field: &str, value: &Value, answered: &str, names: &mut BTreeMap<Stri
     }
 }
 
+/// Finds what has the form of a secret, wherever it stands.
+fn by_form(value: &Value, answered: &str, names: &mut Names) {
+    match value {
+        Value::Object(fields) => fields.values().for_each(|value| by_form(value, answered, names)),
+        Value::Array(items) => items.iter().for_each(|item| by_form(item, answered, names)),
+        other => collect("", other, answered, names),
+    }
+}
+
 /// The secrets in a text.
 fn found_in<'t>(field: &str, text: &'t str) -> Vec<&'t str> {
-    if text.contains("{{secret:") || text.len() > crate::limits::SECRET_BYTES_MAX {
+    if text.contains(OPENING) || text.len() > crate::limits::SECRET_BYTES_MAX {
         return Vec::new();
     }
     if is_named(field) {
@@ -182,11 +347,12 @@ fn found_in<'t>(field: &str, text: &'t str) -> Vec<&'t str> {
 
 /// True for the name of a field that holds a secret: one of its words, however they are joined.
 fn is_named(field: &str) -> bool {
-    let mut snake = String::new();
+    let (mut snake, mut before) = (String::new(), ' ');
     for c in field.chars() {
-        if c.is_uppercase() && snake.ends_with(|c: char| c.is_lowercase()) {
+        if c.is_uppercase() && before.is_lowercase() {
             snake.push('_');
         }
+        before = c;
         snake.extend(if c == '-' || c == ' ' || c == '.' { vec!['_'] } else { c.to_lowercase().collect() });
     }
     let counts = ["max_tokens", "token_count", "tokens"].contains(&snake.as_str());
@@ -196,15 +362,30 @@ fn is_named(field: &str) -> bool {
 /// The field's name as one that a secret can have.
 fn name_of(field: &str) -> String {
     let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' };
+    let field = field.trim_matches(['_', '-']);
     let name: String = field.chars().take(SecretName::CHARS_MAX / 2).map(fits).collect();
-    if name.trim_matches(['_', '-']).is_empty() { "secret".to_owned() } else { name }
+    if name.is_empty() { "secret".to_owned() } else { name }
+}
+
+/// `value` with placeholders in the place of these secrets.
+pub(super) fn cleaned_of(value: Value, names: &BTreeMap<String, String>) -> Value {
+    if names.is_empty() { value } else { cleaned(value, &longest_first(names)) }
+}
+
+/// One may stand in another.
+fn longest_first(names: &BTreeMap<String, String>) -> Vec<(&String, &String)> {
+    let mut secrets: Vec<(&String, &String)> = names.iter().collect();
+    secrets.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+    secrets
 }
 
 fn cleaned(value: Value, secrets: &[(&String, &String)]) -> Value {
     match value {
         Value::String(text) => Value::String(replaced(&text, secrets)),
         Value::Array(items) => items.into_iter().map(|item| cleaned(item, secrets)).collect(),
-        Value::Object(fields) => Value::Object(fields.into_iter().map(|(key, value)| (key, cleaned(value, secrets))).collect()),
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(key, value)| (replaced(&key, secrets), cleaned(value, secrets))).collect())
+        }
         other => other,
     }
 }

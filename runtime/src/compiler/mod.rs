@@ -145,6 +145,28 @@ fn lifted(run: &Run, bindings: &Bindings) -> Result<(Trace, Lifted)> {
     Ok((trace, lifted))
 }
 
+/// A recorded run with placeholders where compiling it would put them, so that it can be shown and be spliced.
+///
+/// # Errors
+/// `invalid_configuration` for bindings or roots.
+pub fn without_secrets(run: &Run, tools: &Registry, options: &Options) -> Result<Run> {
+    let bindings = Bindings::builtin(tools).extended(&options.bindings, &options.roots)?;
+    Ok(hide::run(run, &bindings))
+}
+
+/// `value` with placeholders for what looks like a secret in it.
+#[must_use]
+pub fn hidden(value: Value) -> Value {
+    hide::value(value)
+}
+
+/// `patch` with placeholders for what looks like a secret in the plan that came of it; none where there is nothing of it in the patch.
+#[must_use]
+pub fn hidden_as_in(plan: &Plan, patch: &Value) -> Option<Value> {
+    let clean = hide::cleaned_of(patch.clone(), &hide::left_in(plan));
+    (clean != *patch).then_some(clean)
+}
+
 /// Compiles a run. The same run with the same options gives the same bytes.
 ///
 /// # Errors
@@ -153,16 +175,23 @@ fn lifted(run: &Run, bindings: &Bindings) -> Result<(Trace, Lifted)> {
 pub async fn compile(sandbox: &Sandbox, tools: &Registry, run: &Run, options: &Options) -> Result<Compiled> {
     require_success(run, options)?;
     let bindings = Bindings::builtin(tools).extended(&options.bindings, &options.roots)?;
-    let trace = Trace::of(run, &bindings);
-    let Lifted { plan, kept, dropped, unused_inputs, contradicted } = lift::lift(&trace)?;
-    let script = script(plan.sample_input(), &trace, &kept);
+    let (mut trace, Lifted { plan, mut kept, mut dropped, mut unused_inputs, mut contradicted }) = lifted(run, &bindings)?;
     let provides = |tool: &ToolId| tools.get(tool).is_some();
-    let mut proven = prove::prove(sandbox, provides, plan, &script).await?;
+    let mut proven = prove::prove(sandbox, provides, plan.clone(), &script(plan.sample_input(), &trace, &kept)).await?;
+    let left = hide::left_in(&proven.plan);
+    if !left.is_empty() {
+        // The proof put what had been recorded in the place of what an earlier step answers.
+        hide::replace(&mut trace, &left);
+        let again = lift::lift(&trace)?;
+        (kept, dropped, unused_inputs, contradicted) = (again.kept, again.dropped, again.unused_inputs, again.contradicted);
+        let script = script(again.plan.sample_input(), &trace, &kept);
+        proven = prove::prove(sandbox, provides, again.plan, &script).await?;
+    }
     // What does not hold of the recording itself would hold of no job.
     proven.proof.fallbacks.extend(contradicted.into_iter().map(|(step, spec, why)| Fallback {
         step,
         at: "/checks".to_owned(),
-        reason: format!("the recorded condition that {spec} is left out: the recording itself does not fulfil it ({why})"),
+        reason: hide::text(&format!("the recorded condition that {spec} is left out: the recording itself does not fulfil it ({why})")),
     }));
     let summary = summary::of(run, &trace, &kept, &dropped, &unused_inputs, &proven);
     let prove::Proven { plan, component, digest, proof } = proven;

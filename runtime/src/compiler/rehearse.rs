@@ -37,8 +37,13 @@ impl Recording {
     /// Reads a run; `bindings` say which recorded tool is which.
     #[must_use]
     pub fn of(run: &Run, bindings: &Bindings) -> Recording {
-        let trace = Trace::of(run, bindings);
-        let kept = lift::kept(&trace);
+        // As it was compiled, so that there are placeholders at the same places; of what is no playbook, all that counts.
+        let lifted = super::lifted(run, bindings).map(|(trace, lifted)| (trace, lifted.kept));
+        let (trace, kept) = lifted.unwrap_or_else(|_| {
+            let trace = Trace::of(run, bindings);
+            let kept = lift::kept(&trace);
+            (trace, kept)
+        });
         let script = super::script(Json::from(&trace.inputs), &trace, &kept);
         Recording {
             run_id: run.run_id.to_string(),

@@ -34,6 +34,8 @@ pub fn splice(plan: &Plan, run: &Run, failing: Option<&str>, tools: &Registry, o
         Some(id) => Some(steps.iter().position(|step| step.id == id).ok_or_else(|| no_such_step(id, &steps))?),
     };
     let bindings = Bindings::builtin(tools).extended(&options.bindings, &options.roots)?;
+    // Conditions and signatures go along as they were recorded: with placeholders, as everything else.
+    let run = &super::hide::run(run, &bindings);
     let mut trace = Trace::of(run, &bindings);
     let Lifted { kept, .. } = lift::lift(&trace)?;
     let Aligned { steps: aligned, standing_in } = align(plan, &steps, &trace, &kept);
@@ -45,7 +47,13 @@ pub fn splice(plan: &Plan, run: &Run, failing: Option<&str>, tools: &Registry, o
         (None, missing) => missing.unwrap_or(steps.len()),
     };
     rename(&mut trace, plan, &aligned, &steps);
-    let Lifted { plan: spliced, kept, .. } = lift::lift(&trace)?;
+    let mut spliced = lift::lift(&trace)?;
+    let left = super::hide::left_in(&spliced.plan);
+    if !left.is_empty() {
+        super::hide::replace(&mut trace, &left);
+        spliced = lift::lift(&trace)?;
+    }
+    let Lifted { plan: spliced, kept, .. } = spliced;
     let patch = patch(plan, run, &steps, &spliced, &Aligned { steps: aligned, standing_in }, &kept);
     if patch.is_empty() {
         return Err(Error::new(

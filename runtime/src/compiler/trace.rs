@@ -48,6 +48,13 @@ impl Trace {
     /// Reads a run; `bindings` say which recorded tool is which.
     #[must_use]
     pub fn of(run: &Run, bindings: &Bindings) -> Trace {
+        let mut trace = Trace::as_recorded(run, bindings);
+        super::hide::hide(&mut trace);
+        trace
+    }
+
+    /// The same with its secrets, which are only to be looked for.
+    pub(super) fn as_recorded(run: &Run, bindings: &Bindings) -> Trace {
         let attempts = run.steps.iter().enumerate().map(|(at, step)| {
             let after = step.after.as_ref();
             // A signature says something of the answer and is not the answer: nothing can be taken out of it.
@@ -63,14 +70,12 @@ impl Trace {
                 repaired: after.is_some_and(|a| a.repair_applied),
             }
         });
-        let mut trace = Trace {
+        Trace {
             goal: run.goal.clone(),
             inputs: run.inputs.as_ref().map_or_else(|| Value::Object(serde_json::Map::new()), Json::value),
             attempts: attempts.collect(),
             output: run.end.as_ref().and_then(|end| end.output.as_ref()).map(Json::value),
             secrets: BTreeSet::new(),
-        };
-        trace.secrets = super::hide::hide(&mut trace);
-        trace
+        }
     }
 }

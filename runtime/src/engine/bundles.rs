@@ -348,7 +348,7 @@ impl Engine {
     /// The run as a file. What was compiled before the way was kept is tried without any.
     async fn recording_of(&self, space: &Space, compilation: &Compilation) -> Result<Vec<u8>> {
         super::learning::require_one_run(compilation)?;
-        let (runs, space, run_id) = (self.runs.clone(), space.clone(), compilation.run_id.clone());
+        let (runs, space, run_id) = (self.sources.clone(), space.clone(), compilation.run_id.clone());
         blocking::run(move || runs.get(&space, &run_id).map(|run| written(&Recording::from(&run)))).await
     }
 

@@ -62,10 +62,9 @@ impl Engine {
         let Some(first) = source_runs.first().cloned() else {
             return Err(Error::invalid("/run_ids", "name at least one run"));
         };
-        let (runs, asked) = (self.runs.clone(), (space.clone(), source_runs.clone()));
+        let (runs, asked) = (self.sources.clone(), (space.clone(), source_runs.clone()));
         let read = move || asked.1.iter().map(|id| runs.get(&asked.0, id)).collect::<Result<Vec<Run>>>();
         let runs: Vec<Run> = blocking::run(read).await?;
-        let goal = runs.first().map(|run| run.goal.clone()).unwrap_or_default();
         let homes = homes_of(&request.options, BTreeMap::new());
         let learned = self.learn(runs, request.options.clone()).await?;
         let component = self.keep(learned.compiled.component.clone()).await?;
@@ -90,7 +89,7 @@ impl Engine {
         let new = NewVersion {
             playbook_id,
             wanted: request.version,
-            name: request.name.unwrap_or(goal),
+            name: request.name.unwrap_or_else(|| learned.compiled.plan.goal.clone()),
             component,
             component_bytes: learned.compiled.component.len() as u64,
             provenance: Provenance::of(&origin),
@@ -109,32 +108,11 @@ impl Engine {
     /// As [`compiler::compile_runs`].
     pub async fn learn(&self, runs: Vec<Run>, options: Options) -> Result<Learned> {
         let _place = self.admission().await;
-        let runs: Vec<Run> = runs.into_iter().map(|run| self.without_secrets(run)).collect();
+        let runs: Vec<Run> = runs.into_iter().map(|run| self.sources.without_secrets(run)).collect();
         let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
         let handle = tokio::runtime::Handle::current();
         // As with one run: pure computing, and a component that is answered from a script.
         blocking::run(move || handle.block_on(compiler::compile_runs(&sandbox, &tools, &runs, &options))).await
-    }
-
-    /// A run with placeholders where a secret stands that an operator has set: it is known by its value, whatever its field is called.
-    pub(super) fn without_secrets(&self, mut run: Run) -> Run {
-        let known = self.secrets.known();
-        let scrubber = known.scrubber();
-        if scrubber.is_empty() {
-            return run;
-        }
-        run.goal = scrubber.text(&run.goal).into_owned();
-        run.inputs = run.inputs.map(|inputs| scrubber.json(&inputs));
-        for step in &mut run.steps {
-            step.tool_input = scrubber.json(&step.tool_input);
-            if let Some(after) = &mut step.after {
-                after.output = after.output.take().map(|output| scrubber.json(&output));
-            }
-        }
-        if let Some(end) = &mut run.end {
-            end.output = end.output.take().map(|output| scrubber.json(&output));
-        }
-        run
     }
 
     /// The runs that are asked for, each once, behind those that the playbook was learned from so far.

@@ -64,7 +64,7 @@ use crate::config::{self, Config};
 use crate::error::Result;
 use crate::evidence::Signer;
 use crate::jobs::{Catalogue, Round, Rules, Scheduler, Target};
-use crate::lifecycle::{Lifecycle, Playbooks, Policies};
+use crate::lifecycle::{Lifecycle, Playbooks, Policies, Sources};
 use crate::limits;
 use crate::runs::Runs;
 use crate::sandbox::Sandbox;
@@ -83,6 +83,8 @@ pub struct Engine {
     secrets: Secrets,
     components: Components,
     runs: Runs,
+    /// The same for whatever makes something of them.
+    sources: Sources,
     playbooks: Playbooks,
     /// What holds playbooks against their policies.
     lifecycle: Lifecycle,
@@ -178,11 +180,14 @@ impl Engine {
         let admissions = Arc::new(Semaphore::new(limits::ADMISSIONS_MAX));
         let playbooks = Playbooks::new(store.clone());
         let policies = Policies::new(store.clone(), playbooks.clone(), config.lifecycle.policy.clone());
-        let lifecycle = Lifecycle::new(store.clone(), playbooks.clone(), policies, sandbox.clone(), tools.clone());
+        let runs = Runs::new(store.clone());
+        let sources = Sources::new(runs.clone(), secrets.clone());
+        let lifecycle = Lifecycle::new(store.clone(), playbooks.clone(), policies, sources.clone(), sandbox.clone(), tools.clone());
         let rules = Rules { at_end: lifecycle.at_end(), ..rules(&config, standing, settings.serves) };
         let scheduler = Scheduler::new(store.clone(), sandbox.clone(), tools.clone(), rules, catalogue(&playbooks));
         Ok(Engine {
-            runs: Runs::new(store.clone()),
+            runs,
+            sources,
             playbooks,
             lifecycle,
             considers: settings.die_at.is_none(),

@@ -79,10 +79,10 @@ impl Engine {
     /// # Errors
     /// As [`compiler::compile`], `replay_run_not_found`, and `id_conflict` where the wanted version is taken.
     pub async fn compile_from_run(&self, space: &Space, request: CompileRequest) -> Result<CompiledVersion> {
-        let (runs, asked) = (self.runs.clone(), (space.clone(), request.run_id.clone()));
+        let (runs, asked) = (self.sources.clone(), (space.clone(), request.run_id.clone()));
         let run = blocking::run(move || runs.get(&asked.0, &asked.1)).await?;
         let homes = homes_of(&request.options, BTreeMap::new());
-        let compiled = self.compile(run.clone(), request.options.clone()).await?;
+        let compiled = self.compile(run, request.options.clone()).await?;
         let digest = self.keep(compiled.component.clone()).await?;
         let playbook_id = request.playbook_id.unwrap_or_else(|| {
             PlaybookId::derived(&[space.tenant().as_bytes(), space.scope().as_bytes(), request.run_id.as_str().as_bytes()])
@@ -102,7 +102,7 @@ impl Engine {
         let new = NewVersion {
             playbook_id,
             wanted: request.version,
-            name: request.name.unwrap_or_else(|| run.goal.clone()),
+            name: request.name.unwrap_or_else(|| compiled.plan.goal.clone()),
             component: digest,
             component_bytes: compiled.component.len() as u64,
             provenance: Provenance::of(&origin),
@@ -121,7 +121,7 @@ impl Engine {
     /// As [`compiler::compile`].
     pub async fn compile(&self, run: Run, options: Options) -> Result<Compiled> {
         let _place = self.admission().await;
-        let run = self.without_secrets(run);
+        let run = self.sources.without_secrets(run);
         let (sandbox, tools) = (self.sandbox.clone(), self.tools.clone());
         let handle = tokio::runtime::Handle::current();
         // Emitting and machine code take milliseconds of pure computing; the run against the script awaits nothing.

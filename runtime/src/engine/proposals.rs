@@ -237,7 +237,7 @@ impl Engine {
         options: Options,
         homes: BTreeMap<String, PathBuf>,
     ) -> Result<Vec<GrantProposal>> {
-        let (runs, tools, space, run) = (self.runs.clone(), self.tools.clone(), space.clone(), run.clone());
+        let (runs, tools, space, run) = (self.sources.clone(), self.tools.clone(), space.clone(), run.clone());
         let homes = homes_of(&options, homes);
         let calls = blocking::run(move || compiler::reached(&tools, &runs.get(&space, &run)?, &options)).await?;
         self.proposals(calls, homes).await

@@ -10,7 +10,7 @@ use super::Engine;
 use crate::blocking;
 use crate::compiler::emit::Explained;
 use crate::compiler::patch::{Recorded, Shown};
-use crate::compiler::plan;
+use crate::compiler::{self, plan};
 use crate::contract::Effect;
 use crate::error::{Code, Result};
 use crate::ids::Space;
@@ -31,7 +31,7 @@ pub struct StepTemplate {
     pub tool: String,
     /// What repeating the call does.
     pub effect: Effect,
-    /// The input as it was recorded.
+    /// The input as it was recorded, with placeholders for secrets.
     #[schema(value_type = Value)]
     pub tool_input_template: Value,
     /// How a job makes the input: constants, parameters, earlier answers.
@@ -75,8 +75,10 @@ impl Engine {
         let Explained::ByPlan(plan) = self.explained(version.component).await? else { return Ok(Vec::new()) };
         let run = match &version.origin {
             Origin::Compiled(compilation) => {
-                let (runs, space, run_id) = (self.runs.clone(), space.clone(), compilation.run_id.clone());
-                match blocking::run(move || runs.get(&space, &run_id)).await {
+                let (runs, tools, space, run_id) = (self.sources.clone(), self.tools.clone(), space.clone(), compilation.run_id.clone());
+                let options = compilation.options.clone().unwrap_or_default();
+                // Shown as the compiler saw it: what it took for a secret is shown to nobody.
+                match blocking::run(move || compiler::without_secrets(&runs.get(&space, &run_id)?, &tools, &options)).await {
                     Ok(run) => Some(run),
                     Err(e) if e.code == Code::ReplayRunNotFound => None,
                     Err(e) => return Err(e),

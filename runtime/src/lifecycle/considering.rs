@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use super::change::is_higher;
 use super::evidence::{self, Drift, EventKind, Mark, of_run};
 use super::policy::{self, Standing, Tally, Verdict};
-use super::{Authority, ChangeKind, Next, Origin, Playbooks, Policies, Status, Summary, Version};
+use super::{Authority, ChangeKind, Next, Origin, Playbooks, Policies, Sources, Status, Summary, Version};
 use crate::compiler::emit::Explained;
 use crate::compiler::plan::{Parameter, Plan};
 use crate::compiler::rehearse::{Answered, End, Leeway, Recording, Rehearsed, Subject, rehearse};
@@ -29,7 +29,6 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, RunId, Space};
 use crate::journal::AtEnd;
 use crate::json::Json;
-use crate::runs::Runs;
 use crate::sandbox::Sandbox;
 use crate::store::{Batch, CommitError, ConsiderKey, Store};
 use crate::tools::Registry;
@@ -45,7 +44,7 @@ pub struct Lifecycle {
     store: Store,
     playbooks: Playbooks,
     policies: Policies,
-    runs: Runs,
+    sources: Sources,
     sandbox: Sandbox,
     tools: Registry,
     bell: Arc<Notify>,
@@ -67,17 +66,8 @@ pub struct Judged {
 impl Lifecycle {
     /// Over `store`, with what it takes to rehearse.
     #[must_use]
-    pub fn new(store: Store, playbooks: Playbooks, policies: Policies, sandbox: Sandbox, tools: Registry) -> Lifecycle {
-        Lifecycle {
-            playbooks,
-            runs: Runs::new(store.clone()),
-            store,
-            policies,
-            sandbox,
-            tools,
-            bell: Arc::default(),
-            looks: Arc::default(),
-        }
+    pub fn new(store: Store, playbooks: Playbooks, policies: Policies, sources: Sources, sandbox: Sandbox, tools: Registry) -> Lifecycle {
+        Lifecycle { playbooks, sources, store, policies, sandbox, tools, bell: Arc::default(), looks: Arc::default() }
     }
 
     /// What is written with the last entry of each job.
@@ -312,7 +302,7 @@ impl Lifecycle {
         let handle = tokio::runtime::Handle::current();
         blocking::run(move || {
             let drift = |why: String| Ok(Err(Drift { step: None, why, cause: None }));
-            let run = match this.runs.get(&space, &run_id) {
+            let run = match this.sources.get(&space, &run_id) {
                 Ok(run) => run,
                 Err(e) if e.code == Code::ReplayRunNotFound => return drift("the recording is not there any more".to_owned()),
                 Err(e) => return Err(e),

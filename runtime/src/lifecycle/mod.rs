@@ -14,6 +14,7 @@ mod policies;
 pub mod policy;
 pub mod repairs;
 mod saved;
+mod sources;
 mod version;
 pub mod view;
 
@@ -23,6 +24,7 @@ mod tests;
 pub use change::{Authority, Change, ChangeKind, Provenance, Review, ReviewState};
 pub use considering::{BY_POLICY, Judged, Lifecycle, not_earned as promotion_not_earned};
 pub use policies::Policies;
+pub use sources::Sources;
 pub use version::{Compilation, Content, Mended, NewVersion, Next, Origin, Status, Version};
 
 use force::Entering;

@@ -213,7 +213,8 @@ async fn a_playbook_that_cannot_be_looked_at_keeps_no_other_from_it() {
     store.commit(batch).await.unwrap();
     let policy = crate::config::Policy { auto_promote: false, ..Default::default() };
     let policies = Policies::new(store.clone(), playbooks.clone(), policy);
-    let lifecycle = Lifecycle::new(store.clone(), playbooks.clone(), policies, Sandbox::new(None).unwrap(), Registry::builtin());
+    let sources = Sources::new(crate::runs::Runs::new(store.clone()), crate::secrets::Secrets::none());
+    let lifecycle = Lifecycle::new(store.clone(), playbooks.clone(), policies, sources, Sandbox::new(None).unwrap(), Registry::builtin());
     assert_eq!(lifecycle.look().await.unwrap(), 1);
     assert_eq!((marked("a"), marked("b")), (true, false), "the one that is not done is looked at again");
 }

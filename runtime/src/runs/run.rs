@@ -4,6 +4,7 @@
 //! form that clients see (`view`).
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::request::{RunEnd, RunStart, StepAfter, StepBefore, StepRef};
 use crate::ids::{Digest, RunId, Space, StepId};
@@ -227,6 +228,36 @@ impl SafetyLevel {
             SafetyLevel::NeedsConfirm => "needs_confirm",
             SafetyLevel::ManualOnly => "manual_only",
         }
+    }
+}
+
+impl Run {
+    /// The same with everything that was recorded in it put through `change`; ids, counts and names of tools stay.
+    #[must_use]
+    pub fn rewritten(mut self, change: &dyn Fn(&Json) -> Json) -> Run {
+        let text = |text: &mut String| {
+            if let Some(changed) = change(&Json::from(&Value::from(text.as_str()))).value().as_str() {
+                *text = changed.to_owned();
+            }
+        };
+        let json = |json: &mut Json| *json = change(json);
+        text(&mut self.goal);
+        self.context_snapshot_ref.iter_mut().for_each(text);
+        [&mut self.inputs, &mut self.metadata].into_iter().flatten().for_each(json);
+        for step in &mut self.steps {
+            json(&mut step.tool_input);
+            step.preconditions.iter_mut().for_each(json);
+            [&mut step.expected_output_signature, &mut step.retry_policy, &mut step.metadata].into_iter().flatten().for_each(json);
+            let Some(after) = &mut step.after else { continue };
+            after.postconditions.iter_mut().chain(&mut after.artifact_refs).for_each(json);
+            [&mut after.output, &mut after.output_signature, &mut after.error, &mut after.metadata].into_iter().flatten().for_each(json);
+            after.repair_note.iter_mut().for_each(text);
+        }
+        if let Some(end) = &mut self.end {
+            [&mut end.success_criteria, &mut end.metrics, &mut end.metadata, &mut end.output].into_iter().flatten().for_each(json);
+            end.summary.iter_mut().for_each(text);
+        }
+        self
     }
 }
 

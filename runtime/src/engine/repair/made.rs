@@ -8,7 +8,7 @@ use crate::clock;
 use crate::compiler::diff::PlanDiff;
 use crate::compiler::patch::{Base, Overlay, Patch, Patched};
 use crate::compiler::rehearse::{Subject, Verdict};
-use crate::compiler::{Bindings, emit, splice};
+use crate::compiler::{self, Bindings, emit, splice};
 use crate::engine::Engine;
 use crate::error::{Code, Error, Result};
 use crate::ids::{RunId, Space};
@@ -49,8 +49,14 @@ impl Engine {
     /// `planner_unavailable`.
     pub async fn repair(&self, space: &Space, request: RepairRequest) -> Result<Repaired> {
         let mendable = self.mendable(space, &request.playbook_id, request.from_version).await?;
-        let source = self.source(space, &request, &mendable).await?;
-        let (patched, component) = self.patched(&mendable, &source.patch).await?;
+        let mut source = self.source(space, &request, &mendable).await?;
+        // A patch becomes part of the playbook: a secret is named in it, and does not stand in it.
+        source.patch = compiler::hidden(self.sources.clean(source.patch));
+        let (mut patched, mut component) = self.patched(&mendable, &source.patch).await?;
+        if let Some(patch) = compiler::hidden_as_in(&patched.plan, &source.patch) {
+            source.patch = patch;
+            (patched, component) = self.patched(&mendable, &source.patch).await?;
+        }
         let digest = self.keep(component.clone()).await?;
         self.admit(digest, component.clone()).await?;
         let asks = self.asks(digest).await?;
@@ -143,7 +149,7 @@ impl Engine {
         match &request.with {
             RepairWith::Patch(patch) => Ok(Source { patch: patch.clone(), kind: RepairSource::Patch, run: None, evidence: None }),
             RepairWith::Run { run_id, failing_step } => {
-                let (runs, tools) = (self.runs.clone(), self.tools.clone());
+                let (runs, tools) = (self.sources.clone(), self.tools.clone());
                 let (space, run_id, failing) = (space.clone(), run_id.clone(), failing_step.clone());
                 let (plan, options) = (mendable.plan.clone(), mendable.compilation.options.clone().unwrap_or_default());
                 let patch = blocking::run(move || {

@@ -7,7 +7,7 @@ use crate::compiler::diff::PlanDiff;
 use crate::compiler::patch::{Base, Patch};
 use crate::compiler::plan::Plan;
 use crate::compiler::rehearse::{self, Held, Leeway, Recording, Rehearsed, Subject, Touched};
-use crate::compiler::{Bindings, Options};
+use crate::compiler::{self, Bindings, Options};
 use crate::contract::ToolId;
 use crate::engine::Engine;
 use crate::error::{Code, Error, Result};
@@ -30,7 +30,7 @@ impl Engine {
         ids.extend(more.filter(|run| !ids.contains(run)).cloned().into_iter().collect::<Vec<_>>());
         // The newest ones say most of how things are.
         let ids: Vec<RunId> = ids.into_iter().rev().take(limits::PROOF_RECORDINGS_MAX).rev().collect();
-        let (runs, tools, space, options) = (self.runs.clone(), self.tools.clone(), space.clone(), options.clone());
+        let (runs, tools, space, options) = (self.sources.clone(), self.tools.clone(), space.clone(), options.clone());
         blocking::run(move || {
             let bindings = Bindings::builtin(&tools).extended(&options.bindings, &options.roots)?;
             let mut recordings = Vec::new();
@@ -115,6 +115,8 @@ impl Engine {
             "goal": mendable.plan.goal, "packet": packet, "context": context.value(), "plan": mendable.plan.to_json().value(),
             "steps_template": shown,
         });
+        // A packet and a context come from elsewhere than the recordings, and all of it leaves this place.
+        let told = compiler::hidden(self.sources.clean(told));
         let (plan, steps) = (&mendable.plan, &mendable.shown);
         let overlay = mendable.compilation.mended.as_ref().map(|mended| mended.steps.clone()).unwrap_or_default();
         let options = mendable.compilation.options.clone().unwrap_or_default();
