@@ -157,6 +157,7 @@ fn who_disables_a_playbook_stops_every_start_until_it_is_promoted_again() {
         assert_eq!(refused["details"]["note"], "it writes to the wrong place");
     }
     recorded(&server, "second", "a.txt");
+    server.operator("POST", "/v1/playbooks/p/versions/1/activate", Some(&json!({}))).refused(409, "playbook_disabled");
     server.post("/v1/jobs", &json!({"playbook_id": "p", "input": {"path": "project/a.txt"}})).refused(409, "playbook_disabled");
     let listed = |query: &str| server.get(&format!("/v1/playbooks?{query}")).ok()["playbooks"].as_array().unwrap().len();
     assert_eq!((listed("status=disabled"), listed("status=active"), listed("q=READ"), listed("q=write")), (1, 0, 1, 0));

@@ -289,14 +289,21 @@ fn change(step: &Step) -> ChangeLine {
     }
 }
 
-/// The first word of each path that the plan names, and whether something is changed below it.
+/// The first word of each path that the plan names, and whether something is changed below it. Where a step changes what only the
+/// job finds, such as each file of a list, it may lie below any of them.
 pub(super) fn grants_needed(plan: &Plan) -> BTreeMap<String, &'static str> {
     let mut reads = BTreeSet::new();
     let mut writes = BTreeSet::new();
+    let mut changes_what_it_finds = false;
     for step in plan.steps().filter(|step| step.tool.namespace() == "fs") {
-        let Some(name) = step.input.field("path").and_then(grant_name) else { continue };
-        let into = if step.effect.touches_nothing() { &mut reads } else { &mut writes };
-        into.insert(name);
+        match (step.input.field("path").and_then(grant_name), step.effect.touches_nothing()) {
+            (Some(name), true) => drop(reads.insert(name)),
+            (Some(name), false) => drop(writes.insert(name)),
+            (None, looks) => changes_what_it_finds |= !looks,
+        }
+    }
+    if changes_what_it_finds {
+        writes.extend(reads.iter().cloned());
     }
     let reads = reads.into_iter().map(|name| (name, "ro"));
     reads.chain(writes.into_iter().map(|name| (name, "rw"))).collect()

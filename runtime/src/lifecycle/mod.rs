@@ -230,13 +230,16 @@ impl Playbooks {
         if version.status == Status::Disabled {
             return Err(disabled(version));
         }
-        self.change(space, &version.playbook_id, |before| Summary {
-            active_version: version.version,
-            active_status: version.status,
-            active_asks: Some(asks.clone()),
-            ..before
-        })
-        .await
+        // Whoever disabled it said so of all that runs; taking that back is a promotion, which the history keeps.
+        let runs = self.get(space, &version.playbook_id, None)?;
+        if runs.status == Status::Disabled {
+            return Err(disabled(&runs));
+        }
+        let activated = self.change(space, &version.playbook_id, |before| match before.active_status {
+            Status::Disabled => before,
+            _ => Summary { active_version: version.version, active_status: version.status, active_asks: Some(asks.clone()), ..before },
+        });
+        activated.await
     }
 
     /// The active version, where what it asks for was not kept yet: its component says so.

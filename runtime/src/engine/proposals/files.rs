@@ -22,10 +22,17 @@ pub(super) fn propose(calls: &[Reached], known: &Known) -> Vec<GrantProposal> {
 
 fn areas(calls: &[Reached]) -> BTreeMap<String, Area> {
     let mut areas: BTreeMap<String, Area> = BTreeMap::new();
+    let mut found = Vec::new();
     for call in calls.iter().filter(|call| call.tool.namespace() == "fs") {
         let lists = call.tool.name() == "list";
-        let Some((name, directory)) = texts(call, "path").iter().find_map(|path| directory(path, lists)) else { continue };
         let access = if call.effect.touches_nothing() { Access::ReadOnly } else { Access::ReadWrite };
+        let texts = texts(call, "path");
+        let Some((name, directory)) = texts.iter().find_map(|path| directory(path, lists)) else {
+            if texts.is_empty() {
+                found.push((call, access));
+            }
+            continue;
+        };
         match areas.get_mut(&name) {
             None => drop(areas.insert(name, Area { directory, access, steps: vec![call.step.clone()] })),
             Some(area) => {
@@ -33,6 +40,13 @@ fn areas(calls: &[Reached]) -> BTreeMap<String, Area> {
                 area.access = area.access.max(access);
                 area.steps.push(call.step.clone());
             }
+        }
+    }
+    // What only the job finds, such as each file of a list, may lie in any of them.
+    for (call, access) in found {
+        for area in areas.values_mut() {
+            area.access = area.access.max(access);
+            area.steps.push(call.step.clone());
         }
     }
     areas

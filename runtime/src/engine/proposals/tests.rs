@@ -65,6 +65,9 @@ fn the_deepest_directory_that_all_paths_of_a_grant_have_in_common() {
     let two = [read("s1", "a/x/1"), read("s2", "b/y/1"), write("s3", "b/y/2")];
     let expected = [line("a", "read files below a/x/", New, "s1"), line("b", "read and write files below b/y/", New, "s2 s3")];
     assert_eq!(proposed(&two, &Known::nothing()), expected);
+    let found = |step: &str, tool: &str| Reached { recorded: None, ..beginning(step, tool, &json!({"path": "p/a/x"}), "path", "") };
+    let all = [list("s1", "p/a"), found("s2", "fs/read"), found("s3", "fs/remove")];
+    assert_eq!(proposed(&all, &Known::nothing()), [line("p", "read and write files below p/a/", New, "s1 s2 s3")], "what a loop removes");
     for path in ["/etc/passwd", "p/../q", "../p"] {
         assert_eq!(proposed(&[read("s1", path)], &Known::nothing()), [], "no grant makes {path} one that a job can use");
     }
