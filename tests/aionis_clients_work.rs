@@ -218,6 +218,32 @@ fn a_step_that_may_not_run_stops_all_of_it_before_anything_is_done() {
     assert_eq!(std::fs::read_dir(notes.path()).unwrap().count(), 3);
 }
 
+/// What is done for a run is written down with it: where that cannot be, nothing is done.
+#[test]
+fn a_run_that_was_refused_is_not_done_under_its_id_with_consent() {
+    let notes = tempfile::tempdir().unwrap();
+    let server = Server::granting(&[format!("fs:notes={}", notes.path().display())]);
+    let call = ("Write", json!({"file_path": "notes/a", "content": "x"}), json!({"safety_level": "needs_confirm"}));
+    record(&server, "r", json!({}), &[call]);
+    server.post("/v1/memory/replay/playbooks/compile_from_run", &json!({"run_id": "r", "playbook_id": "p"})).ok();
+    let files = || std::fs::read_dir(notes.path()).unwrap().count();
+    for (mode, status) in [("strict", "failed"), ("guided", "partial")] {
+        let run =
+            |params: Value| server.post("/v1/memory/replay/playbooks/run", &json!({"playbook_id": "p", "mode": mode, "params": params}));
+        let refused = run(json!({"run_id": mode})).ok();
+        assert_eq!((&refused["run"]["status"], files()), (&json!(status), 0), "{refused}");
+        assert_eq!(run(json!({"run_id": mode})).ok()["run"], refused["run"], "the same refusal again");
+        run(json!({"run_id": mode, "auto_confirm": true})).refused(409, "run_ended");
+        assert_eq!(files(), 0, "nothing was done");
+        assert!(server.get("/v1/jobs?playbook_id=p").ok()["jobs"].as_array().unwrap().is_empty());
+    }
+    let done =
+        |params: Value| server.post("/v1/memory/replay/playbooks/run", &json!({"playbook_id": "p", "mode": "strict", "params": params}));
+    let ran = done(json!({"run_id": "other", "auto_confirm": true})).ok();
+    assert_eq!((&ran["run"]["status"], files()), (&json!("success"), 1), "{ran}");
+    assert_eq!(done(json!({"run_id": "other", "auto_confirm": true})).ok()["run"], ran["run"], "a repeat finds its job");
+}
+
 #[test]
 fn params_are_the_playbooks_input_and_a_name_that_nobody_takes_is_an_error() {
     let notes = tempfile::tempdir().unwrap();

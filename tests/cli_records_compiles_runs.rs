@@ -92,6 +92,9 @@ fn every_command_shows_the_same_in_words_and_in_json() {
     assert_eq!(run["steps"].as_array().unwrap().len(), 9);
     assert_eq!(run["run"]["inputs"]["version"], "1.4.0");
     assert_eq!(place.json(0, &["runs", "list"])["runs"][0]["run_id"], "release-acme-widgets");
+    let listed = |more: &[&str]| place.json(0, &[&["runs", "list"][..], more].concat())["runs"].as_array().unwrap().len();
+    assert_eq!([listed(&["--status", "success"]), listed(&["--status", "in_progress"])], [1, 0]);
+    assert_eq!([listed(&["--tool", "fs/replace"]), listed(&["--tool", "fs/remove-all"])], [1, 0]);
     assert_eq!(place.json(0, &["playbooks", "list"])["playbooks"][0]["playbook_id"], "release");
     assert_eq!(place.json(0, &["tools", "list"])["tools"].as_array().unwrap().len(), reprise::tools::Registry::builtin().list().len());
     for (command, says) in [

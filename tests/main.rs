@@ -79,4 +79,5 @@ mod guests_python;
 mod guests_c;
 mod learning;
 mod runs_are_abused;
+mod runs_are_listed;
 mod the_loop_closes;

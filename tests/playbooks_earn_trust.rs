@@ -74,6 +74,26 @@ fn history(server: &Server) -> Vec<Value> {
     server.get("/v1/playbooks/p/history").ok()["changes"].as_array().unwrap().clone()
 }
 
+/// Page by page, `kind` and `outcome` show what the whole list has of them, in its order.
+fn filters_pick_out_evidence(server: &Server, kinds: &[&str], whole: &Value) {
+    for kind in ["proof", "shadow", "job"] {
+        for outcome in ["success", "failure"] {
+            let is_one = |event: &&Value| event["kind"] == kind && event["outcome"] == outcome;
+            let wanted: Vec<&Value> = whole["evidence"].as_array().unwrap().iter().filter(is_one).collect();
+            let (mut found, mut cursor) = (Vec::new(), String::new());
+            for _ in 0..=kinds.len() {
+                let page = server.get(&format!("/v1/playbooks/p/evidence?kind={kind}&outcome={outcome}&limit=1{cursor}")).ok();
+                found.extend(page["evidence"].as_array().unwrap().clone());
+                let Some(next) = page["next"].as_str() else { break };
+                cursor = format!("&cursor={next}");
+            }
+            assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "{kind} {outcome}");
+        }
+    }
+    server.get("/v1/playbooks/p/evidence?kind=rumour").refused(400, "invalid_request");
+    server.get("/v1/playbooks/p/evidence?outcome=maybe").refused(400, "invalid_request");
+}
+
 #[test]
 fn a_playbook_rises_by_evidence_and_falls_where_the_world_breaks() {
     let (dir, server) = world(&["a.txt", "b.txt"]);
@@ -121,6 +141,7 @@ fn a_playbook_rises_by_evidence_and_falls_where_the_world_breaks() {
     let page = server.get("/v1/playbooks/p/evidence?limit=3").ok();
     let rest = server.get(&format!("/v1/playbooks/p/evidence?limit=9&cursor={}", page["next"].as_str().unwrap())).ok();
     assert_eq!((rest["evidence"].as_array().unwrap().len(), &rest["next"]), (4, &json!(null)));
+    filters_pick_out_evidence(&server, &kinds, &evidence);
     let versions = server.get("/v1/playbooks/p/versions?limit=1&cursor=4").ok();
     assert_eq!(versions["versions"][0]["provenance"]["source_runs"], json!(["first"]), "provenance is kept through every version");
 

@@ -1,10 +1,14 @@
 //! Every bound, with the reason for its value. Nothing in this program is unbounded.
 
+mod checks;
 mod learning;
+mod lists;
 
 use std::time::Duration;
 
+pub use checks::*;
 pub use learning::*;
+pub use lists::*;
 
 /// Visible characters in an id that a client chooses. Aionis uses UUIDs (36); 128 leaves room for readable ones.
 pub const ID_CHARS_MAX: usize = 128;
@@ -485,15 +489,7 @@ pub const GRAPH_ID_CHARS_MAX: usize = 100;
 /// The longest time that a graph may name, in milliseconds: a year. A longer wait is more likely a slip of the unit.
 pub const GRAPH_WAIT_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
 
-/// Bytes of one check as JSON: a path, a pattern or a small schema, as a person would write it down.
-pub const CHECK_BYTES_MAX: usize = 16 * 1024;
-/// Bytes that a check's pattern may take in memory once it is compiled: matching takes time in proportion to it and to the text.
-pub const CHECK_PATTERN_BYTES_MAX: usize = 64 * 1024;
 /// Checks of one step: as many as a recorder may write down before a step and after it, and a few that are inferred.
 pub const STEP_CHECKS_MAX: usize = 500;
 /// Bytes of one step's answer that stand in a repair packet; a larger one is named and read from the journal.
 pub const PACKET_ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Characters of the reason of a verdict: a line or two that a person reads.
-pub const CHECK_WHY_CHARS_MAX: usize = 500;
-/// Characters of a value within such a reason.
-pub const CHECK_VALUE_CHARS_MAX: usize = 150;

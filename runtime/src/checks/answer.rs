@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::shape::Shape;
 use super::{Finding, Spec, clipped};
 use crate::json::{Json, text_of};
 use crate::limits;
@@ -29,12 +30,6 @@ pub(super) fn pattern(text: &str) -> Result<regex::Regex, String> {
         .size_limit(limits::CHECK_PATTERN_BYTES_MAX)
         .build()
         .map_err(|e| format!("the pattern cannot be used: {}", e.to_string().lines().last().unwrap_or_default()))
-}
-
-/// A schema that can be held against a value. Nothing is fetched, and its patterns do not backtrack.
-pub(super) fn schema(schema: &Value) -> Result<jsonschema::Validator, String> {
-    let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
-    options.build(schema).map_err(|e| format!("the schema is not valid: {e}"))
 }
 
 /// A place in the answer, in words.
@@ -106,16 +101,12 @@ fn matches(answer: &Value, text: &str) -> Finding {
 }
 
 fn shape(answer: &Value, wanted: &Json) -> Finding {
-    let validator = match schema(&wanted.value()) {
-        Ok(validator) => validator,
-        Err(why) => return Finding::unknown(why),
-    };
-    match validator.iter_errors(answer).next() {
-        None => Finding::pass("the answer has the shape that it is to have"),
-        Some(e) => {
-            let fault = clipped(&e.to_string(), limits::CHECK_VALUE_CHARS_MAX);
-            Finding::fail(format!("{}: {fault}", place(&e.instance_path().to_string())))
-        }
+    match Shape::of(&wanted.value()).and_then(|shape| shape.misfits(answer, 1)) {
+        Err(why) => Finding::unknown(why),
+        Ok(misfits) => match misfits.first() {
+            None => Finding::pass("the answer has the shape that it is to have"),
+            Some(misfit) => Finding::fail(format!("{}: {}", place(&misfit.place), clipped(&misfit.why, limits::CHECK_VALUE_CHARS_MAX))),
+        },
     }
 }
 

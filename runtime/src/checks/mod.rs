@@ -12,6 +12,7 @@
 
 mod answer;
 mod recorded;
+mod shape;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use recorded::{postcondition, precondition, signature};
+pub use shape::{Misfit, Shape};
 
 use crate::error::{Code, Error, Result};
 use crate::json::Json;
@@ -137,7 +139,7 @@ pub enum Spec {
     },
     /// The answer fits this JSON Schema.
     Shape {
-        /// A small one.
+        /// A small one, without references.
         schema: Json,
     },
     /// The answer has this value at a place.
@@ -165,9 +167,17 @@ impl Spec {
     /// # Errors
     /// `invalid_request` that says what is wrong with it.
     pub fn parse(value: &Value) -> Result<Spec> {
-        let spec: Spec = serde_json::from_value(value.clone()).map_err(|e| Error::invalid("check", format!("not a check: {e}")))?;
+        let spec = Spec::read(value)?;
         spec.require_bounds()?;
         Ok(spec)
+    }
+
+    /// Reads a check to show it: whether its patterns and schemas can be used takes time to find out, and nobody asks.
+    ///
+    /// # Errors
+    /// `invalid_request` where it is none.
+    pub fn read(value: &Value) -> Result<Spec> {
+        serde_json::from_value(value.clone()).map_err(|e| Error::invalid("check", format!("not a check: {e}")))
     }
 
     /// The same as JSON; [`Spec::parse`] reads it back.
@@ -259,7 +269,7 @@ impl Spec {
                 Ok(_) => Ok(()),
                 Err(why) => wrong(why),
             },
-            Spec::Shape { schema } => match answer::schema(&schema.value()) {
+            Spec::Shape { schema } => match Shape::of(&schema.value()) {
                 Ok(_) => Ok(()),
                 Err(why) => wrong(why),
             },

@@ -18,6 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, RunId, Space};
 use crate::json::Json;
 use crate::limits;
+use crate::runs::RunState;
 use crate::store::CrashPoint;
 use crate::tools::Grant;
 
@@ -307,6 +308,12 @@ pub(super) enum RunsCommand {
 
 #[derive(Args)]
 pub(super) struct RunsList {
+    /// Only runs that stand so: in_progress, success, failed, partial.
+    #[arg(long, value_name = "STATUS", value_parser = super::lists::parse_run_state)]
+    pub status: Option<RunState>,
+    /// Only runs with a step that calls this tool, named as it was recorded.
+    #[arg(long, value_name = "TOOL")]
+    pub tool: Option<String>,
     #[command(flatten)]
     pub page: Page,
 }

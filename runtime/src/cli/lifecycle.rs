@@ -15,6 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::fields;
 use crate::ids::{PlaybookId, Space};
 use crate::lifecycle::Status;
+use crate::lifecycle::evidence::EventFilter;
 use crate::limits;
 
 fn value(view: &impl Serialize) -> Value {
@@ -141,7 +142,7 @@ fn told(change: &Value) -> String {
 pub(super) async fn evidence(global: &Global, args: PageOf, output: &Output) -> Result<u8> {
     let (before, limit) = (piece(args.page.cursor.as_ref())?, args.page.limit);
     let here = move |engine: &Engine, space: &Space, id: &PlaybookId, version| {
-        engine.evidence_page(space, id, version, before, limit).map(|page| value(&page))
+        engine.evidence_page(space, id, version, EventFilter::default(), before, limit).map(|page| value(&page))
     };
     let shown = read(global, &args.of, "evidence", &page(&args), here).await?;
     output.show(
@@ -231,7 +232,7 @@ fn spared(ledger: &Value) -> String {
 
 pub(super) async fn show(global: &Global, args: OfPlaybook, output: &Output) -> Result<u8> {
     let here = |engine: &Engine, space: &Space, id: &PlaybookId, version| {
-        engine.evidence_page(space, id, version, None, 1).map(|page| value(&page))
+        engine.evidence_page(space, id, version, EventFilter::default(), None, 1).map(|page| value(&page))
     };
     let seen = read(global, &args, "evidence", &[("limit", "1".to_owned())], here).await?;
     let id = seen["playbook_id"].as_str().unwrap_or_default().to_owned();

@@ -8,28 +8,27 @@ use super::output::{Output, printable, table};
 use crate::clock::rfc3339;
 use crate::error::Result;
 use crate::ids::{PlaybookId, RunId};
-use crate::runs::view;
+use crate::runs::{RunFilter, RunState, view};
 
 pub(super) async fn runs(global: &Global, args: RunsList, output: &Output) -> Result<u8> {
     let engine = global.existing().await?;
     let after = args.page.cursor.as_deref().map(RunId::parse).transpose()?;
-    let runs = engine.runs().list(&global.space()?, after.as_ref(), args.page.limit)?;
-    let status = |run: &crate::runs::RunSummary| run.status.map_or("in_progress", |status| status.as_str());
-    let next = (runs.len() == args.page.limit).then(|| runs.last().map(|run| run.run_id.clone())).flatten();
+    let (space, filter) = (global.space()?, RunFilter { state: args.status, tool: args.tool });
+    let page = view::RunsPage::of(&space, engine.runs().page(&space, &filter, after.as_ref(), args.page.limit)?);
     output.show(
+        || json!(page),
         || {
-            let run = |r: &crate::runs::RunSummary| {
-                json!({"run_id": r.run_id, "goal": r.goal, "status": status(r), "steps": r.steps, "started_at": rfc3339(r.started_at_ms), "ended_at": r.ended_at_ms.map(rfc3339)})
-            };
-            json!({"runs": runs.iter().map(run).collect::<Vec<_>>(), "next": next})
-        },
-        || {
-            let rows = runs.iter().map(|r| [r.run_id.to_string(), status(r).to_owned(), r.steps.to_string(), rfc3339(r.started_at_ms), r.goal.clone()]);
-            let more = next.as_ref().map(|next| format!("\nmore with --cursor {next}")).unwrap_or_default();
-            format!("{}{more}", table(["run", "status", "steps", "started", "goal"], rows))
+            let row = |r: &view::RunRow| [r.run_id.clone(), r.status.to_owned(), r.steps.to_string(), r.started_at.clone(), r.goal.clone()];
+            let more = page.next.as_ref().map(|next| format!("\nmore with --cursor {next}")).unwrap_or_default();
+            format!("{}{more}", table(["run", "status", "steps", "started", "goal"], page.runs.iter().map(row)))
         },
     );
     Ok(exit::OK)
+}
+
+pub(super) fn parse_run_state(text: &str) -> Result<RunState, String> {
+    let names = || RunState::NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    RunState::parse(text).ok_or_else(|| format!("not one of {}", names()))
 }
 
 pub(super) async fn run(global: &Global, args: RunArg, output: &Output) -> Result<u8> {

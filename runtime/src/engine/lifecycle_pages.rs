@@ -4,10 +4,12 @@ use super::lifecycle::Piece;
 use super::{Engine, Promoted};
 use crate::error::Result;
 use crate::ids::{PlaybookId, Space};
+use crate::lifecycle::evidence::EventFilter;
 use crate::lifecycle::view::{
     ChangeView, EvidencePage, EvidenceView, HistoryPage, HistoryRow, LedgerPage, PolicyView, PromotionView, VerdictView, VersionPage,
     VersionRow,
 };
+use crate::limits;
 
 /// The first `limit` rows of one more, and the cursor that names the last of them where there are more.
 fn paged<T>(mut rows: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
@@ -49,7 +51,8 @@ impl Engine {
         Ok(HistoryPage { tenant_id, scope, playbook_id, changes: versions.into_iter().map(row).collect(), next })
     }
 
-    /// Evidence on a version's component, newest first, and what the policy makes of it.
+    /// Evidence on a version's component, newest first, and what the policy makes of it. A page looks at a bounded number of
+    /// pieces: where few fit the filter, it is shorter than asked for, and not the last.
     ///
     /// # Errors
     /// `replay_playbook_not_found`.
@@ -58,12 +61,25 @@ impl Engine {
         space: &Space,
         id: &PlaybookId,
         version: Option<u32>,
-        before: Option<[u8; 16]>,
+        filter: EventFilter,
+        mut before: Option<[u8; 16]>,
         limit: usize,
     ) -> Result<EvidencePage> {
-        let (version, events) = self.evidence_on(space, id, version, before, limit + 1)?;
+        let (mut found, mut looked) = (Vec::new(), 0);
+        let (version, on) = loop {
+            let (version, events) = self.evidence_on(space, id, version, before, limit + 1)?;
+            (before, looked) = (events.last().map(|(id, _)| *id), looked + events.len());
+            let is_last = events.len() <= limit;
+            found.extend(events.into_iter().filter(|(_, event)| filter.lets(event)));
+            match before {
+                _ if is_last || found.len() > limit => break (version, None),
+                Some(id) if looked >= limits::EVIDENCE_LOOKED_AT_MAX => break (version, Some(hex::encode(id))),
+                _ => {}
+            }
+        };
         let verdict = VerdictView::of(&version, &self.judged(space, &version)?);
-        let (evidence, next) = pieces(&events, limit);
+        let (evidence, next) = pieces(&found, limit);
+        let next = next.or(on);
         let (tenant_id, scope, playbook_id) = names(space, id);
         Ok(EvidencePage { tenant_id, scope, playbook_id, component_digest: version.component.to_string(), verdict, evidence, next })
     }

@@ -17,6 +17,7 @@ use crate::engine::{Engine, Promotion, VersionDiff};
 use crate::error::{Code, Error, Result};
 use crate::fields;
 use crate::lifecycle::Status;
+use crate::lifecycle::evidence::{EventFilter, EventKind, Outcome};
 use crate::lifecycle::view::{EvidencePage, HistoryPage, LedgerPage, PolicyView, PromotionView, VersionPage};
 use crate::limits;
 
@@ -24,6 +25,8 @@ pub(super) fn routes() -> Vec<Route> {
     const OF_ONE: &[Code] = &[Code::InvalidRequest, Code::ReplayPlaybookNotFound];
     let mut evidence_fields = page_fields();
     evidence_fields.push(field("version", Kind::Index, "The version whose component it is on; the one that runs where it is left out."));
+    evidence_fields.push(field("kind", openapi::words(EventKind::NAMES), "Only evidence of this kind."));
+    evidence_fields.push(field("outcome", openapi::words(Outcome::NAMES), "Only what came to this."));
     vec![
         Route::get("/v1/playbooks/{id}/versions", versions, "list_playbook_versions", "Versions of a playbook, newest first.")
             .query(page_fields())
@@ -45,7 +48,7 @@ pub(super) fn routes() -> Vec<Route> {
             "What was seen of a version's component, newest first, and what the policy makes of it.",
         )
         .query(evidence_fields)
-        .gives(200, "A page.", Gives::Json(openapi::of::<EvidencePage>))
+        .gives(200, "A page. It may be shorter than asked for and still not the last.", Gives::Json(openapi::of::<EvidencePage>))
         .fails(OF_ONE),
         Route::get("/v1/playbooks/{id}/diff", diff, "diff_playbook_versions", "What two versions do otherwise, and may do more or less.")
             .query(vec![
@@ -154,8 +157,16 @@ async fn evidence(
 ) -> Result<Json<EvidencePage>> {
     let (before, limit) = (evidence_cursor(&mut query), query.limit());
     let number = query.number("version", 1..=u64::from(u32::MAX)).and_then(|number| u32::try_from(number).ok());
+    let filter = EventFilter {
+        kind: query.parsed("kind", "proof, shadow or job", |text| named(EventKind::NAMES, text)),
+        outcome: query.parsed("outcome", "success or failure", |text| named(Outcome::NAMES, text)),
+    };
     query.done()?;
-    blocking::run(move || engine.evidence_page(&space, &id, number, before, limit)).await.map(Json)
+    blocking::run(move || engine.evidence_page(&space, &id, number, filter, before, limit)).await.map(Json)
+}
+
+fn named<T: Copy>(names: &[(&str, T)], text: &str) -> Option<T> {
+    names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value)
 }
 
 async fn diff(State(engine): State<Engine>, OfPlaybook(id): OfPlaybook, Asked { space, mut query }: Asked) -> Result<Json<VersionDiff>> {

@@ -53,6 +53,7 @@ mod playbooks;
 mod repairs;
 mod replay;
 mod route;
+mod runs;
 mod secrets;
 mod tools;
 mod view;

@@ -12,8 +12,8 @@ use axum::routing::{self, MethodRouter};
 
 use super::openapi::{Field, Shape};
 use super::{
-    approvals, body, calls, control, evidence, grants, graphs, jobs, lifecycle, matching, operator, playbooks, repairs, replay, secrets,
-    tools,
+    approvals, body, calls, control, evidence, grants, graphs, jobs, lifecycle, matching, operator, playbooks, repairs, replay, runs,
+    secrets, tools,
 };
 use crate::engine::Engine;
 use crate::error::{Code, Error};
@@ -120,7 +120,7 @@ impl Route {
 pub(super) fn table() -> Vec<Route> {
     let of_jobs = [graphs::routes(), jobs::routes(), control::routes(), approvals::routes(), calls::routes(), evidence::routes()];
     let of_all = [repairs::routes(), tools::routes(), grants::routes(), secrets::routes(), operator::routes()];
-    let of_playbooks = [replay::routes(), playbooks::routes(), lifecycle::routes(), matching::routes()];
+    let of_playbooks = [replay::routes(), runs::routes(), playbooks::routes(), lifecycle::routes(), matching::routes()];
     of_playbooks.into_iter().chain(of_jobs).chain(of_all).flatten().collect()
 }
 

@@ -10,11 +10,14 @@
 //! | after `handed_over` is on disk | the job stands until somebody says what became of the step |
 //! | after `resolved` is on disk | what was said holds: a given answer is given, and no tool is called for it |
 
+use std::time::Duration;
+
 use super::durable::{Durable, loaded, stop_of};
 use crate::checks::{At, Finding, Spec, Verdict};
 use crate::contract::{ErrorKind, Outcome, ToolError};
 use crate::journal::{Body, Checked, HandedOver, Mode, NextCheck};
 use crate::json::Json;
+use crate::limits;
 use crate::sandbox::{GuestFailure, Stop};
 
 impl Durable {
@@ -39,15 +42,9 @@ impl Durable {
 
     async fn judge(&mut self, at: At, check: Json, answer: Option<Json>) -> Result<Checked, Stop> {
         let cancelled = self.is_cancelled();
-        let Finding { verdict, why } = match Spec::parse(&check.value()) {
-            _ if cancelled => Finding::unknown("the job is to be cancelled; nobody looked"),
-            Err(e) => Finding::unknown(e.message),
-            Ok(spec) if spec.judge(None).is_some() => {
-                // A large answer takes a while to look through.
-                let asked = move || spec.judge(answer.as_ref().map(Json::value).as_ref());
-                crate::blocking::run(asked).await.unwrap_or_else(|| Finding::unknown("it asks about the world"))
-            }
-            Ok(spec) => self.shared.tools.look(&spec, &self.grants).await,
+        let Finding { verdict, why } = match cancelled {
+            true => Finding::unknown("the job is to be cancelled; nobody looked"),
+            false => self.found(&check, answer).await,
         };
         let accepted = verdict != Verdict::Pass && (cancelled || self.log.state().accepts(&check));
         let checked = Checked { step: self.step.clone(), at, check, verdict, why, accepted };
@@ -56,6 +53,24 @@ impl Durable {
             self.flushed().await?;
         }
         Ok(checked)
+    }
+
+    /// What a check comes to. To read a pattern or a schema takes a while, and to look through a large answer too: neither is
+    /// for the threads that serve everyone, and neither may take for ever.
+    async fn found(&self, check: &Json, answer: Option<Json>) -> Finding {
+        let asked = check.clone();
+        let judged = crate::blocking::run(move || {
+            let spec = match Spec::parse(&asked.value()) {
+                Ok(spec) => spec,
+                Err(e) => return Ok(Finding::unknown(e.message)),
+            };
+            spec.judge(answer.as_ref().map(Json::value).as_ref()).ok_or(spec)
+        });
+        match tokio::time::timeout(Duration::from_millis(limits::CHECK_JUDGED_MS_MAX), judged).await {
+            Ok(Ok(finding)) => finding,
+            Ok(Err(spec)) => self.shared.tools.look(&spec, &self.grants).await,
+            Err(_) => Finding::unknown(format!("nobody could say so within {} s", limits::CHECK_JUDGED_MS_MAX / 1000)),
+        }
     }
 
     /// A call came to an error: where the job is guided, a person says what becomes of it.

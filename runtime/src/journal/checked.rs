@@ -99,7 +99,7 @@ impl Checked {
     /// What the guest is told of it, for people.
     #[must_use]
     pub fn message(&self) -> String {
-        let spec = crate::checks::Spec::parse(&self.check.value()).map_or_else(|_| self.check.to_string(), |spec| spec.to_string());
+        let spec = crate::checks::Spec::read(&self.check.value()).map_or_else(|_| self.check.to_string(), |spec| spec.to_string());
         let (when, what) = match (self.at, self.verdict) {
             (At::Before, Verdict::Unknown) => ("before it", "nobody can tell whether"),
             (At::After, Verdict::Unknown) => ("after it", "nobody can tell whether"),

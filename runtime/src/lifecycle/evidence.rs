@@ -36,6 +36,34 @@ pub enum Outcome {
     Failure,
 }
 
+impl EventKind {
+    /// Each with its name.
+    pub const NAMES: &'static [(&'static str, EventKind)] =
+        &[("proof", EventKind::Proof), ("shadow", EventKind::Shadow), ("job", EventKind::Job)];
+}
+
+impl Outcome {
+    /// Each with its name.
+    pub const NAMES: &'static [(&'static str, Outcome)] = &[("success", Outcome::Success), ("failure", Outcome::Failure)];
+}
+
+/// Which pieces of evidence are listed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EventFilter {
+    /// Only those of this kind.
+    pub kind: Option<EventKind>,
+    /// Only those that came to this.
+    pub outcome: Option<Outcome>,
+}
+
+impl EventFilter {
+    /// True where the event is listed.
+    #[must_use]
+    pub fn lets(self, event: &Event) -> bool {
+        self.kind.is_none_or(|kind| kind == event.kind) && self.outcome.is_none_or(|outcome| outcome == event.outcome)
+    }
+}
+
 /// Where it went another way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Drift {

@@ -9,6 +9,7 @@
 mod compare;
 mod export;
 mod import;
+mod list;
 mod read;
 mod receipt;
 mod record;
@@ -21,6 +22,7 @@ mod settle;
 mod tests;
 pub mod view;
 
+pub use list::{RunFilter, RunPage, RunState};
 pub use receipt::{Answered, Commit, Ended, Node, Opened, Part, Receipt, Started, uri};
 pub use recording::Recording;
 pub use request::{RunEnd, RunStart, StepAfter, StepBefore, StepRef};

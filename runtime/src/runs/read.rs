@@ -1,6 +1,6 @@
 //! Reads runs back.
 
-use super::run::{Run, RunSummary, Step};
+use super::run::{End, Run, RunSummary, Step};
 use super::saved::{self, Head, Place, Start};
 use super::{Runs, not_found};
 use crate::error::{Code, Error, Result};
@@ -67,6 +67,16 @@ impl Runs {
             Ok(start.summary(key.run_id, &head))
         };
         rows.into_iter().map(summary).collect()
+    }
+
+    /// What a run that has ended says of its end; none while it is in progress, or where there is no such run.
+    ///
+    /// # Errors
+    /// `store_unavailable`, `data_corrupt`.
+    pub fn end_of(&self, space: &Space, run_id: &RunId) -> Result<Option<End>> {
+        let Some(head) = self.head(space, run_id)? else { return Ok(None) };
+        let written = Digest::of(&head.bytes);
+        head.row.end.map(|end| end.load(&self.store, written)).transpose()
     }
 
     /// The row that guards all writes to a run; none for a run that was never started.

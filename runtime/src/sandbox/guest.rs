@@ -11,6 +11,7 @@ use super::effects::{Effects, Stop};
 use super::flow::link_flow;
 use super::imports::DATA;
 use super::turns::{TakesTurns, Turns};
+use crate::checks::Shape;
 use crate::contract::{ErrorKind, Outcome, ToolError, ToolId};
 use crate::json::{self, Json};
 use crate::{limits, rules};
@@ -190,7 +191,13 @@ fn link_data(linker: &mut Linker<Guest>) -> Result<()> {
         }
         let document = guest_json("check", "document", &document)?;
         let schema = guest_json("check", "schema", &schema)?;
-        Ok((check(&document, &schema),))
+        let clip = |text: String| clipped(text, limits::GUEST_MESSAGE_CHARS_MAX);
+        let shape = match Shape::of(&schema) {
+            Ok(shape) => shape,
+            Err(why) => return Ok((Err(clip(why)),)),
+        };
+        charge(&mut store, shape.work(&document).min(limits::SHAPE_WORK_MAX))?;
+        Ok((check(&document, &shape).map_err(clip),))
     })?;
     data.func_wrap("derive", |mut store: StoreContextMut<'_, Guest>, (value, rules): (String, String)| {
         charge(&mut store, value.len().saturating_add(rules.len()))?;
@@ -232,12 +239,10 @@ pub(super) fn charge<T: TakesTurns>(store: &mut StoreContextMut<'_, T>, bytes: u
 }
 
 /// What does not fit, one place a line.
-fn check(document: &serde_json::Value, schema: &serde_json::Value) -> Result<(), String> {
-    // Without backtracking, a pattern takes time in proportion to the text.
-    let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
-    let validator = options.build(schema).map_err(|e| format!("the schema itself is not valid: {e}"))?;
-    let faults: Vec<String> = validator.iter_errors(document).take(20).map(|e| format!("{}: {e}", e.instance_path())).collect();
-    if faults.is_empty() { Ok(()) } else { Err(clipped(faults.join("\n"), limits::GUEST_MESSAGE_CHARS_MAX)) }
+fn check(document: &serde_json::Value, shape: &Shape) -> Result<(), String> {
+    let misfits = shape.misfits(document, limits::GUEST_MISFITS_MAX)?;
+    let faults: Vec<String> = misfits.iter().map(|misfit| format!("{}: {}", misfit.place, misfit.why)).collect();
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
 }
 
 /// A guest that calls text JSON when it is not broke a rule: a trap, not an answer.

@@ -71,6 +71,7 @@ impl Engine {
             recorder.end(&mut replayed, &[], &input).await?;
             return Ok(replayed);
         }
+        recorder.require_open().await?;
         let job = self.start_replay(space, &request, &version, input.clone(), mode, &run_id).await?;
         let (view, made) = self.waited(space, &job).await?;
         tell(&mut replayed, &steps, &job, &view, &made);

@@ -147,6 +147,7 @@ impl Engine {
     /// # Errors
     /// `replay_playbook_not_found`; `replay_deterministic_gate_mismatch`; `input_does_not_fit`;
     /// `replay_local_exec_consent_required`, `replay_allowed_commands_empty`; `id_conflict` where the run's id is another run's;
+    /// `run_ended` where it has ended without doing anything;
     /// else as [`Engine::start_job`].
     pub async fn replay_playbook(&self, space: &Space, request: ReplayRequest) -> Result<Replayed> {
         let (version, judgement) = self.judge(space, &request.playbook_id, request.version, request.gate.as_ref(), request.mode)?;

@@ -7,11 +7,15 @@ use serde_json::{Value, json};
 
 use super::execute::Made;
 use super::{Replayed, StepReport};
+use crate::blocking;
 use crate::engine::{Engine, Mode};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::ids::{RunId, Space, StepId};
 use crate::json::Json;
 use crate::runs::{self, RunEnd, RunStart, RunStatus, SafetyLevel, StepAfter, StepBefore, StepRef, StepStatus};
+
+/// Where the end of a run names the job that did it. Stored.
+const JOB: &str = "job_id";
 
 /// Writes one run; or nothing, where none is to be recorded.
 pub(super) struct Recorder<'a> {
@@ -74,6 +78,25 @@ impl Engine {
 }
 
 impl Recorder<'_> {
+    /// Holds the run open for what is about to be done: nothing may be done for one that has ended without doing anything, since
+    /// what came of it could not be written down. One that a job has ended is a repeat, and that job is found again.
+    ///
+    /// # Errors
+    /// `run_ended`.
+    pub(super) async fn require_open(&self) -> Result<()> {
+        if !self.writes {
+            return Ok(());
+        }
+        let (runs, space, run_id) = (self.engine.runs.clone(), self.space.clone(), self.run_id.clone());
+        let Some(end) = blocking::run(move || runs.end_of(&space, &run_id)).await? else { return Ok(()) };
+        if end.metadata.is_some_and(|metadata| metadata.value().get(JOB).is_some()) {
+            return Ok(());
+        }
+        let message =
+            format!("run {:?} has ended, and nothing was done for it; what is to be done now is another run", self.run_id.as_str());
+        Err(Error::new(Code::RunEnded, message))
+    }
+
     /// Writes what was called, and the end where there is one.
     pub(super) async fn end(&self, replayed: &mut Replayed, made: &[Made], _input: &Json) -> Result<()> {
         if self.writes {
@@ -159,7 +182,7 @@ impl Recorder<'_> {
         }
         // A simulation gives back what the recording gave: that is no output of a run that did something.
         let output = replayed.output.clone().filter(|_| replayed.mode != Mode::Simulate);
-        let metadata = replayed.run.job_id.map(|job| Json::from(&json!({"job_id": job})));
+        let metadata = replayed.run.job_id.map(|job| Json::from(&json!({JOB: job})));
         let end = RunEnd { run_id: self.run_id.clone(), status, summary: None, success_criteria: None, metrics: None, metadata, output };
         let ended = runs::view::ended(self.space, &self.engine.runs.end(self.space, end).await?);
         replayed.run.run_end_uri = Some(ended.run_end_uri);

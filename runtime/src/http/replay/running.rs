@@ -30,6 +30,7 @@ const REFUSALS: &[Code] = &[
     Code::InputDoesNotFit,
     Code::PlaybookDisabled,
     Code::IdConflict,
+    Code::RunEnded,
     Code::TooLarge,
     Code::TooBusy,
     Code::ShuttingDown,

@@ -5,7 +5,9 @@
 //! and is null where there is nothing to say. A field of ours is left out then.
 
 mod answers;
+mod list;
 mod run;
 
 pub use answers::{AnsweredView, CommitFields, EndedView, OpenedView, StartedView, answered, ended, opened, started};
+pub use list::{RunRow, RunsPage};
 pub use run::{Counters, Include, RunFields, RunView, StepFields, TimelineEntry, run};
