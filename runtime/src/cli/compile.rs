@@ -35,14 +35,18 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
     let needed = engine.inspect(compiled.component.clone()).await?.grants_needed;
     output.show(
         || {
-            json!({
+            let mut shown = json!({
                 "playbook_id": version.playbook_id, "version": version.version, "status": version.status, "component_digest": version.component,
                 "component_bytes": version.component_bytes, "plan": compiled.plan, "dropped": compiled.dropped, "unused_inputs": compiled.unused_inputs,
                 "proof": compiled.proof, "summary": compiled.summary, "activation": standing.activation, "active_version": standing.active_version,
                 "asks": standing.asks, "permission_diff": standing.permission_diff,
                 "grants_proposed": made.proposals.iter().map(|proposal| proposal.view(true)).collect::<Vec<_>>(),
                 "source_runs": version.provenance.source_runs, "open_questions": made.open_questions, "held_out": made.held_out,
-            })
+            });
+            if let Some(why) = &made.not_held_out {
+                shown["not_held_out"] = json!(why);
+            }
+            shown
         },
         || {
             let id = &version.playbook_id;
@@ -56,7 +60,7 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
                 true => String::new(),
                 false => format!("{}An operator grants just that with: reprise grants approve {}\n", show::proposals(&proposals), words.first().cloned().unwrap_or_default()),
             };
-            let learned = show::learned(&words, &made.open_questions, &made.held_out);
+            let learned = show::learned(&words, &made.open_questions, &made.held_out, made.not_held_out.as_deref());
             format!("{head}\n\n{}{learned}\n{approve}{note}{next}", show::compiled(compiled))
         },
     );
@@ -70,6 +74,7 @@ struct Made {
     proposals: Vec<GrantProposal>,
     open_questions: Vec<OpenQuestion>,
     held_out: Vec<HeldOut>,
+    not_held_out: Option<String>,
 }
 
 async fn made(
@@ -94,8 +99,8 @@ async fn made(
             options,
         };
         let made = engine.compile_from_runs(space, request).await?;
-        let crate::compiler::Learned { compiled, open_questions, held_out, .. } = made.learned;
-        return Ok(Made { version: made.version, compiled, proposals: made.proposals, open_questions, held_out });
+        let crate::compiler::Learned { compiled, open_questions, held_out, not_held_out, .. } = made.learned;
+        return Ok(Made { version: made.version, compiled, proposals: made.proposals, open_questions, held_out, not_held_out });
     }
     let run_id = runs.pop().ok_or_else(|| Error::invalid("RUN", "name at least one run"))?;
     let request = CompileRequest {
@@ -110,5 +115,6 @@ async fn made(
         options,
     };
     let made = engine.compile_from_run(space, request).await?;
-    Ok(Made { version: made.version, compiled: made.compiled, proposals: made.proposals, open_questions: Vec::new(), held_out: Vec::new() })
+    let (open_questions, held_out) = (Vec::new(), Vec::new());
+    Ok(Made { version: made.version, compiled: made.compiled, proposals: made.proposals, open_questions, held_out, not_held_out: None })
 }

@@ -31,7 +31,7 @@ pub(super) fn compiled(compiled: &Compiled) -> String {
 }
 
 /// What several runs do not decide, and how a plan does with a run that it was not learned from.
-pub(super) fn learned(runs: &[String], questions: &[OpenQuestion], held_out: &[HeldOut]) -> String {
+pub(super) fn learned(runs: &[String], questions: &[OpenQuestion], held_out: &[HeldOut], not_held_out: Option<&str>) -> String {
     let mut text = String::new();
     if runs.len() > 1 {
         let _ = writeln!(text, "Learned from {} runs: {}.", runs.len(), runs.join(" "));
@@ -42,6 +42,9 @@ pub(super) fn learned(runs: &[String], questions: &[OpenQuestion], held_out: &[H
     if !held_out.is_empty() {
         let same = held_out.iter().filter(|run| run.came_to == CameTo::Same).count();
         let _ = writeln!(text, "Left out in turn, {same} of {} runs came out the same:", held_out.len());
+    }
+    if let Some(why) = not_held_out {
+        let _ = writeln!(text, "No run was left out in turn: {why}.");
     }
     for HeldOut { run_id, came_to, why } in held_out {
         let word = match came_to {

@@ -4,6 +4,9 @@
 pub const LEARN_RUNS_MAX: usize = 32;
 /// Runs from which on each is also held against a plan that was learned without it: three that agree are the least that is worth one.
 pub const LEARN_HELD_OUT_RUNS_MIN: usize = 4;
+/// Calls of all runs together up to which each run is held against a plan that was learned without it. That is one more learning for
+/// each run: five runs of 200 steps would take six times as long, and nobody waits that long for what only says how sure it is.
+pub const LEARN_HELD_OUT_CALLS_MAX: usize = 400;
 /// Values taken from one input or answer while learning; a listing of thousands of files explains nothing.
 pub const LEARN_VALUES_PER_ANSWER_MAX: usize = 512;
 /// Values that rules make of known ones, in all; what is found among more of them was found by accident.

@@ -208,7 +208,7 @@ fn made(scope: &mut Scope, pointer: &str, facts: &[Rc<Fact>], decided: &mut Deci
                 let template = Template::Derived { from: known.source.clone(), rules: vec![Rule::Count] };
                 Some((template, format!("is how many turns {} had in all {}", known.source, facts.len())))
             } else {
-                numbers::find(scope, last_word(pointer).unwrap_or_default(), facts).map(|(known, reason)| (value_of(&known), reason))
+                numbers::find(scope, pointer, facts, decided)?.map(|(known, reason)| (value_of(&known), reason))
             }
         }
     };
@@ -291,7 +291,7 @@ fn choose<'a>(found: &[&'a Known], name: &str) -> Option<(&'a Known, Vec<&'a Kno
 }
 
 /// True where one answer, or one element, has the same value at another place: it says the same twice.
-fn inside(other: &Known, best: &Known) -> bool {
+pub(super) fn inside(other: &Known, best: &Known) -> bool {
     match (&other.source, &best.source) {
         (Source::Output { step: a, .. }, Source::Output { step: b, .. }) | (Source::Item { each: a, .. }, Source::Item { each: b, .. }) => {
             a == b

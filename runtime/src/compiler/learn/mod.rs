@@ -13,6 +13,7 @@ mod derive;
 mod explain;
 mod follow;
 mod gathered;
+mod held_out;
 mod invariants;
 mod known;
 mod numbers;
@@ -47,6 +48,7 @@ use crate::tools::Registry;
 use align::{Learner, Place, Refusal};
 use explain::Unexplained;
 use follow::Followed;
+pub use held_out::{CameTo, HeldOut};
 use known::{Scope, Tier};
 
 /// What was learned from several runs.
@@ -58,6 +60,8 @@ pub struct Learned {
     pub open_questions: Vec<OpenQuestion>,
     /// Each run against a plan that was learned without it; empty where there are too few runs.
     pub held_out: Vec<HeldOut>,
+    /// Why no run was held out though there are enough of them.
+    pub not_held_out: Option<String>,
     /// Secrets that the recordings had as they are, and that a job needs under these names.
     pub secrets_needed: Vec<String>,
 }
@@ -71,29 +75,6 @@ pub struct OpenQuestion {
     pub at: String,
     /// What is open, what was done, and what one more run would settle.
     pub question: String,
-}
-
-/// A run, and what a plan that was learned from the others would have done in its place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct HeldOut {
-    /// The run that was left out.
-    pub run_id: String,
-    /// What the plan would have done.
-    pub came_to: CameTo,
-    /// Why not the same; empty where it is.
-    pub why: String,
-}
-
-/// What a plan does with a run that it does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum CameTo {
-    /// Exactly the recorded calls.
-    Same,
-    /// It would have stopped, or there is no such plan.
-    Refused,
-    /// Another call than the recorded one.
-    Different,
 }
 
 /// One run, as far as it counts.
@@ -157,7 +138,7 @@ pub async fn compile_runs(sandbox: &Sandbox, tools: &Registry, runs: &[Run], opt
     let (component, digest, proofs) = held.all().map_err(|e| named(e, runs))?;
     let proof = Proof { calls: proofs.iter().map(|proof| proof.calls).sum(), fallbacks: Vec::new() };
     let proven = Proven { plan: found.plan, component, digest, proof };
-    let held_out = held_out(&passes, runs);
+    let (held_out, not_held_out) = held_out::of(&passes, runs);
     let open_questions: Vec<OpenQuestion> =
         found.questions.into_iter().map(|(Place { step, at }, question)| OpenQuestion { step, at, question }).collect();
     let used = |name: &String| proven.plan.parameters.iter().any(|p| p.name == *name);
@@ -166,10 +147,14 @@ pub async fn compile_runs(sandbox: &Sandbox, tools: &Registry, runs: &[Run], opt
     let (kept, dropped) = &sifted[0];
     let summary = summary::of(first, &traces[0], kept, dropped, &unused, &proven).value();
     let secrets_needed: BTreeSet<String> = traces.iter().flat_map(|trace| trace.secrets.iter().cloned()).collect();
-    let summary = with_runs(summary, runs, &open_questions, &held_out, &secrets_needed);
+    let mut summary = with_runs(summary, runs, &open_questions, &held_out, &secrets_needed);
+    if let Some(why) = &not_held_out {
+        summary["not_held_out"] = json!(why);
+    }
+    let summary = Json::from(&summary);
     let Proven { plan, component, digest, proof } = proven;
     let compiled = Compiled { plan, component, digest, proof, dropped: dropped.clone(), unused_inputs: unused, summary, reached };
-    Ok(Learned { compiled, open_questions, held_out, secrets_needed: secrets_needed.into_iter().collect() })
+    Ok(Learned { compiled, open_questions, held_out, not_held_out, secrets_needed: secrets_needed.into_iter().collect() })
 }
 
 /// One run, compiled as [`super::compile`] does, and held to what it saw: one run cannot say which of it may differ.
@@ -191,9 +176,15 @@ async fn of_one(sandbox: &Sandbox, tools: &Registry, run: &Run, options: &Option
     summary["component_digest"] = json!(digest);
     summary["component_bytes"] = json!(component.len());
     let secrets_needed: BTreeSet<String> = trace.secrets.iter().cloned().collect();
-    let summary = with_runs(summary, std::slice::from_ref(run), &[], &[], &secrets_needed);
+    let summary = Json::from(&with_runs(summary, std::slice::from_ref(run), &[], &[], &secrets_needed));
     let compiled = Compiled { plan, component, digest, summary, ..compiled };
-    Ok(Learned { compiled, open_questions: Vec::new(), held_out: Vec::new(), secrets_needed: secrets_needed.into_iter().collect() })
+    Ok(Learned {
+        compiled,
+        open_questions: Vec::new(),
+        held_out: Vec::new(),
+        not_held_out: None,
+        secrets_needed: secrets_needed.into_iter().collect(),
+    })
 }
 
 fn passes_of<'a>(traces: &'a [Trace], sifted: &[(Vec<usize>, Vec<Dropped>)], runs: &[Run]) -> Vec<Pass<'a>> {
@@ -326,29 +317,6 @@ fn script(plan: &Plan, pass: &Pass<'_>) -> std::result::Result<(Script, Vec<Reac
     Ok((Script { input: Json::from(&input), began_ms: None, lines, output: Json::from(&output) }, reached))
 }
 
-/// Each run against a plan that was learned from the others.
-fn held_out(passes: &[Pass<'_>], runs: &[Run]) -> Vec<HeldOut> {
-    if passes.len() < limits::LEARN_HELD_OUT_RUNS_MIN {
-        return Vec::new();
-    }
-    let without = |left_out: usize| -> Vec<Pass<'_>> {
-        let others = passes.iter().enumerate().filter(|(at, _)| *at != left_out);
-        others.map(|(_, pass)| pass.again()).collect()
-    };
-    let of = |(at, run): (usize, &Run)| {
-        let (came_to, why) = match plan_of(&without(at)) {
-            Err(refusal) => (CameTo::Refused, format!("the other runs have no common plan: {}", refusal.why)),
-            Ok(found) => match follow::follow_checked(&found.plan, &passes[at]) {
-                Followed::Right(..) => (CameTo::Same, String::new()),
-                Followed::Refused(why) => (CameTo::Refused, why),
-                Followed::Wrong(why) => (CameTo::Different, why),
-            },
-        };
-        HeldOut { run_id: run.run_id.to_string(), came_to, why }
-    };
-    runs.iter().enumerate().map(of).collect()
-}
-
 fn refused(refusal: &Refusal, runs: &[Run]) -> Error {
     let Refusal { place: Place { step, at }, why, values, .. } = refusal;
     let place = if at.is_empty() { step.clone() } else { format!("{step} at {at}") };
@@ -373,12 +341,12 @@ fn named(e: Error, runs: &[Run]) -> Error {
     if e.code == Code::NotCompilable { e.with_details(details) } else { e }
 }
 
-fn with_runs(mut summary: Value, runs: &[Run], questions: &[OpenQuestion], held_out: &[HeldOut], secrets: &BTreeSet<String>) -> Json {
+fn with_runs(mut summary: Value, runs: &[Run], questions: &[OpenQuestion], held_out: &[HeldOut], secrets: &BTreeSet<String>) -> Value {
     summary["source_runs"] = runs.iter().map(|run| Value::from(run.run_id.as_str())).collect();
     summary["open_questions"] = json!(questions);
     summary["held_out"] = json!(held_out);
     if !secrets.is_empty() {
         summary["secrets_needed"] = json!(secrets);
     }
-    Json::from(&summary)
+    summary
 }

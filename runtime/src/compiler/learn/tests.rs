@@ -1,5 +1,6 @@
 //! What is learned from several runs, and what is not.
 
+mod accidents;
 mod generated;
 
 use serde_json::{Value, json};
@@ -363,11 +364,11 @@ fn a_loop_over_lists_that_were_all_of_one_length_takes_the_whole_list_and_never_
     assert!(listing.checks.iter().any(|check| check.is.to_string().contains("\"minItems\":1")), "{:?}", listing.checks);
 }
 
-#[test]
-fn a_long_run_is_learned_in_time() {
+/// Five runs of so many steps each.
+fn long_runs(steps: usize) -> Vec<Run> {
     let sample = |at: usize| {
         let name = format!("name-{}", at * 7_919 + 13);
-        let calls: Vec<(&str, Value, Value)> = (0..200)
+        let calls: Vec<(&str, Value, Value)> = (0..steps)
             .map(|n| {
                 let input = json!({"path": format!("project/{name}/file-{n}.txt"), "text": format!("{n}: {name} and more text\n")});
                 (
@@ -379,9 +380,27 @@ fn a_long_run_is_learned_in_time() {
             .collect();
         run(at, &json!({ "name": name }), &calls, None)
     };
-    let runs: Vec<Run> = (0..5).map(sample).collect();
+    (0..5).map(sample).collect()
+}
+
+#[test]
+fn a_long_run_is_learned_in_time() {
+    let runs = long_runs(200);
     let begun = std::time::Instant::now();
     let learned = learned(&runs).unwrap();
     eprintln!("200 steps, 5 runs: {:?}", begun.elapsed());
     assert_eq!(learned.compiled.proof.calls, 1_000);
+}
+
+#[test]
+fn long_runs_are_not_held_out_and_that_is_said() {
+    let most = limits::LEARN_HELD_OUT_CALLS_MAX / 5;
+    let short = learned(&long_runs(most)).unwrap();
+    assert_eq!((short.held_out.len(), &short.not_held_out), (5, &None));
+    let in_order: Vec<&str> = short.held_out.iter().map(|run| run.run_id.as_str()).collect();
+    assert_eq!(in_order, ["run-0", "run-1", "run-2", "run-3", "run-4"]);
+    let long = learned(&long_runs(most + 1)).unwrap();
+    let why = long.not_held_out.unwrap();
+    assert!(long.held_out.is_empty() && why.contains("405 calls") && why.contains("400"), "{why}");
+    assert_eq!(long.compiled.summary.value()["not_held_out"], json!(why));
 }

@@ -1,8 +1,9 @@
 //! Two ways through a task: steps that some runs made and others did not, and the value that tells these apart.
 //!
 //! A condition is believed where it asks for a flag, or for a value that came back in several runs; never for a value that
-//! merely was another in each run, which tells any two runs apart. Where two different values would tell the runs apart, none
-//! is taken: one more run would settle it.
+//! merely was another in each run, which tells any two runs apart. A flag that a step answered may differ by accident, so that
+//! it has to have stood each way in two runs. Where two different values would tell the runs apart, none is taken: one more
+//! run would settle it; and where there are more of them than are tried, none is either.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +29,12 @@ pub(super) fn find(learner: &mut Learner, scope: &mut Scope, spans: &[Span<'_>],
     if depth >= limits::LEARN_NESTING_MAX || spans.len() < 2 {
         return None;
     }
-    let partings = partings(scope);
+    let (partings, seen_once) = partings(scope);
+    if partings.len() > limits::LEARN_PARTINGS_MAX {
+        let most = limits::LEARN_PARTINGS_MAX;
+        refuse(learner, spans, at, format!("{} values could tell them apart, and no more than {most} are tried", partings.len()));
+        return None;
+    }
     let mut found: Option<(Node, Vec<usize>, Vec<bool>, Condition)> = None;
     for parting in &partings {
         if let Some((_, _, holds, taken)) = &found
@@ -66,9 +72,23 @@ pub(super) fn find(learner: &mut Learner, scope: &mut Scope, spans: &[Span<'_>],
         }
         found = Some((node, after, parting.holds.clone(), parting.condition.clone()));
     }
+    if let (None, Some(flag)) = (&found, seen_once) {
+        refuse(learner, spans, at, format!("{flag} differs with them, and may do so by accident; a further run each way would settle it"));
+    }
     let (node, after, _, _) = found?;
     at.copy_from_slice(&after);
     Some(node)
+}
+
+/// Notes why no way was taken where the samples make different calls.
+fn refuse(learner: &mut Learner, spans: &[Span<'_>], at: &[usize], why: String) {
+    let mut next = spans.iter().zip(at).map(|(span, at)| span.get(*at).map(|attempt| &attempt.bound.tool));
+    let first = next.next();
+    if next.any(|tool| Some(tool) != first) {
+        let place = Place { step: "ways".to_owned(), at: String::new() };
+        let why = format!("the runs go different ways here: {why}");
+        learner.note(Refusal { place, why, values: Vec::new(), depth: usize::MAX });
+    }
 }
 
 fn same_split(one: &[bool], other: &[bool]) -> bool {
@@ -147,16 +167,32 @@ fn meets(learner: &mut Learner, scope: &mut Scope, spans: &[Span<'_>], at: &[usi
     goes_on
 }
 
-/// The questions that tell the samples apart, what the user said first.
-fn partings(scope: &Scope) -> Vec<Parting> {
+/// The questions that tell the samples apart, what the user said first; and a flag that was not seen often enough to be one.
+fn partings(scope: &Scope) -> (Vec<Parting>, Option<String>) {
     let mut found: Vec<Parting> = Vec::new();
+    let mut seen_once = None;
     let usable = |known: &&Known| known.varies && known.tier != Tier::Echoed && !known.listed && known.source != Source::Today;
     for known in scope.plain().iter().filter(usable) {
-        found.extend(flag(known).or_else(|| word(known)));
+        match flag(known) {
+            Some(flag) if known.tier == Tier::Given || twice(scope, &flag.holds) => found.push(flag),
+            Some(flag) => seen_once = seen_once.or_else(|| Some(flag.condition.value.to_string())),
+            None => found.extend(word(known)),
+        }
     }
     found.sort_by_key(|parting| parting.tier);
-    found.truncate(limits::LEARN_PARTINGS_MAX);
-    found
+    (found, seen_once)
+}
+
+/// True where it held in two runs and did not hold in two. What changes within a run is answered anew in each turn of a loop, and
+/// each turn counts.
+fn twice(scope: &Scope, holds: &[bool]) -> bool {
+    let samples = || scope.runs.iter().zip(holds);
+    let by_turn = samples().any(|(run, one)| samples().any(|(of, other)| run == of && one != other));
+    let often = |side: bool| {
+        let on_it = samples().filter(|(_, holds)| **holds == side).map(|(run, _)| *run);
+        if by_turn { on_it.count() } else { on_it.collect::<BTreeSet<usize>>().len() }
+    };
+    often(true) > 1 && often(false) > 1
 }
 
 /// A flag: true in some samples, false in the others.

@@ -51,8 +51,8 @@ async fn compile(State(engine): State<Engine>, headers: HeaderMap, Posted { spac
     let grants_proposed = made.proposals.iter().map(|proposal| proposal.view(all)).collect();
     let source_runs = made.source_runs.iter().map(ToString::to_string).collect();
     let compiled = CompiledView::of(&engine, &space, made.version, made.learned.compiled.clone(), grants_proposed).await?;
-    let Learned { open_questions, held_out, secrets_needed, .. } = made.learned;
-    Ok(Json(LearnedView { compiled, source_runs, open_questions, held_out, secrets_needed }))
+    let Learned { open_questions, held_out, not_held_out, secrets_needed, .. } = made.learned;
+    Ok(Json(LearnedView { compiled, source_runs, open_questions, held_out, not_held_out, secrets_needed }))
 }
 
 /// The answer of `playbooks/compile_from_runs`.
@@ -66,6 +66,9 @@ struct LearnedView {
     open_questions: Vec<OpenQuestion>,
     /// Each run against a plan that was learned without it; empty for fewer than four.
     held_out: Vec<HeldOut>,
+    /// Why no run was held out though there are four or more: they have too many calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_held_out: Option<String>,
     /// Secrets that the recordings had as they are: in the playbook stand placeholders, and a job needs them under these names.
     secrets_needed: Vec<String>,
 }

@@ -86,7 +86,7 @@ impl Story<'_> {
         let made = self.learn(runs).await?;
         let words: Vec<String> = made.source_runs.iter().map(ToString::to_string).collect();
         self.say(show::compiled(&made.learned.compiled));
-        self.say(show::learned(&words, &made.learned.open_questions, &made.learned.held_out));
+        self.say(show::learned(&words, &made.learned.open_questions, &made.learned.held_out, made.learned.not_held_out.as_deref()));
 
         self.chapter("3. It has to earn its status: the policy is data, and evidence decides");
         self.say(POLICY);
