@@ -22,6 +22,7 @@ mod http_records_a_run;
 mod http_refuses_bad_input;
 mod http_uploads;
 mod aionis_clients_work;
+mod recorded_secrets_stay_out;
 mod repairs_are_reviewed;
 mod tool_components;
 mod ordinary_components;

@@ -395,3 +395,6 @@ fn replaced(text: &str, secrets: &[(&String, &String)]) -> String {
         if text.contains(value.as_str()) { text.replace(value.as_str(), &format!("{{{{secret:{name}}}}}")) } else { text }
     })
 }
+
+#[cfg(test)]
+mod tests;
