@@ -244,7 +244,7 @@ fn the_build_in_python_asks_for_what_the_code_imports() {
     assert!(functions.is_empty() && !world.contains("import"), "{world}");
     // Where it cannot be told, it may be any.
     for source in ["import reprise.playbook\n", "from reprise import playbook\n", "from reprise.playbook import *\n"] {
-        assert_eq!(asked(source, "[]").0.len(), 19, "{source}");
+        assert_eq!(asked(source, "[]").0.len(), 21, "{source}");
     }
     assert!(asked("", "['fs.read']").2.contains("no name of a tool"));
 }

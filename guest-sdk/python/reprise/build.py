@@ -89,7 +89,7 @@ def _used(file: Path) -> set[str] | None:
 
 
 def _functions(used: set[str] | None) -> set[str] | None:
-    """The functions of `flow` and `data` behind those of reprise.playbook."""
+    """The functions of `flow` and `data` behind those of reprise.playbook. None of it asks for `checks`."""
     if used is None:
         return None
     more = {"step": {"step", "step-with"}, "misfit": {"check"}}
@@ -104,7 +104,7 @@ def _trimmed(wit: str, used: set[str] | None) -> str:
     function = re.compile(r"(?:^    ///.*\n)*^    ([a-z0-9-]+): func\(.*;\n", re.MULTILINE)
     parts = re.split(r"(?=^interface )", wit, flags=re.MULTILINE)
     without = lambda part: function.sub(lambda found: found[0] if found[1] in wanted else "", part)
-    return "".join(without(part) if re.match("interface (flow|data) ", part) else part for part in parts)
+    return "".join(without(part) if re.match("interface (flow|data|checks) ", part) else part for part in parts)
 
 
 def _imports(used: set[str] | None) -> tuple[bool, bool]:
