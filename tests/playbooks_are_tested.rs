@@ -58,12 +58,14 @@ fn killed_at_every_flush_it_comes_to_the_same_and_what_the_user_has_is_untouched
     let mut files = report["files"].as_array().unwrap().clone();
     files.sort_by_key(|file| file["path"].to_string());
     assert_eq!(json!(files), changed);
-    // A worker, a job, three calls that change something, the end; each before and after.
-    assert_eq!(verdicts(&report), [("same", 10), ("reconciled", 1), ("uncertain_happened", 1)].into(), "{report:#}");
+    // A worker, a job, three calls that change something, the end; each before and after. The worker may leave a last one behind.
+    let mut counts = verdicts(&report);
+    assert!(counts.remove("same").is_some_and(|same| (10..=12).contains(&same)), "{report:#}");
+    assert_eq!(counts, [("reconciled", 1), ("uncertain_happened", 1)].into(), "{report:#}");
     let found: Vec<&Value> = report["crashes"].as_array().unwrap().iter().map(|crash| &crash["found"]).collect();
     assert!(found[0].is_null() && found.last().unwrap().as_str().unwrap().contains("completed"), "{found:?}");
     let junit = std::fs::read_to_string(place.path("junit.xml")).unwrap();
-    assert_eq!((junit.matches("<testcase").count(), junit.matches("<failure").count()), (13, 0), "{junit}");
+    assert_eq!((junit.matches("<testcase").count(), junit.matches("<failure").count()), (found.len() + 1, 0), "{junit}");
     assert_eq!(place.tree("tree"), before);
     assert!(!place.path("data").exists(), "no data directory is needed for a graph");
 }
