@@ -4,7 +4,7 @@
 
 use reprise::bundles::{Bundle, Home, Origin};
 use reprise::compiler::Options;
-use reprise::engine::{CompileRequest, Engine, Installation, Settings, ToolUpload};
+use reprise::engine::{CompileRequest, Engine, Installation, Settings, ToolUpload, Wanted};
 use reprise::error::Result;
 use reprise::ids::{Digest, PlaybookId, SecretName, Space};
 use reprise::json::Json;
@@ -43,14 +43,12 @@ impl Rig {
         let run_id = self.engine.runs().import(&space, recording).await.unwrap();
         let request = CompileRequest {
             run_id,
-            playbook_id: Some(PlaybookId::parse("p").unwrap()),
-            name: None,
-            version: None,
-            matchers: Some(Json::from(&json!({"repo": "mine"}))),
-            success_criteria: None,
-            risk_profile: "low".to_owned(),
-            metadata: Some(Json::from(&json!({"by": "me"}))),
-            options: Options::default(),
+            wanted: Wanted {
+                matchers: Some(Json::from(&json!({"repo": "mine"}))),
+                risk_profile: "low".to_owned(),
+                metadata: Some(Json::from(&json!({"by": "me"}))),
+                ..Wanted::plain(Some(PlaybookId::parse("p").unwrap()), Options::default())
+            },
         };
         self.engine.compile_from_run(&space, request).await.unwrap();
     }

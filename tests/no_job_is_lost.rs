@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reprise::engine::{CompileRequest, Engine, JobRequest, Settings};
+use reprise::engine::{CompileRequest, Engine, JobRequest, Settings, Wanted};
 use reprise::ids::{JobId, PlaybookId, RunId, Space};
 use reprise::jobs::Manner;
 use reprise::journal::{Body, Filter, Log, Options, Status};
@@ -42,14 +42,7 @@ async fn playbook(engine: &Engine, text: &str) -> PlaybookId {
     let run_id = engine.runs().import(&space(), Recording::read(lines.join("\n").as_bytes()).unwrap()).await.unwrap();
     let request = CompileRequest {
         run_id: RunId::parse(run_id.as_str()).unwrap(),
-        playbook_id: Some(PlaybookId::parse("write").unwrap()),
-        name: None,
-        version: None,
-        matchers: None,
-        success_criteria: None,
-        risk_profile: "medium".to_owned(),
-        metadata: None,
-        options: reprise::compiler::Options::default(),
+        wanted: Wanted::plain(Some(PlaybookId::parse("write").unwrap()), reprise::compiler::Options::default()),
     };
     engine.compile_from_run(&space(), request).await.unwrap().version.playbook_id
 }

@@ -9,7 +9,7 @@ use super::output::{Output, shell};
 use super::{exit, show};
 use crate::compiler::{Binding, Compiled, HeldOut, OpenQuestion, Options};
 use crate::contract::ToolId;
-use crate::engine::{CompileRequest, Engine, GrantProposal, GrantProposalView, LearnRequest};
+use crate::engine::{CompileRequest, Engine, GrantProposal, GrantProposalView, LearnRequest, Wanted};
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, RunId, Space};
 use crate::lifecycle::Version;
@@ -85,35 +85,15 @@ async fn made(
     name: Option<String>,
     options: Options,
 ) -> Result<Made> {
-    let risk_profile = "medium".to_owned();
+    let wanted = Wanted { name, ..Wanted::plain(playbook_id, options) };
     if runs.len() > 1 {
-        let request = LearnRequest {
-            run_ids: runs,
-            playbook_id,
-            name,
-            version: None,
-            matchers: None,
-            success_criteria: None,
-            risk_profile,
-            metadata: None,
-            options,
-        };
+        let request = LearnRequest { run_ids: runs, wanted };
         let made = engine.compile_from_runs(space, request).await?;
         let crate::compiler::Learned { compiled, open_questions, held_out, not_held_out, .. } = made.learned;
         return Ok(Made { version: made.version, compiled, proposals: made.proposals, open_questions, held_out, not_held_out });
     }
     let run_id = runs.pop().ok_or_else(|| Error::invalid("RUN", "name at least one run"))?;
-    let request = CompileRequest {
-        run_id,
-        playbook_id,
-        name,
-        version: None,
-        matchers: None,
-        success_criteria: None,
-        risk_profile,
-        metadata: None,
-        options,
-    };
+    let request = CompileRequest { run_id, wanted };
     let made = engine.compile_from_run(space, request).await?;
     let (open_questions, held_out) = (Vec::new(), Vec::new());
     Ok(Made { version: made.version, compiled: made.compiled, proposals: made.proposals, open_questions, held_out, not_held_out: None })

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Engine;
 use super::proposals::{GrantProposal, homes_of};
+use super::{Engine, Wanted};
 use crate::compiler::{self, Learned, Options};
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, RunId, Space};
-use crate::json::Json;
-use crate::lifecycle::{Added, Compilation, NewVersion, Origin, Provenance, Version};
+use crate::lifecycle::{Added, Compilation, Origin, Version};
 use crate::runs::Run;
 use crate::{blocking, limits};
 
@@ -17,23 +16,9 @@ use crate::{blocking, limits};
 pub struct LearnRequest {
     /// The runs, each once.
     pub run_ids: Vec<RunId>,
-    /// The playbook; where it is there already, the runs that its newest version was learned from are taken along. Where none
-    /// is named, the one that follows from the runs, so that a repeat finds it.
-    pub playbook_id: Option<PlaybookId>,
-    /// For people; the first run's goal where none is given.
-    pub name: Option<String>,
-    /// The number it must get.
-    pub version: Option<u32>,
-    /// When the playbook applies.
-    pub matchers: Option<Json>,
-    /// What counts as success.
-    pub success_criteria: Option<Json>,
-    /// `low`, `medium` or `high`.
-    pub risk_profile: String,
-    /// Whatever else the client wants to keep.
-    pub metadata: Option<Json>,
-    /// Bindings, roots, partial runs.
-    pub options: Options,
+    /// What is to become of them. Where its playbook is there already, the runs that its newest version was learned from are
+    /// taken along; where none is named, it is the one that follows from the runs, so that a repeat finds it.
+    pub wanted: Wanted,
 }
 
 /// A version that was learned, and how.
@@ -65,39 +50,9 @@ impl Engine {
         let (runs, asked) = (self.sources.clone(), (space.clone(), source_runs.clone()));
         let read = move || asked.1.iter().map(|id| runs.get(&asked.0, id)).collect::<Result<Vec<Run>>>();
         let runs: Vec<Run> = blocking::run(read).await?;
-        let homes = homes_of(&request.options, BTreeMap::new());
-        let learned = self.learn(runs, request.options.clone()).await?;
-        let component = self.keep(learned.compiled.component.clone()).await?;
-        let playbook_id = request.playbook_id.unwrap_or_else(|| {
-            let mut ids: Vec<&str> = source_runs.iter().map(RunId::as_str).collect();
-            ids.sort_unstable();
-            let spaces = [space.tenant().as_bytes(), space.scope().as_bytes()];
-            PlaybookId::derived(&spaces.into_iter().chain(ids.into_iter().map(str::as_bytes)).collect::<Vec<_>>())
-        });
-        let compilation = Compilation {
-            run_id: first,
-            source_runs: source_runs.clone(),
-            summary: learned.compiled.summary.clone(),
-            matchers: request.matchers,
-            success_criteria: request.success_criteria,
-            risk_profile: request.risk_profile,
-            metadata: request.metadata,
-            mended: None,
-            options: Some(request.options),
-        };
-        let origin = Origin::Compiled(Box::new(compilation));
-        let new = NewVersion {
-            playbook_id,
-            wanted: request.version,
-            name: request.name.unwrap_or_else(|| learned.compiled.plan.goal.clone()),
-            component,
-            component_bytes: learned.compiled.component.len() as u64,
-            provenance: Provenance::of(&origin),
-            origin,
-            asks: self.asks(component).await?,
-            by: None,
-        };
-        let Added { version, repeated } = self.add(space, new).await?;
+        let homes = homes_of(&request.wanted.options, BTreeMap::new());
+        let learned = self.learn(runs, request.wanted.options.clone()).await?;
+        let Added { version, repeated } = self.add_compiled(space, first, source_runs.clone(), request.wanted, &learned.compiled).await?;
         let proposals = self.proposals(learned.compiled.reached.clone(), homes).await?;
         Ok(LearnedVersion { version, learned, source_runs, proposals, repeated })
     }
@@ -117,7 +72,7 @@ impl Engine {
 
     /// The runs that are asked for, each once, behind those that the playbook was learned from so far.
     fn runs_of(&self, space: &Space, request: &LearnRequest) -> Result<Vec<RunId>> {
-        let mut ids = match &request.playbook_id {
+        let mut ids = match &request.wanted.playbook_id {
             Some(id) => self.learned_from(space, id)?,
             None => Vec::new(),
         };

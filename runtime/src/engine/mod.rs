@@ -45,7 +45,7 @@ pub use learning::{LearnRequest, LearnedVersion};
 pub use matching::{Expected, Filled, Match, MatchRequest};
 pub use operator::{OPERATOR_TOKEN_FILE, operator_token};
 pub use permissions::Standing;
-pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded};
+pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded, Wanted};
 pub use proposals::{GrantProposal, GrantProposalView, ProposalStanding};
 pub use repair::{
     AutoPromoteGate, AutoPromotion, Details, GateAnswer, GateMetrics, RepairRequest, RepairWith, Repaired, ReviewOutcome, ReviewRequest,

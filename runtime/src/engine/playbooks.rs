@@ -21,9 +21,16 @@ use crate::{blocking, limits};
 pub struct CompileRequest {
     /// The run.
     pub run_id: RunId,
-    /// The playbook; where none is named, the one that follows from the run, so that a repeat finds it.
+    /// What is to become of it. Where no playbook is named, the one that follows from the run, so that a repeat finds it.
+    pub wanted: Wanted,
+}
+
+/// What a version that is compiled is to be.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The playbook.
     pub playbook_id: Option<PlaybookId>,
-    /// For people; the run's goal where none is given.
+    /// For people; the goal where none is given.
     pub name: Option<String>,
     /// The number it must get.
     pub version: Option<u32>,
@@ -37,6 +44,23 @@ pub struct CompileRequest {
     pub metadata: Option<Json>,
     /// Bindings, roots, partial runs.
     pub options: Options,
+}
+
+impl Wanted {
+    /// A version of this playbook, of which nothing else is said.
+    #[must_use]
+    pub fn plain(playbook_id: Option<PlaybookId>, options: Options) -> Wanted {
+        Wanted {
+            playbook_id,
+            name: None,
+            version: None,
+            matchers: None,
+            success_criteria: None,
+            risk_profile: "medium".to_owned(),
+            metadata: None,
+            options,
+        }
+    }
 }
 
 /// A version that was compiled, and how.
@@ -79,40 +103,59 @@ impl Engine {
     /// # Errors
     /// As [`compiler::compile`], `replay_run_not_found`, and `id_conflict` where the wanted version is taken.
     pub async fn compile_from_run(&self, space: &Space, request: CompileRequest) -> Result<CompiledVersion> {
-        let (runs, asked) = (self.sources.clone(), (space.clone(), request.run_id.clone()));
+        let CompileRequest { run_id, wanted } = request;
+        let (runs, asked) = (self.sources.clone(), (space.clone(), run_id.clone()));
         let run = blocking::run(move || runs.get(&asked.0, &asked.1)).await?;
-        let homes = homes_of(&request.options, BTreeMap::new());
-        let compiled = self.compile(run, request.options.clone()).await?;
-        let digest = self.keep(compiled.component.clone()).await?;
-        let playbook_id = request.playbook_id.unwrap_or_else(|| {
-            PlaybookId::derived(&[space.tenant().as_bytes(), space.scope().as_bytes(), request.run_id.as_str().as_bytes()])
+        let homes = homes_of(&wanted.options, BTreeMap::new());
+        let compiled = self.compile(run, wanted.options.clone()).await?;
+        let Added { version, repeated } = self.add_compiled(space, run_id, Vec::new(), wanted, &compiled).await?;
+        let proposals = self.proposals(compiled.reached.clone(), homes).await?;
+        Ok(CompiledVersion { version, compiled, proposals, repeated })
+    }
+
+    /// Keeps what was compiled from a run, or from several: `first` is one of `source_runs`, which is empty where it is the only one.
+    pub(super) async fn add_compiled(
+        &self,
+        space: &Space,
+        first: RunId,
+        source_runs: Vec<RunId>,
+        wanted: Wanted,
+        compiled: &Compiled,
+    ) -> Result<Added> {
+        let component = self.keep(compiled.component.clone()).await?;
+        let playbook_id = wanted.playbook_id.unwrap_or_else(|| {
+            let mut ids: Vec<&[u8]> = source_runs.iter().map(|id| id.as_str().as_bytes()).collect();
+            ids.sort_unstable();
+            if ids.is_empty() {
+                ids.push(first.as_str().as_bytes());
+            }
+            let spaces = [space.tenant().as_bytes(), space.scope().as_bytes()];
+            PlaybookId::derived(&spaces.into_iter().chain(ids).collect::<Vec<_>>())
         });
         let compilation = Compilation {
-            run_id: request.run_id,
-            source_runs: Vec::new(),
+            run_id: first,
+            source_runs,
             summary: compiled.summary.clone(),
-            matchers: request.matchers,
-            success_criteria: request.success_criteria,
-            risk_profile: request.risk_profile,
-            metadata: request.metadata,
+            matchers: wanted.matchers,
+            success_criteria: wanted.success_criteria,
+            risk_profile: wanted.risk_profile,
+            metadata: wanted.metadata,
             mended: None,
-            options: Some(request.options),
+            options: Some(wanted.options),
         };
         let origin = Origin::Compiled(Box::new(compilation));
         let new = NewVersion {
             playbook_id,
-            wanted: request.version,
-            name: request.name.unwrap_or_else(|| compiled.plan.goal.clone()),
-            component: digest,
+            wanted: wanted.version,
+            name: wanted.name.unwrap_or_else(|| compiled.plan.goal.clone()),
+            component,
             component_bytes: compiled.component.len() as u64,
             provenance: Provenance::of(&origin),
             origin,
-            asks: self.asks(digest).await?,
+            asks: self.asks(component).await?,
             by: None,
         };
-        let Added { version, repeated } = self.add(space, new).await?;
-        let proposals = self.proposals(compiled.reached.clone(), homes).await?;
-        Ok(CompiledVersion { version, compiled, proposals, repeated })
+        self.add(space, new).await
     }
 
     /// Compiles and proves a run without keeping anything.

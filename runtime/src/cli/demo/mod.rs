@@ -14,7 +14,7 @@ use super::args::{Demo, DemoCommand};
 use super::output::Output;
 use super::{exit, jobs, show};
 use crate::compiler::Options;
-use crate::engine::{CompileRequest, CompiledVersion, Engine, Settings};
+use crate::engine::{CompileRequest, CompiledVersion, Engine, Settings, Wanted};
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, Space};
 use crate::journal::{Body, Entry};
@@ -101,14 +101,10 @@ impl Story<'_> {
     async fn compile(&self, engine: &Engine, run_id: &crate::ids::RunId) -> Result<CompiledVersion> {
         let request = CompileRequest {
             run_id: run_id.clone(),
-            playbook_id: Some(PlaybookId::parse("release")?),
-            name: Some("Prepare a release".to_owned()),
-            version: None,
-            matchers: None,
-            success_criteria: None,
-            risk_profile: "medium".to_owned(),
-            metadata: None,
-            options: Options::default(),
+            wanted: Wanted {
+                name: Some("Prepare a release".to_owned()),
+                ..Wanted::plain(Some(PlaybookId::parse("release")?), Options::default())
+            },
         };
         engine.compile_from_run(&self.space, request).await
     }

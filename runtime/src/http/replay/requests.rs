@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::compiler::{Binding, Options};
-use crate::engine::{CompileRequest, Gate, LearnRequest, OnMismatch};
+use crate::engine::{CompileRequest, Gate, LearnRequest, OnMismatch, Wanted};
 use crate::error::Result;
 use crate::fields::Fields;
 use crate::ids::{PlaybookId, RunId};
@@ -24,27 +24,8 @@ pub(super) fn compile(body: &Value) -> Result<CompileRequest> {
     let mut fields = Fields::of(body, "")?;
     fields.require(&["run_id"]);
     let run_id = fields.id("run_id", RunId::parse);
-    let playbook_id = fields.id("playbook_id", PlaybookId::parse);
-    let name = fields.text("name", limits::TEXT_CHARS_MAX);
-    let version = fields.index("version");
-    let matchers = fields.meta_object("matchers");
-    let success_criteria = fields.meta_object("success_criteria");
-    let risk_profile = fields.choice("risk_profile", RISKS).unwrap_or("medium").to_owned();
-    let metadata = fields.meta_object("metadata");
-    fields.check_meta();
-    let options = options(&mut fields);
-    let made = run_id.map(|run_id| CompileRequest {
-        run_id,
-        playbook_id,
-        name,
-        version,
-        matchers,
-        success_criteria,
-        risk_profile,
-        metadata,
-        options,
-    });
-    fields.build(made)
+    let wanted = wanted(&mut fields);
+    fields.build(run_id.map(|run_id| CompileRequest { run_id, wanted }))
 }
 
 /// `playbooks/compile_from_runs`.
@@ -52,6 +33,12 @@ pub(super) fn learn(body: &Value) -> Result<LearnRequest> {
     let mut fields = Fields::of(body, "")?;
     fields.require(&["run_ids"]);
     let run_ids = run_ids(&mut fields);
+    let wanted = wanted(&mut fields);
+    fields.build(run_ids.map(|run_ids| LearnRequest { run_ids, wanted }))
+}
+
+/// What both say of the version that is to be made.
+fn wanted(fields: &mut Fields<'_>) -> Wanted {
     let playbook_id = fields.id("playbook_id", PlaybookId::parse);
     let name = fields.text("name", limits::TEXT_CHARS_MAX);
     let version = fields.index("version");
@@ -60,19 +47,8 @@ pub(super) fn learn(body: &Value) -> Result<LearnRequest> {
     let risk_profile = fields.choice("risk_profile", RISKS).unwrap_or("medium").to_owned();
     let metadata = fields.meta_object("metadata");
     fields.check_meta();
-    let options = options(&mut fields);
-    let made = run_ids.map(|run_ids| LearnRequest {
-        run_ids,
-        playbook_id,
-        name,
-        version,
-        matchers,
-        success_criteria,
-        risk_profile,
-        metadata,
-        options,
-    });
-    fields.build(made)
+    let options = options(fields);
+    Wanted { playbook_id, name, version, matchers, success_criteria, risk_profile, metadata, options }
 }
 
 /// A list of runs, each named once or more.

@@ -18,7 +18,7 @@ use crate::compiler::Options;
 use crate::compiler::rehearse::{Held, Verdict};
 use crate::engine::{
     AutoPromoteGate, Engine, JobRequest, JobView, LearnRequest, LearnedVersion, RepairRequest, RepairWith, Repaired, ReviewRequest,
-    Settings,
+    Settings, Wanted,
 };
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, RunId, Space};
@@ -137,18 +137,12 @@ impl Story<'_> {
     }
 
     async fn learn(&self, run_ids: Vec<RunId>) -> Result<LearnedVersion> {
-        let request = LearnRequest {
-            run_ids,
-            playbook_id: Some(self.id.clone()),
+        let wanted = Wanted {
             name: Some(GOAL.to_owned()),
-            version: None,
-            matchers: None,
-            success_criteria: None,
             risk_profile: "low".to_owned(),
-            metadata: None,
-            options: Options::default(),
+            ..Wanted::plain(Some(self.id.clone()), Options::default())
         };
-        self.engine.compile_from_runs(&self.space, request).await
+        self.engine.compile_from_runs(&self.space, LearnRequest { run_ids, wanted }).await
     }
 
     /// A job for each service; no version is named.
