@@ -212,7 +212,13 @@ fn a_step_that_may_not_run_stops_all_of_it_before_anything_is_done() {
     // A repair of how steps are held to changes what may run.
     let patch = json!({"step_patches": [{"step_index": 3, "set": {"safety_level": "auto_ok"}}]});
     server.post("/v1/memory/replay/playbooks/repair", &json!({"playbook_id": "p", "patch": patch})).ok();
-    server.post("/v1/memory/replay/playbooks/repair/review", &json!({"playbook_id": "p", "action": "approve"})).ok();
+    let approve = json!({"playbook_id": "p", "action": "approve"});
+    let review = "/v1/memory/replay/playbooks/repair/review";
+    server.post(review, &approve).ok();
+    let ran = run("strict", json!({"auto_confirm": true}));
+    assert_eq!(ran["run"]["status"], "failed", "what a step is held to is not loosened on the word of anybody at all: {ran}");
+    server.post("/v1/memory/replay/playbooks/repair", &json!({"playbook_id": "p", "patch": patch, "from_version": 1})).ok();
+    server.operator("POST", review, Some(&approve)).ok();
     let ran = run("strict", json!({"auto_confirm": true}));
     assert_eq!(ran["run"]["status"], "success", "{ran}");
     assert_eq!(std::fs::read_dir(notes.path()).unwrap().count(), 3);

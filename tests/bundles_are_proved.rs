@@ -222,7 +222,7 @@ async fn the_value_of_a_secret_is_not_packed() {
     let canary = "canary-4711-canary";
     here.recorded("s", &format!(r#"{{"tool": "agent/say", "input": {{"word": "{canary}"}}, "output": 1}}"#)).await;
     // It asks for more than the one before.
-    here.engine.activate_playbook(&Space::default_space(), &PlaybookId::parse("p").unwrap(), 2).await.unwrap();
+    here.engine.activate_playbook(&Space::default_space(), &PlaybookId::parse("p").unwrap(), 2, None, None).await.unwrap();
     here.pack().await.expect("as long as it is no secret");
     here.engine.set_secret(&SecretName::parse("key").unwrap(), SecretText::new(canary.to_owned())).await.unwrap();
     let e = here.pack().await.unwrap_err();

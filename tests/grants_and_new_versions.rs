@@ -70,13 +70,30 @@ fn a_version_that_asks_for_more_waits_and_one_that_does_not_runs_at_once() {
     let path = "/v1/playbooks/p/versions/3/activate";
     server.post(path, &json!({})).refused(401, "operator_token_missing");
     assert_eq!(runs(&server).0, 2);
-    assert_eq!(standing(&server.operator("POST", path, Some(&json!({})))), (3, "active".to_owned(), 3, diff(&[], &[])));
-    assert_eq!(runs(&server), (3, json!("third")));
-    // It is held against the one that runs by now.
-    assert_eq!(standing(&upload(&server, calling(&["fs/write"], "fifth"))), (5, "active".to_owned(), 5, diff(&[], &[])));
+    // A change of status is a version: who said so, and why, stands in the history for ever.
+    let said = json!({"actor": "ann", "note": "it has to write from now on"});
+    let activated = server.operator("POST", path, Some(&said));
+    assert_eq!(standing(&activated), (5, "active".to_owned(), 5, diff(&[], &[])));
+    assert_eq!(runs(&server), (5, json!("third")));
+    let told = server.get("/v1/playbooks/p/history").ok()["changes"][0].clone();
+    assert_eq!(
+        (&told["version"], &told["kind"], &told["from_version"], &told["status"]),
+        (&json!(5), &json!("promoted"), &json!(3), &json!("active")),
+        "{told}"
+    );
+    assert_eq!((&told["by"], &told["note"]), (&said["actor"], &said["note"]), "{told}");
+    assert!(!told["overrode"].as_array().unwrap().is_empty(), "{told}");
+    assert_eq!(standing(&server.operator("POST", path, Some(&json!({})))).0, 5, "what is so is not made so anew");
+    // It is held against the one that runs by now, which an operator made active: no draft takes its place.
+    let narrower = upload(&server, calling(&["fs/write"], "fifth"));
+    assert_eq!(standing(&narrower), (6, "inactive".to_owned(), 5, diff(&[], &["list directories (fs/list)"])));
     let again = upload(&server, look());
-    assert_eq!((again.status, standing(&again).1), (200, "needs_approval".to_owned()), "a repeat activates nothing");
+    assert_eq!((again.status, standing(&again).1), (200, "inactive".to_owned()), "a repeat activates nothing");
     assert_eq!(runs(&server).0, 5);
+    // An older one, without a word about it.
+    assert_eq!(standing(&server.operator("POST", "/v1/playbooks/p/versions/1/activate", Some(&json!({})))).0, 7);
+    assert_eq!(runs(&server), (7, json!("first")));
+    assert_eq!(server.get("/v1/playbooks/p/history").ok()["changes"][0]["note"], "version 1 was activated");
 
     server.operator("POST", "/v1/playbooks/p/versions/9/activate", Some(&json!({}))).refused(404, "replay_playbook_not_found");
     server.operator("POST", "/v1/playbooks/q/versions/1/activate", Some(&json!({}))).refused(404, "replay_playbook_not_found");
@@ -105,7 +122,12 @@ fn what_was_activated_stays_over_a_restart_and_a_child_runs_the_active_version()
     let starting = upload(&server, component(&start, &json!("fourth")));
     assert_eq!(
         standing(&starting),
-        (4, "needs_approval".to_owned(), 3, diff(&["start other playbooks as jobs"], &["read files (fs/read)"]))
+        (
+            5,
+            "needs_approval".to_owned(),
+            3,
+            diff(&["start other playbooks as jobs"], &["list directories (fs/list)", "read files (fs/read)"])
+        )
     );
 }
 
@@ -147,19 +169,21 @@ fn the_command_line_shows_the_difference_and_an_operator_activates() {
     assert!(unnamed.code == 2 && unnamed.stderr.contains("names no version; write note@2"), "{unnamed:#?}");
     assert_eq!(place.run(&["playbooks", "activate", "note@9"]).code, 3);
     let now = place.json(0, &["playbooks", "activate", "note@2"]);
-    assert_eq!((&now["activation"], &now["active_version"]), (&json!("active"), &json!(2)));
+    assert_eq!((&now["activation"], &now["active_version"]), (&json!("active"), &json!(3)));
     let inspected = place.ok(&["inspect", "note@1"]);
-    let says = "It is not active: where no version is named, version 2 runs.\n  - read files (fs/read)\n";
+    let says = "It is not active: where no version is named, version 3 runs.\n  - read files (fs/read)\n";
     assert!(inspected.contains(says), "{inspected}");
 
     // At a server the token is shown, which the command finds by itself.
     let served = Served::start(&place, &[]);
-    let back = ["playbooks", "activate", "note@1", "--url", &served.url];
+    let back = ["playbooks", "activate", "note@1", "--by", "ann", "--note", "it reads too much", "--url", &served.url];
     let elsewhere = finished(place.command(&back).env("REPRISE_DATA", place.path("elsewhere")));
     assert!(elsewhere.code == 9 && elsewhere.stderr.contains("operator.token"), "{elsewhere:#?}");
     assert_eq!(
         place.ok(&back),
-        "Version 1 of playbook note is active: it runs where no version is named. It asks to:\n  replace text inside files (fs/replace)\n"
+        "Version 1 of playbook note is active: it runs where no version is named, as version 4. It asks to:\n  replace text inside files (fs/replace)\n"
     );
-    assert_eq!(served.get("/v1/playbooks/note").1["version"], 1);
+    let runs = served.get("/v1/playbooks/note/history").1["changes"][0].clone();
+    assert_eq!((&runs["version"], &runs["by"], &runs["note"]), (&json!(4), &json!("ann"), &json!("it reads too much")));
+    assert_eq!(served.get("/v1/playbooks/note").1["version"], 4);
 }

@@ -244,6 +244,46 @@ fn without_an_operator_an_approval_makes_a_draft_unless_the_policy_opens_reviews
     assert_eq!(by_operator(&server, "repair/review", json!({"action": "approve"})).ok()["status"], "shadow");
 }
 
+/// A draft runs where nothing but drafts is there, as long as it is one that was recorded: what somebody made of it by a patch waits
+/// for evidence or an operator, whoever they say they are.
+#[test]
+fn what_was_mended_on_nobodys_word_does_not_run_by_itself_where_there_are_only_drafts() {
+    let (server, notes) = world("");
+    let runs = |version: u32, says: &str| {
+        let job = server.post("/v1/jobs", &of_p(json!({"input": {"version": "1.0.0"}}))).ok();
+        assert_eq!(job["version"], version, "{job}");
+        let begun = std::time::Instant::now();
+        let file = notes.path().join("v.txt");
+        while std::fs::read_to_string(&file).ok().as_deref() != Some(says) {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{job}");
+            std::thread::yield_now();
+        }
+    };
+    let unreviewed = |text: &str| json!({"patch": other_text(text)["patch"], "review_required": false});
+    assert_eq!(repair(&server, unreviewed("without a review")).ok()["to_version"], 2);
+    repair(&server, other_text("approved by nobody")).ok();
+    assert_eq!(review(&server, json!({"action": "approve"})).ok()["to_version"], 4);
+    repair(&server, other_text("approved by a name")).ok();
+    assert_eq!(review(&server, json!({"action": "approve", "actor": "the boss"})).ok()["to_version"], 6);
+    runs(1, "version 1.0.0");
+    // What is recorded still takes a draft's place, and an operator's word counts.
+    record(&server, "later", inputs("1.5.0"), &[write("notes/v.txt", "1.5.0")]);
+    server.post("/v1/memory/replay/playbooks/compile_from_run", &json!({"run_id": "later", "playbook_id": "p"})).ok();
+    assert_eq!(server.get("/v1/playbooks/p").ok()["version"], 7);
+    assert_eq!(
+        by_operator(
+            &server,
+            "repair",
+            json!({"patch": unreviewed("by the operator")["patch"], "from_version": 1, "review_required": false})
+        )
+        .ok()["to_version"],
+        8
+    );
+    runs(8, "by the operator");
+    by_operator(&server, "promote", json!({"from_version": 2, "target_status": "shadow"})).ok();
+    runs(9, "without a review");
+}
+
 #[test]
 fn only_an_operator_approves_into_force_or_leaves_the_review_out() {
     let (server, _notes) = world("");

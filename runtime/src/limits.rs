@@ -3,12 +3,14 @@
 mod checks;
 mod learning;
 mod lists;
+mod trust;
 
 use std::time::Duration;
 
 pub use checks::*;
 pub use learning::*;
 pub use lists::*;
+pub use trust::*;
 
 /// Visible characters in an id that a client chooses. Aionis uses UUIDs (36); 128 leaves room for readable ones.
 pub const ID_CHARS_MAX: usize = 128;
@@ -95,33 +97,6 @@ pub const REPLAY_STEPS_MAX: u32 = 500;
 /// Recordings that a repaired playbook is held against, the newest ones: each is a run of a component, of which thousands would
 /// take a request's time and show nothing more.
 pub const PROOF_RECORDINGS_MAX: usize = 50;
-/// Pieces of evidence that a decision looks back at: more would change none, and a look stays below a few milliseconds.
-pub const EVIDENCE_LOOK_BACK: usize = 500;
-/// Seconds of `min_age_s` in a policy: ten years, beyond which nobody waits.
-pub const POLICY_AGE_S_MAX: u64 = 10 * 366 * 24 * 3600;
-/// Versions that a decision looks back at for the last good one.
-pub const VERSIONS_LOOK_BACK: usize = 100;
-/// Time between two looks at what there is to consider while jobs are ending: many ends make one look.
-pub const CONSIDER_PAUSE: Duration = Duration::from_millis(20);
-/// Time between two looks while nothing ends: what another process left is found then.
-pub const CONSIDER_TICK: Duration = Duration::from_secs(1);
-/// Looks in quick succession after a job has ended: its last entry is on disk by then.
-pub const CONSIDER_LOOKS: u32 = 25;
-/// Playbooks that one look takes up; the next look follows at once.
-pub const CONSIDERED_AT_ONCE: usize = 64;
-/// Changes of status that one look makes of a playbook: from draft to shadow to active and back, and some to spare.
-pub const CHANGES_AT_ONCE: usize = 8;
-/// Characters of a failure's words in a piece of evidence: enough to know it again.
-pub const EVIDENCE_WHY_CHARS_MAX: usize = 500;
-/// Playbooks that a match tells of.
-pub const MATCHES_MAX: usize = 50;
-/// Playbooks that a match tells of where the client does not say: what one reads at a glance.
-pub const MATCHES_DEFAULT: usize = 5;
-/// Words of a goal and a context that are looked up: more do not make a task clearer, and each costs a list of playbooks.
-pub const MATCH_WORDS_MAX: usize = 256;
-/// Versions of one playbook that wait for a review: beyond that nobody is looking, and the playbook's row, which names them,
-/// stays small.
-pub const REVIEWS_PENDING_MAX: usize = 100;
 /// Bytes of a configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::args::{parse_grant, parse_pair};
+use super::lifecycle_args::Word;
 use super::steering::At;
 use crate::ids::SecretName;
 use crate::tools::grants::{Grant, GrantName};
@@ -69,6 +70,8 @@ pub(super) struct PlaybookActivate {
     pub version: String,
     #[command(flatten)]
     pub at: At,
+    #[command(flatten)]
+    pub word: Word,
 }
 
 #[derive(Subcommand)]

@@ -70,9 +70,12 @@ pub(super) async fn activate(global: &Global, args: PlaybookActivate, output: &O
         version.ok_or_else(|| Error::invalid("PLAYBOOK@VERSION", format!("{:?} names no version; write {id}@2", args.version)))?;
     let space = global.space()?;
     let now = match open_as_operator(global, &args.at).await? {
-        Door::There(server) => server.post(&format!("/v1/playbooks/{id}/versions/{version}/activate"), None, json!({})).await?,
+        Door::There(server) => {
+            let body = args.word.note.map_or_else(|| json!({}), |note| json!({"note": note}));
+            server.post(&format!("/v1/playbooks/{id}/versions/{version}/activate"), args.word.by.as_deref(), body).await?
+        }
         Door::Here(engine) => {
-            let version = engine.activate_playbook(&space, &id, version).await?;
+            let version = engine.activate_playbook(&space, &id, version, args.word.by, args.word.note).await?;
             let standing = engine.standing(&space, &version).await?;
             let mut now = json!({"playbook_id": id, "version": version.version, "component_digest": version.component});
             now.as_object_mut().expect("it is one").extend(json!(standing).as_object().cloned().unwrap_or_default());
@@ -84,7 +87,10 @@ pub(super) async fn activate(global: &Global, args: PlaybookActivate, output: &O
         || {
             let may: Vec<String> = now["asks"].as_array().into_iter().flatten().map(|ask| format!("\n  {}", text(&ask["words"]))).collect();
             let may = if may.is_empty() { "\n  nothing".to_owned() } else { may.concat() };
-            format!("Version {version} of playbook {id} is active: it runs where no version is named. It asks to:{may}")
+            let number = now["version"].as_u64().unwrap_or_default();
+            format!(
+                "Version {version} of playbook {id} is active: it runs where no version is named, as version {number}. It asks to:{may}"
+            )
         },
     );
     Ok(exit::OK)

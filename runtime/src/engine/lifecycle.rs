@@ -54,6 +54,16 @@ impl Engine {
     /// # Errors
     /// `replay_playbook_not_found`; `promotion_not_earned` with what is missing; `contended`.
     pub async fn promote(&self, space: &Space, promotion: &Promotion) -> Result<Promoted> {
+        self.promote_where(space, promotion, |_| Ok(())).await
+    }
+
+    /// As [`Engine::promote`], where `may` has nothing against it of the playbook as it stands when it is written.
+    pub(super) async fn promote_where(
+        &self,
+        space: &Space,
+        promotion: &Promotion,
+        may: impl Fn(&Summary) -> Result<()>,
+    ) -> Result<Promoted> {
         let id = &promotion.playbook_id;
         let authority = match (promotion.operator, self.config.lifecycle.open_promotion) {
             (true, _) => Authority::Operator,
@@ -82,9 +92,14 @@ impl Engine {
                     moved.store(true, Ordering::Relaxed);
                     return Ok(None);
                 }
+                may(before)?;
                 let newest = self.playbook(space, id, Some(latest))?;
                 let is_so = newest.component == from.component && newest.status == promotion.target;
-                let stands = before.active_status != Status::Disabled || promotion.target == Status::Disabled;
+                let stands = match promotion.target {
+                    // An older version may have been let run in its place.
+                    Status::Active => before.active_version == latest,
+                    target => before.active_status != Status::Disabled || target == Status::Disabled,
+                };
                 if is_so && stands && !from.is_held_back() {
                     return Ok(None);
                 }

@@ -3,11 +3,11 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{AskView, Engine};
+use super::{AskView, Engine, Promotion};
 use crate::contract::ToolId;
 use crate::error::Result;
 use crate::ids::{Digest, PlaybookId, Space};
-use crate::lifecycle::Version;
+use crate::lifecycle::{Status, Summary, Version};
 use crate::sandbox::Imports;
 use crate::tools::asks::{Activation, Ask, Asks, Diff, PermissionDiff};
 
@@ -44,15 +44,37 @@ impl Engine {
         Ok(Standing { activation, active_version, asks: shown, permission_diff: diff.words(words) })
     }
 
-    /// Makes a version the one that runs where none is named, for an operator.
+    /// Makes a version the one that runs where none is named, for an operator: a promotion, so that the history says who did it and
+    /// why. What it answers with is the version that runs now, which has the same component.
     ///
     /// # Errors
-    /// `replay_playbook_not_found`.
-    pub async fn activate_playbook(&self, space: &Space, id: &PlaybookId, number: u32) -> Result<Version> {
+    /// `replay_playbook_not_found`, `playbook_disabled`; `promotion_not_earned` where a review holds it back; `contended`.
+    pub async fn activate_playbook(
+        &self,
+        space: &Space,
+        id: &PlaybookId,
+        number: u32,
+        by: Option<String>,
+        note: Option<String>,
+    ) -> Result<Version> {
         let version = self.playbook(space, id, Some(number))?;
-        let asks = self.asks_of(&version).await?;
-        self.playbooks.activate(space, &version, asks).await?;
-        Ok(version)
+        self.playbooks.may_activate(space, &version)?;
+        let note = note.unwrap_or_else(|| format!("version {number} was activated"));
+        let promotion = Promotion {
+            playbook_id: id.clone(),
+            from_version: Some(number),
+            target: Status::Active,
+            by,
+            note: Some(note),
+            metadata: None,
+            operator: true,
+        };
+        // Asked again in the write: somebody may disable the playbook meanwhile.
+        let may = |before: &Summary| match before.active_status {
+            Status::Disabled => self.playbooks.may_activate(space, &version),
+            _ => Ok(()),
+        };
+        Ok(self.promote_where(space, &promotion, may).await?.version)
     }
 
     pub(super) async fn asks_of(&self, version: &Version) -> Result<Asks> {

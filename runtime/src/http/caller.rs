@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::error::{Code, Error, Issue, Result};
 use crate::ids::{JobId, PlaybookId, SecretName, Space};
 use crate::jobs::{ApprovalId, CallId};
+use crate::journal::Resolved;
 use crate::lifecycle::BY_POLICY;
 use crate::tools::grants::GrantName;
 use crate::{fields, limits};
@@ -37,8 +38,10 @@ fn checked_actor(actor: &str) -> Result<String> {
     if n == 0 || n > limits::ID_CHARS_MAX {
         return Err(Error::invalid("/actor", format!("has {n} characters; an actor has 1 to {}", limits::ID_CHARS_MAX)));
     }
-    if actor.trim().eq_ignore_ascii_case(BY_POLICY) {
-        return Err(Error::invalid("/actor", format!("{BY_POLICY:?} is the name under which the policy itself acts; take another one")));
+    for (name, who) in [(BY_POLICY, "the policy"), (Resolved::BY_RECONCILING, "a tool that knows what became of its call")] {
+        if actor.trim().eq_ignore_ascii_case(name) {
+            return Err(Error::invalid("/actor", format!("{name:?} is the name under which {who} itself acts; take another one")));
+        }
     }
     Ok(actor.to_owned())
 }

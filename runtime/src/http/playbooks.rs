@@ -66,12 +66,18 @@ pub(super) fn routes() -> Vec<Route> {
             "/v1/playbooks/{id}/versions/{version}/activate",
             activate,
             "activate_playbook_version",
-            "Makes a version the one that runs where none is named, whatever it asks for.",
+            "Makes a version the one that runs where none is named, whatever it asks for: promotes it to active, as the next version.",
         )
         .for_operators()
-        .takes(Takes::Json(Vec::new()))
-        .gives(200, "It is active.", Gives::Json(openapi::of::<VersionView>))
-        .fails(&[Code::InvalidRequest, Code::ReplayPlaybookNotFound, Code::Contended]),
+        .takes(Takes::Json(vec![field("note", Kind::Text, "Why; shown for as long as the playbook is there.")]))
+        .gives(200, "It runs, as this version, now or before.", Gives::Json(openapi::of::<VersionView>))
+        .fails(&[
+            Code::InvalidRequest,
+            Code::ReplayPlaybookNotFound,
+            Code::PlaybookDisabled,
+            Code::PromotionNotEarned,
+            Code::Contended,
+        ]),
         Route::get("/v1/playbooks/{id}/versions/{version}/component", component, "get_playbook_component", "The component's bytes.")
             .gives(200, "The component.", Gives::Component)
             .fails(OF_ONE),
@@ -154,9 +160,10 @@ async fn version(State(engine): State<Engine>, asked: AskedVersion) -> Result<Js
 
 async fn activate(State(engine): State<Engine>, OfVersion(id, number): OfVersion, posted: Posted) -> Result<Json<VersionView>> {
     let mut fields = posted.fields()?;
+    let note = fields.text("note", limits::TEXT_CHARS_MAX);
     fields.refuse_unknown("an activation");
     fields.build(Some(()))?;
-    let version = engine.activate_playbook(&posted.space, &id, number).await?;
+    let version = engine.activate_playbook(&posted.space, &id, number, posted.actor.clone(), note).await?;
     shown(&engine, &posted.space, &version).await.map(Json)
 }
 

@@ -397,7 +397,8 @@ impl Durable {
             _ => reason,
         };
         self.push(Body::Uncertain { call: call.call, reason })?;
-        let resolved = |decision| Body::Resolved(Resolved { call: call.call, decision, by: "reconcile".to_owned(), note: None });
+        let resolved =
+            |decision| Body::Resolved(Resolved { call: call.call, decision, by: Resolved::BY_RECONCILING.to_owned(), note: None });
         match known {
             Reconciliation::Happened(output) => {
                 let payload = save(&self.shared.store, output.clone()).await.map_err(Stop::Host)?;

@@ -55,6 +55,11 @@ pub struct Resolved {
     pub note: Option<String>,
 }
 
+impl Resolved {
+    /// Who says so where the tool itself knew. No client calls itself so.
+    pub const BY_RECONCILING: &'static str = "reconcile";
+}
+
 /// What became of an uncertain call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -144,6 +149,14 @@ pub enum ParkReason {
     Poison,
     /// The world is no longer as a recorded answer says.
     Drift,
+}
+
+impl Parked {
+    /// True where it stands because it failed, and not because whoever started it gave it too little.
+    #[must_use]
+    pub fn gives_up(&self) -> bool {
+        matches!(self.reason, ParkReason::Retries | ParkReason::Poison)
+    }
 }
 
 impl ParkReason {

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | [`Log::create`]: first entry, job's row, the rows by which it is found, idempotency row | no job; the client asks again | the job is `ready` and found at the next start |
 //! | [`Log::reopen`]: job's row with a higher epoch and another worker | the earlier worker may still write | the earlier worker cannot; the next one takes a higher epoch again |
-//! | [`Log::flush`]: pending entries, job's row, the rows by which it is found, mail struck out, mail left for parent and children; with the last entry what [`AtEnd`] says | none of them happened as far as anyone can tell | all of them are replayed |
+//! | [`Log::flush`]: pending entries, job's row, the rows by which it is found, mail struck out, mail left for parent and children; with the last entry, and with the first by which the job is given up, what [`AtEnd`] says | none of them happened as far as anyone can tell | all of them are replayed |
 //!
 //! A value too large for an entry lies in a blob that is on disk before the entry that names it; a crash between the
 //! two leaves a file that nothing names.
@@ -33,7 +33,8 @@ use crate::ids::{JobId, Space};
 use crate::store::{Batch, CommitError, EntryKey, IdempotencyKey, JobKey, MailKey, Store};
 use crate::{clock, limits};
 
-/// What somebody has to say of a job that has ended: it is written in one with the job's last entry.
+/// What somebody has to say of a job that has ended, or was given up: it is written in one with the job's last entry, or with the
+/// first one by which it is set aside because it cannot go on by itself.
 #[derive(Clone, Default)]
 pub struct AtEnd(Option<Arc<Witness>>);
 
@@ -298,9 +299,9 @@ impl Log {
         batch.append(mem::take(&mut self.beside));
         if head.status.is_final() && !self.head.status.is_final() {
             self.tell_family(&mut batch);
-            if let Some(witness) = &self.at_end.0 {
-                batch.append(witness(&self.space, &self.job_id, &self.state));
-            }
+            self.say(&mut batch);
+        } else if self.state.is_given_up_first() && self.head.status != Status::Parked {
+            self.say(&mut batch);
         }
         self.pending_bytes = 0;
 
@@ -320,6 +321,12 @@ impl Log {
                 Err(taken(&self.job_id))
             }
             Err(CommitError::Store(e)) => Err(e),
+        }
+    }
+
+    fn say(&self, batch: &mut Batch) {
+        if let Some(witness) = &self.at_end.0 {
+            batch.append(witness(&self.space, &self.job_id, &self.state));
         }
     }
 

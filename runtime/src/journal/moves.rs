@@ -2,9 +2,10 @@
 //!
 //! It is pure. The rule: a move that is not listed in [`State::apply`] is refused and changes nothing.
 
+use super::checked::HandedOver;
 use super::checked::Standing;
 use super::control::{Continued, Decision, ParkReason, Reattempted, Resolved, Retrying};
-use super::entry::{Answer, Body, Entry};
+use super::entry::{Answer, Body, Cause, Entry, Failure};
 use super::state::{CallState, Child, Illegal, LedgerRow, State, UncertainCall, Untaken, Wait, in_words};
 use super::status::Status;
 use super::waits::{ChildEnd, On, Waiting, Wake, Woken, signal_content};
@@ -183,10 +184,16 @@ impl State {
                     self.answered(&Answer::Output(output));
                 }
             }
-            Body::Resolved(Resolved { call, decision, .. }) => {
-                self.uncertain = None;
+            Body::Resolved(Resolved { call, decision, by, .. }) => {
+                let reason = self.uncertain.take().map(|uncertain| uncertain.reason).unwrap_or_default();
                 match decision {
-                    Decision::Happened(output) => self.answered(&Answer::Output(output.clone())),
+                    Decision::Happened(output) => {
+                        if by != Resolved::BY_RECONCILING {
+                            let step = self.last_call().step.clone();
+                            self.vouched.get_or_insert(HandedOver { call: *call, step, at: None, why: reason });
+                        }
+                        self.answered(&Answer::Output(output.clone()));
+                    }
                     Decision::Fail(error) => {
                         self.answered(&Answer::Error(error.clone()));
                         self.last_call().doubtful = true;
@@ -197,11 +204,14 @@ impl State {
                     }
                 }
             }
-            Body::Retrying(Retrying { call, tries, .. }) => {
+            Body::Retrying(Retrying { call, tries, error, .. }) => {
+                let step = self.last_call().step.clone();
+                self.setback = Some(Failure { step, message: error.to_string(), detail: None, cause: Cause::Playbook });
                 self.void_from(*call);
                 self.tries = *tries;
             }
-            Body::Reattempted(Reattempted { from_call, tries, .. }) => {
+            Body::Reattempted(Reattempted { from_call, tries, failure, .. }) => {
+                self.setback = Some(failure.clone());
                 self.void_from(*from_call);
                 self.refused = None;
                 (self.tries, self.job_tries) = (0, *tries);
@@ -251,7 +261,10 @@ impl State {
                 self.ended_children.push(ended.child);
             }
             Body::Paused(paused) => self.paused = Some(paused.clone()),
-            Body::Parked(parked) => self.parked = Some(parked.clone()),
+            Body::Parked(parked) => {
+                self.given_up += u32::from(parked.gives_up());
+                self.parked = Some(parked.clone());
+            }
             Body::Continued(Continued { budget, .. }) => {
                 self.drift_accepted |= self.parked.as_ref().is_some_and(|parked| parked.reason == ParkReason::Drift);
                 (self.paused, self.parked) = (None, None);

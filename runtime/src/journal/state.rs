@@ -83,6 +83,12 @@ pub struct State {
     pub accepted: BTreeSet<(u64, Digest)>,
     /// The first step that came to its answer by a person's hand and not by the playbook.
     pub by_hand: Option<HandedOver>,
+    /// The first call of which a person said what became of it, though nobody knows: the playbook goes on from their word.
+    pub vouched: Option<HandedOver>,
+    /// What the latest try came to, of a call or of the whole job, that was followed by another one or by giving up.
+    pub setback: Option<Failure>,
+    /// How often it was set aside because it cannot go on by itself ([`Parked::gives_up`]).
+    pub given_up: u32,
     /// True once a person let it go on though the world was no longer as a recorded answer says.
     pub drift_accepted: bool,
     /// What it returned.
@@ -284,6 +290,9 @@ impl State {
             given: None,
             accepted: BTreeSet::new(),
             by_hand: None,
+            vouched: None,
+            setback: None,
+            given_up: 0,
             drift_accepted: false,
             output: None,
             failure: None,
@@ -327,6 +336,12 @@ impl State {
             State { attempts: 0, .. } => Status::Ready,
             _ => Status::Running,
         }
+    }
+
+    /// True where it stands because it was given up, for the first time: what that shows of the playbook is written down once.
+    #[must_use]
+    pub fn is_given_up_first(&self) -> bool {
+        self.given_up == 1 && self.status() == Status::Parked && self.parked.as_ref().is_some_and(Parked::gives_up)
     }
 
     /// The place of the next entry.

@@ -241,12 +241,11 @@ impl Lifecycle {
     }
 
     fn tally(&self, space: &Space, version: &Version, policy: &Policy) -> Result<Tally> {
-        let events =
-            evidence::of_component(&self.store, space, &version.playbook_id, &version.component, None, limits::EVIDENCE_LOOK_BACK)?;
+        let events = evidence::for_decision(&self.store, space, &version.playbook_id, &version.component)?;
         // What is active has proved itself, and answers for what it did as such.
         let active_since = (version.status == Status::Active).then_some(version.created_at_ms);
         let since = version.trusted_since_ms.max(active_since).unwrap_or(0);
-        Ok(policy::tally(events.iter().map(|(_, event)| event), since, policy))
+        Ok(policy::tally(&events, since, policy))
     }
 
     /// What follows a version that lost its status: the last good one where it was active, else itself as a draft.
@@ -281,8 +280,8 @@ impl Lifecycle {
     /// What the store says. What is wrong with a recording is evidence, and no error.
     pub async fn rehearse(&self, space: &Space, version: &Version) -> Result<()> {
         let (id, component) = (&version.playbook_id, &version.component);
-        let events = evidence::of_component(&self.store, space, id, component, None, limits::EVIDENCE_LOOK_BACK)?;
-        let done = |run: &RunId| events.iter().any(|(_, e)| e.kind == EventKind::Shadow && e.run_id.as_ref() == Some(run));
+        let events = evidence::for_decision(&self.store, space, id, component)?;
+        let done = |run: &RunId| events.iter().any(|e| e.kind == EventKind::Shadow && e.run_id.as_ref() == Some(run));
         for run in version.provenance.source_runs.iter().filter(|run| !done(run)) {
             let drift = self.rehearsal(space, version, run).await?;
             let mut batch = Batch::new();

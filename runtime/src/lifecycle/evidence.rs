@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 use super::Version;
 use crate::error::{Code, Error, Result};
 use crate::ids::{self, Digest, JobId, PlaybookId, RunId, Space};
-use crate::journal::{self, Cause, Failure, HandedOver, Mode, State, Status as JobStatus};
-use crate::store::{Batch, ConsiderKey, EvidenceKey, Store};
+use crate::journal::{self, Cause, Failure, HandedOver, ParkReason, State, Status as JobStatus};
+use crate::store::{Batch, ConsiderKey, EvidenceKey, RecordingKey, Store};
 use crate::{clock, limits};
 
 /// What was done with the component.
@@ -86,7 +86,8 @@ pub struct Event {
     pub version: u32,
     /// What came of it.
     pub outcome: Outcome,
-    /// False for a failure that says nothing of the component: nobody had granted what it needs, or its job had no time.
+    /// False for what says nothing of the component: a failure for want of a grant or of time, one that was counted when its job was
+    /// given up, or a success for which a person vouched.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub counts: bool,
     /// Digest of a job's input.
@@ -150,10 +151,16 @@ impl Mark {
     }
 }
 
-/// Puts one piece of evidence on a component.
+/// Puts one piece of evidence on a component. What was shown on a recording is kept under a key of its own as well, the latest of its
+/// kind for each run: it does not grow old, and no number of jobs pushes it out of what a decision looks back at.
 pub(super) fn put(batch: &mut Batch, space: &Space, playbook_id: &PlaybookId, component: &Digest, event: Event) {
+    let row = |event: &Event| serde_json::to_vec(&Row { v: 1, event: event.clone() }).expect("evidence prints");
+    if let (EventKind::Proof | EventKind::Shadow, Some(run_id)) = (event.kind, event.run_id.clone()) {
+        let (space, playbook_id, rehearsed) = (space.clone(), playbook_id.clone(), event.kind == EventKind::Shadow);
+        batch.put(&RecordingKey { space, playbook_id, component: *component, rehearsed, run_id }, row(&event));
+    }
     let key = EvidenceKey { space: space.clone(), playbook_id: playbook_id.clone(), component: *component, id: ids::fresh_order() };
-    batch.put(&key, serde_json::to_vec(&Row { v: 1, event }).expect("evidence prints"));
+    batch.put(&key, row(&event));
 }
 
 /// Marks the playbook for the policy to look at.
@@ -194,34 +201,31 @@ pub(super) fn of_run(kind: EventKind, version: &Version, run: &RunId, drift: Opt
     }
 }
 
-/// What is written with the last entry of a job: the evidence, and the mark. Nothing of a branch, which is part of another job,
-/// and nothing of one that somebody cancelled, which shows nothing.
+/// What is written with the last entry of a job, or with the first by which it is given up: the evidence, and the mark. Nothing of a
+/// branch, which is part of another job, and nothing of one that somebody cancelled, which shows nothing.
+///
+/// A job that is given up is a failure there and then. If it is let go on and comes to its end, that is another row: a success is a
+/// success, and a failure is kept and does not count a second time.
 pub(super) fn of_job(store: &Store, space: &Space, job: &JobId, state: &State) -> Batch {
     let mut batch = Batch::new();
     let branch = state.parent.as_ref().is_some_and(|parent| parent.branch.is_some());
-    let outcome = match state.status() {
-        JobStatus::Completed => Outcome::Success,
-        JobStatus::Failed => Outcome::Failure,
-        _ => return batch,
+    let seen = match state.status() {
+        _ if branch => None,
+        JobStatus::Completed => Some(completed(store, space, state)),
+        JobStatus::Failed => Some(failed(state)),
+        JobStatus::Parked => Some(given_up(state)),
+        _ => None,
     };
-    if branch {
-        return batch;
-    }
-    let failure = state.failure.as_ref().filter(|_| outcome == Outcome::Failure);
-    // What came to its end because somebody said what a step's answer is shows nothing good of the playbook.
-    let by_hand = if outcome == Outcome::Success { by_hand(store, space, state, 0) } else { None };
-    let outcome = if by_hand.is_some() { Outcome::Failure } else { outcome };
-    let answered = |step: HandedOver| Drift { step: step.step, why: clipped(&format!("answered by hand: {}", step.why)), cause: None };
-    let failed = |failure: &Failure| Drift { step: failure.step.clone(), why: clipped(&failure.message), cause: Some(failure.cause) };
+    let Some((outcome, counts, drift)) = seen else { return batch };
     let event = Event {
         kind: EventKind::Job,
         version: state.version,
         outcome,
-        counts: failure.is_none_or(says_something),
+        counts,
         input_digest: Some(state.input_digest),
         job_id: Some(*job),
         run_id: None,
-        drift: failure.map(failed).or_else(|| by_hand.map(answered)),
+        drift,
         calls: state.calls.len() as u64,
         ms: state.updated_at_ms.saturating_sub(state.created_at_ms),
         at: state.updated_at_ms,
@@ -231,15 +235,59 @@ pub(super) fn of_job(store: &Store, space: &Space, job: &JobId, state: &State) -
     batch
 }
 
-/// The step of the job, or of a branch of it, that a person answered for. Only in guided mode is anything handed over.
-fn by_hand(store: &Store, space: &Space, state: &State, depth: u32) -> Option<HandedOver> {
-    if state.by_hand.is_some() || state.options.mode != Mode::Guided || depth > limits::CHILD_DEPTH_MAX {
-        return state.by_hand.clone();
+/// What a job showed: what came of it, whether that counts, and where it went another way.
+type Seen = (Outcome, bool, Option<Drift>);
+
+/// What came to its end because somebody said what a step's answer is shows nothing good of the playbook: in guided mode the step
+/// had failed. Where nobody knew what became of a call, and somebody said that it happened, it shows nothing at all.
+fn completed(store: &Store, space: &Space, state: &State) -> Seen {
+    let drift = |step: HandedOver, what: &str| Drift { step: step.step, why: clipped(&format!("{what}: {}", step.why)), cause: None };
+    match by_hand(store, space, state, 0) {
+        Some(ByHand::Answered(step)) => (Outcome::Failure, true, Some(drift(step, "answered by hand"))),
+        Some(ByHand::Vouched(step)) => (Outcome::Success, false, Some(drift(step, "a person said that the call happened"))),
+        None => (Outcome::Success, true, None),
+    }
+}
+
+fn failed(state: &State) -> Seen {
+    let failure = state.failure.as_ref();
+    let drift = failure.map(|failure| Drift { step: failure.step.clone(), why: clipped(&failure.message), cause: Some(failure.cause) });
+    (Outcome::Failure, state.given_up == 0 && failure.is_none_or(says_something), drift)
+}
+
+fn given_up(state: &State) -> Seen {
+    // What ended its worker each time came to no failure of which anything is known but the step.
+    let setback = state.setback.as_ref().filter(|_| state.parked.as_ref().is_some_and(|parked| parked.reason == ParkReason::Retries));
+    let step = setback.and_then(|failure| failure.step.clone()).or_else(|| state.step.as_ref().map(|(step, _)| step.clone()));
+    let why = state.parked.as_ref().map(|parked| clipped(&parked.message)).unwrap_or_default();
+    let drift = Drift { step, why, cause: setback.map(|failure| failure.cause) };
+    (Outcome::Failure, setback.is_none_or(says_something), Some(drift))
+}
+
+/// What a person did in the place of the playbook.
+enum ByHand {
+    /// They gave a step's answer.
+    Answered(HandedOver),
+    /// They said that a call happened of which nobody knew.
+    Vouched(HandedOver),
+}
+
+/// The first step of the job, or of a branch of it, that a person answered or vouched for.
+fn by_hand(store: &Store, space: &Space, state: &State, depth: u32) -> Option<ByHand> {
+    let own = state.by_hand.clone().map(ByHand::Answered);
+    if own.is_some() || depth > limits::CHILD_DEPTH_MAX {
+        return own;
     }
     let branches = state.children.iter().filter(|child| child.branch.is_some());
-    branches
-        .filter_map(|child| journal::fold(store, space, &child.job_id).ok())
-        .find_map(|branch| by_hand(store, space, &branch, depth + 1))
+    let mut vouched = state.vouched.clone();
+    for branch in branches.filter_map(|child| journal::fold(store, space, &child.job_id).ok()) {
+        match by_hand(store, space, &branch, depth + 1) {
+            Some(ByHand::Vouched(step)) => drop(vouched.get_or_insert(step)),
+            answered @ Some(_) => return answered,
+            None => {}
+        }
+    }
+    vouched.map(ByHand::Vouched)
 }
 
 /// False for a failure that would have met any playbook: nobody granted what it needs, or whoever started the job gave it too
@@ -272,13 +320,26 @@ pub(super) fn of_component(
     let prefix = EvidenceKey::of_component(space, playbook_id, component);
     let before = before.map(|id| EvidenceKey { space: space.clone(), playbook_id: playbook_id.clone(), component: *component, id });
     let rows = store.scan_back(&prefix, before.as_ref(), limit)?;
-    rows.iter()
-        .map(|(key, row)| {
-            let row: Row = serde_json::from_slice(row)
-                .map_err(|e| Error::new(Code::DataCorrupt, format!("a row of evidence does not read back: {e}")))?;
-            Ok((key.id, row.event))
-        })
-        .collect()
+    rows.iter().map(|(key, row)| Ok((key.id, read(row)?))).collect()
+}
+
+/// What a decision about a component looks at: everything that was shown on recordings, then its latest jobs, newest first.
+///
+/// # Errors
+/// What the store says, `data_corrupt`.
+pub(super) fn for_decision(store: &Store, space: &Space, playbook_id: &PlaybookId, component: &Digest) -> Result<Vec<Event>> {
+    let shown = store.scan(&RecordingKey::of_component(space, playbook_id, component), None, limits::RECORDINGS_LOOK_BACK)?;
+    let mut events = shown.iter().map(|(_, row)| read(row)).collect::<Result<Vec<Event>>>()?;
+    // The same stands between the jobs, and takes no place of theirs. What is only there is from before it had a key of its own.
+    let back = limits::EVIDENCE_LOOK_BACK + events.len();
+    events.extend(of_component(store, space, playbook_id, component, None, back)?.into_iter().map(|(_, event)| event));
+    Ok(events)
+}
+
+fn read(row: &[u8]) -> Result<Event> {
+    let row: Row =
+        serde_json::from_slice(row).map_err(|e| Error::new(Code::DataCorrupt, format!("a row of evidence does not read back: {e}")))?;
+    Ok(row.event)
 }
 
 #[cfg(test)]

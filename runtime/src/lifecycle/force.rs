@@ -2,7 +2,8 @@
 //!
 //! An active version runs until another active one, or its own loss of that status, takes its place. Before there is one, the
 //! newest shadow runs, and before that the newest draft. What asks for more than what ran before needs an operator. A version
-//! that a review holds back changes nothing. A disabled playbook runs nothing until somebody promotes a version again.
+//! that a review holds back changes nothing, and neither does a draft that was mended on nobody's word but its author's. A disabled
+//! playbook runs nothing until somebody promotes a version again.
 
 use super::Summary;
 use super::change::{Authority, ChangeKind};
@@ -67,6 +68,10 @@ pub(super) fn after(before: Option<&Summary>, entering: &Entering<'_>) -> Result
     let wider = before.active_asks.as_ref().is_none_or(|active| Diff::between(active, asks).asks_for_more());
     let may = !wider || authority.may_widen();
     // A review lets what was mended stand beside what runs; that it may not lower, even where both have one component.
+    // Whoever mends a playbook, or approves what was mended, without being an operator says by that alone what nobody can hold them to:
+    // such a draft waits for evidence or for an operator, even where nothing but drafts is there.
+    let mended = matches!(kind, ChangeKind::Repaired | ChangeKind::Reviewed);
+    let on_claims = mended && status == Status::Draft && authority != Authority::Operator;
     let changes_standing = !kind.brings_content() && kind != ChangeKind::Reviewed;
     let lowered = changes_standing && does_as_active;
     let takes = match (before.active_status, status) {
@@ -75,6 +80,7 @@ pub(super) fn after(before: Option<&Summary>, entering: &Entering<'_>) -> Result
         (_, Status::Active) | (Status::Draft, _) | (Status::Shadow, Status::Shadow) => true,
         (Status::Active, Status::Shadow | Status::Draft) | (Status::Shadow, Status::Draft) => lowered,
     };
+    let takes = takes && !on_claims;
     if takes && (may || status == Status::Disabled) {
         after.active_version = number;
         after.active_status = status;

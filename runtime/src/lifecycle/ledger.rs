@@ -3,6 +3,8 @@
 //! Pure sums over evidence and recordings. What a recording does not say is not made up: tokens and money are there only where
 //! the runs have them.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -112,14 +114,16 @@ fn average(values: impl Iterator<Item = f64>) -> Option<f64> {
 /// Adds up. `jobs` are newest first.
 #[must_use]
 pub fn ledger(runs: &[RunCost], jobs: &[Event]) -> Ledger {
+    // A job that was given up, and then let go on to its end, has said two things: what it came to in the end is what it is.
+    let mut seen = HashSet::new();
+    let jobs: Vec<&Event> = jobs.iter().filter(|job| job.job_id.is_none_or(|id| seen.insert(id))).collect();
     let calls = average(runs.iter().map(|run| number(run.calls))).unwrap_or(0.0);
     let seconds = average(runs.iter().map(|run| number(run.ms) / 1000.0)).unwrap_or(0.0);
     let tokens = average(runs.iter().filter_map(|run| run.tokens.map(number)));
     let usd = average(runs.iter().filter_map(|run| run.usd));
-    let good: Vec<&Event> = jobs.iter().filter(|job| job.outcome == Outcome::Success).collect();
+    let good: Vec<&Event> = jobs.iter().copied().filter(|job| job.outcome == Outcome::Success).collect();
     let n = number(good.len() as u64);
     let sum = |jobs: &[&Event], of: fn(&Event) -> u64| jobs.iter().map(|job| of(job)).sum::<u64>();
-    let all: Vec<&Event> = jobs.iter().collect();
     // Without a run there is nothing to hold a job against.
     let against = |run: f64, job: f64| if runs.is_empty() { 0.0 } else { rounded(run * n - job) };
     let outcomes: Vec<bool> = jobs.iter().rev().map(|job| job.outcome == Outcome::Success).collect();
@@ -128,8 +132,8 @@ pub fn ledger(runs: &[RunCost], jobs: &[Event]) -> Ledger {
         jobs: JobSums {
             successes: good.len() as u64,
             failures: (jobs.len() - good.len()) as u64,
-            calls: sum(&all, |job| job.calls),
-            seconds: rounded(number(sum(&all, |job| job.ms)) / 1000.0),
+            calls: sum(&jobs, |job| job.calls),
+            seconds: rounded(number(sum(&jobs, |job| job.ms)) / 1000.0),
         },
         saved: Saved {
             calls: against(calls, number(sum(&good, |job| job.calls))),

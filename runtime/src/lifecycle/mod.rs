@@ -217,29 +217,20 @@ impl Playbooks {
         Ok(same.map_or((latest + 1, false), |same| (same.version, true)))
     }
 
-    /// Makes a version the one that runs where none is named, whatever it asks for: an operator says so.
-    ///
-    /// One row: if the process dies before it is written, the other one runs on; after, this one.
+    /// Whether an operator may make a version the one that runs: no review holds it back, and neither it nor the playbook is
+    /// disabled. Whoever disabled a playbook said so of all that runs; taking that back is a promotion that says so.
     ///
     /// # Errors
     /// `replay_playbook_not_found`, `playbook_disabled`, and `promotion_not_earned` where a review holds it back.
-    pub async fn activate(&self, space: &Space, version: &Version, asks: Asks) -> Result<()> {
+    pub fn may_activate(&self, space: &Space, version: &Version) -> Result<()> {
         if version.is_held_back() {
             return Err(held_back(version));
         }
         if version.status == Status::Disabled {
             return Err(disabled(version));
         }
-        // Whoever disabled it said so of all that runs; taking that back is a promotion, which the history keeps.
         let runs = self.get(space, &version.playbook_id, None)?;
-        if runs.status == Status::Disabled {
-            return Err(disabled(&runs));
-        }
-        let activated = self.change(space, &version.playbook_id, |before| match before.active_status {
-            Status::Disabled => before,
-            _ => Summary { active_version: version.version, active_status: version.status, active_asks: Some(asks.clone()), ..before },
-        });
-        activated.await
+        if runs.status == Status::Disabled { Err(disabled(&runs)) } else { Ok(()) }
     }
 
     /// The active version, where what it asks for was not kept yet: its component says so.

@@ -1,7 +1,8 @@
 //! Versions in a real store.
 
+use super::evidence::EventKind;
 use super::*;
-use crate::ids::Digest;
+use crate::ids::{Digest, RunId};
 use crate::tools::asks::Ask;
 
 fn playbooks() -> (tempfile::TempDir, Playbooks) {
@@ -98,15 +99,16 @@ async fn a_version_that_asks_for_more_is_kept_and_does_not_run_by_itself() {
         assert_eq!(playbooks.summary(&space, &id).unwrap().latest_version, made);
     }
     let fourth = playbooks.get(&space, &id, Some(4)).unwrap();
-    playbooks.activate(&space, &fourth, fourth.asks.clone().unwrap()).await.unwrap();
-    assert_eq!(playbooks.get(&space, &id, None).unwrap(), fourth);
-    // It is held against the one that was activated now.
+    promoted(&playbooks, 4, Status::Shadow, ChangeKind::Promoted, Authority::Operator).await.unwrap();
+    assert_eq!(playbooks.get(&space, &id, None).unwrap().component, fourth.component);
+    // It is held against the one that runs now.
     playbooks.add(&space, asking("less again", &["fs/list"])).await.unwrap();
-    assert_eq!(playbooks.get(&space, &id, None).unwrap().version, 7);
+    promoted(&playbooks, 8, Status::Shadow, ChangeKind::Promoted, Authority::Evidence).await.unwrap();
+    assert_eq!(playbooks.get(&space, &id, None).unwrap().version, 9);
     // The same bytes again change nothing.
     assert!(playbooks.add(&space, asking("first", &["fs/read", "fs/list"])).await.unwrap().repeated);
-    assert_eq!(playbooks.get(&space, &id, None).unwrap().version, 7);
-    assert_eq!(playbooks.list(&space, None, 9).unwrap()[0].active_version, 7);
+    assert_eq!(playbooks.get(&space, &id, None).unwrap().version, 9);
+    assert_eq!(playbooks.list(&space, None, 9).unwrap()[0].active_version, 9);
 }
 
 #[tokio::test]
@@ -263,7 +265,7 @@ async fn what_a_review_holds_back_never_runs_by_itself_and_is_reviewed_once() {
     add(1, Status::Draft, repaired, Some("c"), Some(ReviewState::PendingReview)).await.unwrap();
     assert_eq!((runs(&playbooks).0, playbooks.summary(&space, &id).unwrap().pending), (1, vec![2, 3]));
     let third = playbooks.get(&space, &id, Some(3)).unwrap();
-    assert_eq!(playbooks.activate(&space, &third, Asks::default()).await.unwrap_err().code, Code::PromotionNotEarned);
+    assert_eq!(playbooks.may_activate(&space, &third).unwrap_err().code, Code::PromotionNotEarned);
     assert_eq!(add(3, Status::Active, ChangeKind::Promoted, None, None).await.unwrap_err().code, Code::PromotionNotEarned);
 
     add(2, Status::Draft, by_review, None, Some(ReviewState::Rejected)).await.unwrap();
@@ -314,4 +316,38 @@ async fn what_lost_its_status_begins_anew_with_its_evidence() {
     assert_eq!((since(1).0, since(2).0), (None, None));
     assert_eq!(since(3).0, Some(since(3).1));
     assert_eq!(since(4).0, since(3).0, "and that is not forgotten when it rises again");
+}
+
+/// However many jobs there are, what was shown on recordings is neither forgotten nor in their place.
+#[tokio::test]
+async fn what_was_shown_on_recordings_is_not_pushed_out_by_jobs() {
+    let (_dir, playbooks) = playbooks();
+    let (space, store) = (Space::default_space(), playbooks.store.clone());
+    let version = playbooks.add(&space, new("p", "p", None)).await.unwrap().version;
+    let put = |batch: &mut Batch, event| evidence::put(batch, &space, &version.playbook_id, &version.component, event);
+    let mut batch = Batch::new();
+    for run in ["a", "b", "c"] {
+        let run = RunId::parse(run).unwrap();
+        for kind in [EventKind::Proof, EventKind::Shadow] {
+            put(&mut batch, evidence::of_run(kind, &version, &run, None, 1));
+        }
+    }
+    let differs = evidence::Drift { step: None, why: "it did something else then".to_owned(), cause: None };
+    put(&mut batch, evidence::of_run(EventKind::Shadow, &version, &RunId::parse("d").unwrap(), Some(differs), 0));
+    let job = |outcome| evidence::Event {
+        outcome,
+        run_id: None,
+        input_digest: Some(Digest::of(b"input")),
+        ..evidence::of_run(EventKind::Job, &version, &RunId::parse("none").unwrap(), None, 1)
+    };
+    put(&mut batch, job(evidence::Outcome::Failure));
+    (0..limits::EVIDENCE_LOOK_BACK).for_each(|_| put(&mut batch, job(evidence::Outcome::Success)));
+    // What a run showed last is what it shows.
+    put(&mut batch, evidence::of_run(EventKind::Shadow, &version, &RunId::parse("d").unwrap(), None, 1));
+    store.commit(batch).await.unwrap();
+    let events = evidence::for_decision(&store, &space, &version.playbook_id, &version.component).unwrap();
+    let tally = policy::tally(&events, 0, &crate::config::Policy::default());
+    assert_eq!((tally.proofs, tally.recordings, tally.differs), (3, 4, Vec::new()));
+    let jobs = limits::EVIDENCE_LOOK_BACK as u64;
+    assert!((jobs..jobs + 4).contains(&(tally.successes + tally.failures)) && tally.successes == jobs, "{}", tally.successes);
 }

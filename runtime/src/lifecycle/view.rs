@@ -103,7 +103,8 @@ pub struct EvidenceView {
     pub version: u32,
     /// What came of it.
     pub outcome: Outcome,
-    /// False for a failure that says nothing of the component: nobody had granted what it needs, or its job had no time.
+    /// False for what says nothing of the component: a failure for want of a grant or of time, one that was counted when its job was
+    /// given up, or a success for which a person vouched.
     pub counts: bool,
     /// SHA-256 of a job's input.
     #[serde(skip_serializing_if = "Option::is_none")]

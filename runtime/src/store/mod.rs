@@ -43,8 +43,8 @@ pub use self::dying::{CrashPoint, Moment, SCRATCH_FILE};
 pub use self::key_file::KeyFile;
 pub use self::keys::{
     AfterKey, ApprovalKey, ClaimKey, ConsiderKey, ContentKey, EntryKey, EvidenceKey, ExternalKey, GrantKey, IdempotencyKey, JobKey, Key,
-    Kind, KvKey, KvSpaceKey, MailKey, NamespaceKey, PlaybookKey, PolicyKey, Prefix, RepairKey, RunHeadKey, RunKey, SecretKey, StatusKey,
-    StepKey, TimerKey, ToolVersionKey, VersionKey, WorkerKey,
+    Kind, KvKey, KvSpaceKey, MailKey, NamespaceKey, PlaybookKey, PolicyKey, Prefix, RecordingKey, RepairKey, RunHeadKey, RunKey, SecretKey,
+    StatusKey, StepKey, TimerKey, ToolVersionKey, VersionKey, WorkerKey,
 };
 
 use self::committer::Committer;

@@ -1,6 +1,6 @@
 //! Leases: exactly one worker runs a job, whoever dies, stops or is stopped.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,10 +10,10 @@ use super::rig::{Act, DEADLINE, Gate, Rig, space};
 use crate::contract::Reconciliation;
 use crate::error::Code;
 use crate::jobs::Scheduler;
-use crate::journal::{self, Body, Log, Options, ParkReason, Status};
+use crate::journal::{self, AtEnd, Body, Log, Options, ParkReason, Status};
 use crate::json::Json;
 use crate::limits;
-use crate::store::WorkerKey;
+use crate::store::{Batch, WorkerKey};
 
 const SHORT: Duration = Duration::from_millis(600);
 
@@ -219,7 +219,14 @@ async fn workers_that_were_frozen_together_do_not_take_each_other_for_dead() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_ends_its_worker_each_time_is_set_aside() {
     let rig = Rig::new();
-    let worker = rig.worker();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&heard);
+    let worker = rig.worker_with(|rules| {
+        rules.at_end = AtEnd::new(move |_, _, state| {
+            hears.lock().unwrap().push(state.status());
+            Batch::new()
+        });
+    });
     let job = rig.left(&json!([call("a", "once")])).await;
     for attempt in 1..=limits::FRUITLESS_ATTEMPTS_MAX {
         let (mut log, _) = Log::reopen(&rig.store, &space(), job, 1, Some(1)).await.unwrap();
@@ -230,8 +237,10 @@ async fn a_job_that_ends_its_worker_each_time_is_set_aside() {
     let state = rig.until(job, Status::Parked).await;
     assert_eq!(state.parked.unwrap().reason, ParkReason::Poison);
     assert_eq!(rig.world.count("a"), 0, "its guest did not run once more");
+    assert_eq!(*heard.lock().unwrap(), [Status::Parked], "that it was given up is said in the same write");
     worker.go_on(&space(), job, "ada".to_owned(), Default::default()).await.unwrap();
     rig.until(job, Status::Completed).await;
+    assert_eq!(*heard.lock().unwrap(), [Status::Parked, Status::Completed]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

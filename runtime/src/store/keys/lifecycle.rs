@@ -2,7 +2,7 @@
 
 use super::{Fields, Key, Kind, Prefix, Reader};
 use crate::error::Result;
-use crate::ids::{Digest, PlaybookId, Space};
+use crate::ids::{Digest, PlaybookId, RunId, Space};
 
 /// Names one piece of evidence on a component as a playbook has it. All versions with the same component share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -72,6 +72,46 @@ impl Key for ConsiderKey {
     }
 }
 
+/// Names what a component showed last on a recorded run: when it was proved against it, or when it was rehearsed on it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RecordingKey {
+    /// Whose it is.
+    pub space: Space,
+    /// The playbook.
+    pub playbook_id: PlaybookId,
+    /// The component.
+    pub component: Digest,
+    /// True of a rehearsal, false of a proof.
+    pub rehearsed: bool,
+    /// The run.
+    pub run_id: RunId,
+}
+
+impl RecordingKey {
+    /// Every recording that a component was shown on.
+    #[must_use]
+    pub fn of_component(space: &Space, playbook_id: &PlaybookId, component: &Digest) -> Prefix<Self> {
+        Prefix::new(Fields::of(Self::KIND).space(space).text(playbook_id.as_str()).bytes(component.as_bytes()))
+    }
+}
+
+impl Key for RecordingKey {
+    const KIND: Kind = Kind::Recording;
+
+    fn encode(&self) -> Vec<u8> {
+        let fields = Fields::of(Self::KIND).space(&self.space).text(self.playbook_id.as_str());
+        fields.bytes(self.component.as_bytes()).bytes(&[u8::from(self.rehearsed)]).text(self.run_id.as_str()).done()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut fields = Reader::of(Self::KIND, bytes)?;
+        let (space, playbook_id) = (fields.space()?, fields.parsed(PlaybookId::parse)?);
+        let (component, [rehearsed]) = (Digest::from_bytes(fields.bytes()?), fields.bytes::<1>()?);
+        let key = RecordingKey { space, playbook_id, component, rehearsed: rehearsed != 0, run_id: fields.parsed(RunId::parse)? };
+        fields.end(key)
+    }
+}
+
 /// Names what an operator settled about promotion: for a space, or for one playbook in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PolicyKey {
@@ -116,6 +156,16 @@ mod tests {
         })
     }
 
+    fn any_recording() -> impl Strategy<Value = RecordingKey> {
+        (any_space(), any_id(), 0..3u8, any::<bool>(), any_id()).prop_map(|(space, id, component, rehearsed, run)| RecordingKey {
+            space,
+            playbook_id: playbook(&id),
+            component: Digest::from_bytes([component; 32]),
+            rehearsed,
+            run_id: RunId::parse(&run).unwrap(),
+        })
+    }
+
     proptest! {
         #[test]
         fn evidence_sorts_by_component_and_then_by_time(a in any_evidence(), b in any_evidence()) {
@@ -125,6 +175,16 @@ mod tests {
             });
             let same = (&a.space, &a.playbook_id, &a.component) == (&b.space, &b.playbook_id, &b.component);
             check_prefix(&EvidenceKey::of_component(&a.space, &a.playbook_id, &a.component), &b, same);
+        }
+
+        #[test]
+        fn recordings_sort_by_component_and_then_by_run(a in any_recording(), b in any_recording()) {
+            check(&a, &b, |key| {
+                let RecordingKey { space, playbook_id, component, rehearsed, run_id } = key.clone();
+                (space.tenant().to_owned(), space.scope().to_owned(), playbook_id.to_string(), component, rehearsed, run_id.to_string())
+            });
+            let same = (&a.space, &a.playbook_id, &a.component) == (&b.space, &b.playbook_id, &b.component);
+            check_prefix(&RecordingKey::of_component(&a.space, &a.playbook_id, &a.component), &b, same);
         }
 
         #[test]

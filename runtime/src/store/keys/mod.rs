@@ -33,7 +33,7 @@ use std::marker::PhantomData;
 pub use self::grant::GrantKey;
 pub use self::job::{EntryKey, IdempotencyKey, JobKey, StatusKey};
 pub use self::kv::{KvKey, KvSpaceKey};
-pub use self::lifecycle::{ConsiderKey, EvidenceKey, PolicyKey};
+pub use self::lifecycle::{ConsiderKey, EvidenceKey, PolicyKey, RecordingKey};
 pub use self::playbook::{ContentKey, PlaybookKey, VersionKey};
 pub use self::repair::RepairKey;
 pub use self::run::{AfterKey, RunHeadKey, RunKey, StepKey};
@@ -105,6 +105,8 @@ pub enum Kind {
     Repair = 26,
     /// [`PolicyKey`]
     Policy = 27,
+    /// [`RecordingKey`]
+    Recording = 28,
 }
 
 /// What whoever watches a key watches: the row itself, and of mail all that there is for the job.
@@ -302,6 +304,14 @@ mod tests {
         let component = Digest::from_bytes([0; 32]);
         let evidence = EvidenceKey { space: space.clone(), playbook_id: playbook_id.clone(), component, id: [1; 16] };
         assert_eq!(hex(evidence.encode()), format!("18{default}7000{}{}", "00".repeat(32), "01".repeat(16)));
+        let shown = RecordingKey {
+            space: space.clone(),
+            playbook_id: playbook_id.clone(),
+            component,
+            rehearsed: true,
+            run_id: RunId::parse("r").unwrap(),
+        };
+        assert_eq!(hex(shown.encode()), format!("1c{default}7000{}017200", "00".repeat(32)));
         assert_eq!(hex(ConsiderKey { space: space.clone(), playbook_id: playbook_id.clone() }.encode()), format!("19{default}7000"));
         let policy = |playbook_id| PolicyKey { space: space.clone(), playbook_id };
         assert_eq!(hex(policy(Some(playbook_id.clone())).encode()), format!("1b{default}7000"));
