@@ -224,6 +224,38 @@ fn a_step_that_may_not_run_stops_all_of_it_before_anything_is_done() {
     assert_eq!(std::fs::read_dir(notes.path()).unwrap().count(), 3);
 }
 
+/// A name without a slash would let whoever may write anywhere choose what runs under it.
+#[test]
+fn a_command_is_allowed_by_the_name_that_the_playbook_calls_it_by_and_no_other() {
+    let work = tempfile::tempdir().unwrap();
+    let grants = [format!("fs:work={}", work.path().display()), "exec:/bin/true@work=*".to_owned()];
+    let server = Server::granting(&grants);
+    let call = |program: &str| {
+        (
+            "exec/run",
+            json!({"program": program, "args": [], "dir": "work"}),
+            json!({"safety_level": "auto_ok", "output": {"code": 0, "stdout": "", "stderr": ""}}),
+        )
+    };
+    for (id, program) in [("path", "/bin/true"), ("bare", "true")] {
+        record(&server, id, json!({}), &[call(program)]);
+        server.post("/v1/memory/replay/playbooks/compile_from_run", &json!({"run_id": id, "playbook_id": id})).ok();
+    }
+    for (id, allowed, refused) in [
+        ("path", "true", true),
+        ("path", "/usr/bin/true", true),
+        ("path", "bin/true", true),
+        ("path", "/bin/true", false),
+        ("bare", "/bin/true", true),
+        ("bare", "true", false),
+    ] {
+        let params = json!({"allow_local_exec": true, "allowed_commands": [allowed], "record_run": false});
+        let ran = server.post("/v1/memory/replay/playbooks/run", &json!({"playbook_id": id, "mode": "strict", "params": params})).ok();
+        let is = ran["steps"][0]["error"] == "command_not_allowed_or_missing";
+        assert_eq!(is, refused, "{id} with {allowed}: {ran}");
+    }
+}
+
 /// What is done for a run is written down with it: where that cannot be, nothing is done.
 #[test]
 fn a_run_that_was_refused_is_not_done_under_its_id_with_consent() {

@@ -85,6 +85,25 @@ fn a_further_run_refines_the_playbook_and_takes_the_earlier_ones_along() {
 }
 
 #[test]
+fn one_run_by_itself_says_what_it_leaves_out_of_what_was_learned() {
+    let server = Server::start();
+    record(&server, "r1", "web-3", &["alpha-1.txt", "beta-2.txt"]);
+    record(&server, "r2", "db-17", &["gamma-7.txt", "delta-8.txt", "eps-9.txt"]);
+    record(&server, "r3", "mail-2", &["zeta-4.txt"]);
+    let alone = |run: &str, playbook: &str| {
+        server.post("/v1/memory/replay/playbooks/compile_from_run", &json!({"run_id": run, "playbook_id": playbook})).ok()
+    };
+    server.post(ROUTES[0], &json!({"run_ids": ["r1", "r2"], "playbook_id": "copy"})).ok();
+    let made = alone("r3", "copy");
+    assert_eq!((&made["version"], &made["source_run_id"]), (&json!(2), &json!("r3")));
+    assert_eq!(made["replaces"]["source_runs"], json!(["r1", "r2"]), "{made}");
+    assert!(made["replaces"]["note"].as_str().unwrap().contains("compile_from_runs"), "{made}");
+    assert_eq!(alone("r3", "copy").get("replaces"), None, "it is there already");
+    assert_eq!(alone("r1", "other").get("replaces"), None);
+    assert_eq!(alone("r2", "other").get("replaces"), None, "one run took the place of another one");
+}
+
+#[test]
 fn runs_that_contradict_each_other_are_refused_with_the_place() {
     let server = Server::start();
     for (run, text) in [("r1", "alpha"), ("r2", "something else")] {
@@ -113,7 +132,7 @@ fn runs_that_contradict_each_other_are_refused_with_the_place() {
 #[test]
 fn the_command_line_takes_several_runs() {
     let place = Place::new();
-    for (run, version) in [("r1", "1.4.0"), ("r2", "2.0.7")] {
+    for (run, version) in [("r1", "1.4.0"), ("r2", "2.0.7"), ("r3", "3.3.3")] {
         let lines = [
             json!({"run": {"run_id": run, "goal": "tag it", "inputs": {"version": version}}}),
             json!({"tool": "fs/write", "input": {"path": "project/VERSION", "text": format!("{version}\n")}, "output": {"path": "project/VERSION"}}),
@@ -129,4 +148,15 @@ fn the_command_line_takes_several_runs() {
     }
     let made: Value = serde_json::from_str(&place.ok(&["compile", "r1", "r2", "--playbook", "tag", "--json"])).unwrap();
     assert_eq!((&made["version"], &made["source_runs"], &made["held_out"]), (&json!(1), &json!(["r1", "r2"]), &json!([])));
+    // Named twice, a run counts once.
+    let text = place.ok(&["compile", "r1", "r1", "r2", "--playbook", "tag"]);
+    assert!(text.contains("Learned from 2 runs: r1 r2."), "{text}");
+    assert!(!place.ok(&["compile", "r1", "r1", "--playbook", "one"]).contains("Learned from"));
+    // A further run by itself takes along what was learned, unless it is to stand alone.
+    let text = place.ok(&["compile", "r3", "--playbook", "tag"]);
+    assert!(text.contains("Playbook tag, version 2") && text.contains("Learned from 3 runs: r1 r2 r3."), "{text}");
+    let text = place.ok(&["compile", "r3", "--playbook", "tag", "--alone"]);
+    assert!(text.contains("version 3") && text.contains("has nothing of r1 r2 r3"), "{text}");
+    let ran = place.run(&["compile", "r1", "r2", "--playbook", "tag", "--alone"]);
+    assert!(ran.code == 2 && ran.stderr.contains("--alone"), "{ran:#?}");
 }

@@ -45,6 +45,10 @@ fn a_task_finds_active_playbooks_with_what_is_known_filled_in() {
     let first = &filled["matches"][0];
     assert_eq!((&first["ready"], &first["input"]), (&json!(true), &json!({"version": "2.2.0"})));
     assert_eq!(first["filled"][0]["from"], "context/release/Version");
+    assert_eq!(first["filled"][0]["why"], "it has the parameter's name, and is of the parameter's type");
+    // That a parameter has the name of something that is known is no reason to propose what nobody asked for.
+    let other = place.json(0, &["match", "bake bread", "--context", r#"{"version": "2.2.0", "file": "project/app.log"}"#]);
+    assert_eq!(ids(&other), Vec::<String>::new());
     let unfit = found(&["--context", r#"{"version": 7}"#]);
     assert_eq!(unfit["matches"][0]["missing_parameters"], json!(["version"]), "a number is no text");
     let tools = found(&["--tool", "fs/read"]);

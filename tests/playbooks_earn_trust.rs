@@ -168,7 +168,7 @@ fn who_disables_a_playbook_stops_every_start_until_it_is_promoted_again() {
     let (_dir, server) = world(&["a.txt"]);
     recorded(&server, "first", "a.txt");
     let disable = json!({"target_status": "disabled", "note": "it writes to the wrong place"});
-    server.post("/v1/playbooks/p/promote", &disable).refused(409, "promotion_not_earned");
+    server.post("/v1/playbooks/p/promote", &disable).refused(401, "operator_token_missing");
     server.operator("POST", "/v1/playbooks/p/promote", Some(&disable)).ok();
     for body in [
         json!({"playbook_id": "p", "input": {"path": "project/a.txt"}}),

@@ -364,11 +364,26 @@ fn repairs_are_kept_and_listed_page_by_page() {
 #[test]
 fn a_patch_with_a_slip_in_it_is_an_error_with_its_place() {
     let (server, _notes) = world("");
+    let set = |set: Value| json!({"step_patches": [{"step_index": 1, "set": set}]});
     for (patch, place) in [
         (json!({"remove_step_indices": [9]}), "/patch/remove_step_indices/0"),
         (json!({"step_patches": [{"step_index": 9, "set": {}}]}), "/patch/step_patches/0"),
         (json!({"steps_overide": []}), "/patch"),
         (json!({"step_patches": [{"step_index": 1, "set": {"tool_inptu": 1}}]}), "/patch/step_patches/0/set/tool_inptu"),
+        (
+            set(json!({"preconditions": [{"kind": "always"}, {"kind": "file_exsts", "path": "notes/v.txt"}]})),
+            "/patch/step_patches/0/set/preconditions/1",
+        ),
+        (set(json!({"preconditions": [{"kind": "file_exists"}]})), "/patch/step_patches/0/set/preconditions/0"),
+        (set(json!({"postconditions": [{"kind": "exit_cod", "equals": 0}]})), "/patch/step_patches/0/set/postconditions/0"),
+        (
+            set(json!({"expected_output_signature": {"stdout_contain": "x"}})),
+            "/patch/step_patches/0/set/expected_output_signature/stdout_contain",
+        ),
+        (
+            set(json!({"checks": [{"at": "before", "is": {"constant": {"kind": "file_exsts", "path": "a"}}, "origin": "given"}]})),
+            "/patch/step_patches/0/set/checks/0",
+        ),
     ] {
         let refused = repair(&server, json!({"patch": patch})).refused(400, "invalid_request");
         assert_eq!(refused["issues"][0]["path"], place, "{patch}: {refused}");

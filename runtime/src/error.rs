@@ -237,6 +237,18 @@ impl Error {
         Error { code, message: message.into(), details: None, issues: Vec::new() }
     }
 
+    /// Stored data that does not read back. What is JSON and yet not of a form that is known here was not damaged: another version
+    /// wrote it, and that one reads it.
+    pub fn stored(what: impl std::fmt::Display, e: &serde_json::Error) -> Self {
+        let message = match e.classify() {
+            serde_json::error::Category::Data => format!(
+                "{what} has a form that this version does not know ({e}): another version of reprise wrote it, such as a development build; use that one, or another data directory"
+            ),
+            _ => format!("{what} does not read back: {e}"),
+        };
+        Error::new(Code::DataCorrupt, message)
+    }
+
     /// An [`Code::InvalidRequest`] with one issue.
     pub fn invalid(path: impl Into<String>, message: impl Into<String>) -> Self {
         let issue = Issue { path: path.into(), message: message.into() };

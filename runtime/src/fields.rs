@@ -312,7 +312,7 @@ fn found(value: &Value) -> String {
 }
 
 /// The known name that `name` was most likely meant to be: one within it, or a few slips of the hand away.
-fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(crate) fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let name: String = name.chars().take(limits::ID_CHARS_MAX).collect();
     let near = |known: &&'static str| {
         let slips = slips(&name, known);

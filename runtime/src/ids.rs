@@ -87,6 +87,17 @@ client_id!(
     /// Names a playbook within a [`Space`].
     PlaybookId, "playbook_id");
 
+impl PlaybookId {
+    /// What is wrong with it as the id of a new playbook: one that ends like a version's number is taken for that wherever a version can
+    /// be named. Where such a one is stored, it stays what it is.
+    #[must_use]
+    pub fn looks_numbered(&self) -> Option<String> {
+        let (id, number) = self.0.rsplit_once('@')?;
+        number.parse::<u32>().ok()?;
+        Some(format!("{:?} means version {number} of a playbook {id:?}; leave out @{number}: versions are numbered by themselves", self.0))
+    }
+}
+
 /// Names a job. Made here, ordered by time (UUID version 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -22,7 +22,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use recorded::{postcondition, precondition, signature};
+pub use recorded::{not_understood, postcondition, precondition, signature, signature_not_understood};
 pub use shape::{Misfit, Shape};
 
 use crate::error::{Code, Error, Result};
@@ -162,6 +162,26 @@ pub enum Spec {
 }
 
 impl Spec {
+    /// The name of each kind.
+    pub const KINDS: [&str; 16] = [
+        "always",
+        "file_exists",
+        "path_not_exists",
+        "command_available",
+        "env_exists",
+        "env_equals",
+        "port_free",
+        "cwd_contains",
+        "exit_code",
+        "stdout_contains",
+        "stderr_contains",
+        "output_regex",
+        "shape",
+        "equals",
+        "exists",
+        "other",
+    ];
+
     /// Reads a check and holds it to its bounds.
     ///
     /// # Errors

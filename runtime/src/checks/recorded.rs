@@ -5,7 +5,8 @@
 
 use serde_json::Value;
 
-use super::Spec;
+use super::{At, Spec};
+use crate::fields;
 use crate::json::Json;
 
 /// One recorded condition of the state before a step.
@@ -18,6 +19,81 @@ pub fn precondition(recorded: &Value) -> Spec {
 #[must_use]
 pub fn postcondition(recorded: &Value) -> Spec {
     condition(recorded).unwrap_or_else(|| other(recorded))
+}
+
+/// Why a condition is not understood, and what would be; none where it is. Whoever says a condition, rather than having recorded it, is
+/// told: a slip of the hand in it would ask nothing in any job.
+#[must_use]
+pub fn not_understood(at: At, recorded: &Value) -> Option<String> {
+    let of_answer = |kind: &str| ["exit_code", "stdout_contains", "stderr_contains", "output_regex"].contains(&kind);
+    let known = CONDITIONS.iter().filter(|kind| at == At::After || !of_answer(kind));
+    let Some(kind) = recorded.get("kind").and_then(Value::as_str) else {
+        return Some(format!("names no kind; there are {}", listed(known)));
+    };
+    if !CONDITIONS.contains(&kind) {
+        let meant = fields::nearest(kind, &CONDITIONS).map(|known| format!(", did you mean {known}")).unwrap_or_default();
+        return Some(format!("there is no condition of the kind {kind:?}{meant}; there are {}", listed(known)));
+    }
+    if at == At::Before && of_answer(kind) {
+        return Some(format!("{kind} asks about the answer, and before the call there is none; say it among the postconditions"));
+    }
+    match said(recorded) {
+        None => Some(format!("is no whole condition: {}", with_fields(kind))),
+        Some(spec) => spec.require_bounds().err().map(|e| e.message),
+    }
+}
+
+/// As [`not_understood`], of what is expected of an answer: each key that asks nothing and was meant to. What recorders keep there beside
+/// is left alone.
+#[must_use]
+pub fn signature_not_understood(recorded: &Value) -> Vec<(String, String)> {
+    let wrong = |(key, value): (&String, &Value)| {
+        let one = Value::Object([(key.clone(), value.clone())].into_iter().collect());
+        let found = signature(&one);
+        let why = match (SIGNED.contains(&key.as_str()), found.as_slice()) {
+            (true, specs) if specs.iter().any(|spec| matches!(spec, Spec::Other { .. })) => match key.as_str() {
+                "exit_code" => "is not a whole number".to_owned(),
+                "output_regex" => "is not a text".to_owned(),
+                _ => "is neither a text nor a list of texts".to_owned(),
+            },
+            (true, specs) => specs.iter().find_map(|spec| spec.require_bounds().err())?.message,
+            (false, _) => {
+                let meant = fields::nearest(key, &SIGNED)?;
+                format!("asks nothing; did you mean {meant}? There are {}", SIGNED.join(", "))
+            }
+        };
+        Some((key.clone(), why))
+    };
+    recorded.as_object().into_iter().flatten().filter_map(wrong).collect()
+}
+
+/// The kinds that are read of what was recorded.
+const CONDITIONS: [&str; 12] = [
+    "always",
+    "file_exists",
+    "path_not_exists",
+    "cwd_contains",
+    "command_available",
+    "env_exists",
+    "env_equals",
+    "port_free",
+    "exit_code",
+    "stdout_contains",
+    "stderr_contains",
+    "output_regex",
+];
+/// The keys of a signature that ask something.
+const SIGNED: [&str; 4] = ["exit_code", "stdout_contains", "stderr_contains", "output_regex"];
+
+fn listed<'a>(kinds: impl Iterator<Item = &'a &'static str>) -> String {
+    kinds.map(|kind| with_fields(kind)).collect::<Vec<_>>().join(", ")
+}
+
+fn with_fields(kind: &str) -> String {
+    match Spec::fields_of(kind) {
+        Some(fields) if !fields.is_empty() => format!("{kind} (with {})", fields.join(" and ")),
+        _ => kind.to_owned(),
+    }
 }
 
 /// What a recorder expected of a step's answer: an object with `exit_code`, `stdout_contains`, `stderr_contains`, `output_regex`.
@@ -51,6 +127,11 @@ fn other(recorded: &Value) -> Spec {
 }
 
 fn condition(recorded: &Value) -> Option<Spec> {
+    said(recorded).filter(|spec| spec.require_bounds().is_ok())
+}
+
+/// What a condition says, whether or not its patterns can be used.
+fn said(recorded: &Value) -> Option<Spec> {
     let text = |names: &[&str]| names.iter().find_map(|name| recorded.get(name)?.as_str()).map(str::to_owned);
     let number = |names: &[&str]| names.iter().find_map(|name| recorded.get(name)?.as_i64());
     let path = || text(&["path", "file", "value", "target"]);
@@ -75,5 +156,5 @@ fn condition(recorded: &Value) -> Option<Spec> {
         "output_regex" => Spec::OutputRegex { pattern: text(&["pattern", "regex", "value"])? },
         _ => return None,
     };
-    spec.require_bounds().is_ok().then_some(spec)
+    Some(spec)
 }

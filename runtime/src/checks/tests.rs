@@ -170,3 +170,33 @@ fn what_recorders_wrote_down_becomes_checks() {
     }
     assert_eq!(precondition(&json!({"kind": "exit_code", "value": 3})).kind(), "other");
 }
+
+#[test]
+fn what_is_said_and_not_understood_says_what_would_be() {
+    for (at, said, told) in [
+        (At::Before, json!({"kind": "file_exsts", "path": "a"}), "did you mean file_exists"),
+        (At::Before, json!({"kind": "file_exists", "pth": "a"}), "file_exists (with path)"),
+        (At::Before, json!({"kind": "exit_code", "equals": 0}), "postconditions"),
+        (At::Before, json!({"path": "a"}), "env_equals (with name and value)"),
+        (At::After, json!({"kind": "moon_is_full"}), "exit_code (with equals)"),
+        (At::After, json!({"kind": "output_regex", "pattern": "("}), "output_regex: "),
+    ] {
+        let why = not_understood(at, &said).unwrap_or_else(|| panic!("{said} is understood"));
+        assert!(why.contains(told), "{said}: {why}");
+    }
+    assert_eq!(not_understood(At::Before, &json!({"kind": "port_free", "port": 80})), None);
+    assert_eq!(not_understood(At::After, &json!({"kind": "exit_code", "value": 0})), None);
+    let signed = |value: Value| signature_not_understood(&value).into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    assert_eq!(
+        signed(json!({"exit_code": "0", "stdout_contain": "x", "output_regex": "(", "kind": "file", "bytes": 7})),
+        ["exit_code", "output_regex", "stdout_contain"]
+    );
+    assert_eq!(signed(json!({"exit_code": 0, "stdout_contains": ["a"], "kind": "file"})), [""; 0]);
+}
+
+#[test]
+fn each_kind_is_listed_with_its_fields() {
+    for kind in Spec::KINDS {
+        assert!(Spec::fields_of(kind).is_some(), "{kind}");
+    }
+}

@@ -166,9 +166,12 @@ pub(super) struct Compile {
     /// The recorded run, as `reprise runs list` names it. Of several runs of one task, what they have in common is learned.
     #[arg(value_name = "RUN", required = true, value_parser = parse_run_id)]
     pub runs: Vec<RunId>,
-    /// The playbook's id [default: one that follows from the runs]. One that was compiled before takes its runs along when several are named.
-    #[arg(long, value_name = "ID", value_parser = parse_playbook_id)]
+    /// The playbook's id [default: one that follows from the runs]. One that was learned before takes its runs along.
+    #[arg(long, value_name = "ID", value_parser = super::compile::parse_new_id)]
     pub playbook: Option<PlaybookId>,
+    /// Make it of this one run, and leave out those that the playbook was learned from.
+    #[arg(long)]
+    pub alone: bool,
     /// The playbook's name for people [default: the run's goal].
     #[arg(long)]
     pub name: Option<String>,
@@ -192,7 +195,7 @@ pub(super) struct Upload {
     #[arg(value_name = "FILE.wasm")]
     pub file: PathBuf,
     /// The playbook's id [default: one that follows from the bytes].
-    #[arg(long, value_name = "ID", value_parser = parse_playbook_id)]
+    #[arg(long, value_name = "ID", value_parser = super::compile::parse_new_id)]
     pub playbook: Option<PlaybookId>,
     /// The playbook's name for people [default: its id].
     #[arg(long)]

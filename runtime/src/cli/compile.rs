@@ -1,15 +1,15 @@
 //! `reprise compile RUN...`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::args::{Compile, Global};
+use super::args::{Compile, Global, parse_playbook_id};
 use super::output::{Output, shell};
 use super::{exit, show};
-use crate::compiler::{Binding, Compiled, HeldOut, OpenQuestion, Options};
+use crate::compiler::{Binding, Compiled, HeldOut, Learned, OpenQuestion, Options};
 use crate::contract::ToolId;
-use crate::engine::{CompileRequest, Engine, GrantProposal, GrantProposalView, LearnRequest, Wanted};
+use crate::engine::{CompileRequest, CompiledVersion, Engine, GrantProposal, GrantProposalView, LearnRequest, LearnedVersion, Wanted};
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, RunId, Space};
 use crate::lifecycle::Version;
@@ -21,11 +21,13 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
     };
     let bindings = args.bindings.into_iter().map(bind).collect::<Result<_>>()?;
     let options = Options { allow_partial: args.allow_partial, bindings, roots: args.roots.into_iter().collect() };
-    let (runs, playbook, name) = (args.runs, args.playbook, args.name);
-    let words = runs.iter().map(|run| shell(run.as_str())).collect::<Vec<_>>();
+    let mut seen = BTreeSet::new();
+    let runs: Vec<RunId> = args.runs.into_iter().filter(|run| seen.insert(run.as_str().to_owned())).collect();
+    let (playbook, name) = (args.playbook, args.name);
+    let first = runs.first().map(|run| shell(run.as_str())).unwrap_or_default();
     let space = global.space()?;
     let engine = global.existing().await?;
-    let made = made(&engine, &space, runs, playbook, name, options).await?;
+    let made = made(&engine, &space, runs, Wanted { name, ..Wanted::plain(playbook, options) }, args.alone).await?;
     if let Some(path) = &args.out {
         std::fs::write(path, &made.compiled.component)
             .map_err(|e| Error::new(Code::StoreUnavailable, format!("cannot write {}: {e}", path.display())))?;
@@ -43,6 +45,13 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
                 "grants_proposed": made.proposals.iter().map(|proposal| proposal.view(true)).collect::<Vec<_>>(),
                 "source_runs": version.provenance.source_runs, "open_questions": made.open_questions, "held_out": made.held_out,
             });
+            if !made.replaces.is_empty() {
+                shown["replaces"] = json!({"source_runs": made.replaces});
+            }
+            let secrets = engine.secrets_in(&compiled.plan);
+            if !secrets.is_empty() {
+                shown["secrets"] = json!(secrets);
+            }
             if let Some(why) = &made.not_held_out {
                 shown["not_held_out"] = json!(why);
             }
@@ -58,13 +67,21 @@ pub(super) async fn compile(global: &Global, args: Compile, output: &Output) -> 
             let proposals: Vec<GrantProposalView> = made.proposals.iter().map(|proposal| proposal.view(true)).collect();
             let approve = match proposals.is_empty() {
                 true => String::new(),
-                false => format!("{}An operator grants just that with: reprise grants approve {}\n", show::proposals(&proposals), words.first().cloned().unwrap_or_default()),
+                false => format!("{}An operator grants just that with: reprise grants approve {}\n", show::proposals(&proposals), first),
             };
-            let learned = show::learned(&words, &made.open_questions, &made.held_out, made.not_held_out.as_deref());
-            format!("{head}\n\n{}{learned}\n{approve}{note}{next}", show::compiled(compiled))
+            let learned = show::learned(&shelled(&made.source_runs), &made.open_questions, &made.held_out, made.not_held_out.as_deref());
+            let alone = match made.replaces.is_empty() {
+                true => String::new(),
+                false => format!("It is made of this run alone, and has nothing of {}, which the version before it was learned from; without --alone they are taken along.\n", shelled(&made.replaces).join(" ")),
+            };
+            format!("{head}\n\n{}{learned}{alone}\n{approve}{note}{next}", show::compiled(compiled))
         },
     );
     Ok(exit::OK)
+}
+
+fn shelled(runs: &[RunId]) -> Vec<String> {
+    runs.iter().map(|run| shell(run.as_str())).collect()
 }
 
 /// What one run or several came to.
@@ -75,26 +92,34 @@ struct Made {
     open_questions: Vec<OpenQuestion>,
     held_out: Vec<HeldOut>,
     not_held_out: Option<String>,
+    /// The runs of it, those that it had been learned from before included.
+    source_runs: Vec<RunId>,
+    /// The runs that a version before it was learned from, and it was not.
+    replaces: Vec<RunId>,
 }
 
-async fn made(
-    engine: &Engine,
-    space: &Space,
-    mut runs: Vec<RunId>,
-    playbook_id: Option<PlaybookId>,
-    name: Option<String>,
-    options: Options,
-) -> Result<Made> {
-    let wanted = Wanted { name, ..Wanted::plain(playbook_id, options) };
-    if runs.len() > 1 {
+async fn made(engine: &Engine, space: &Space, mut runs: Vec<RunId>, wanted: Wanted, alone: bool) -> Result<Made> {
+    if alone && runs.len() > 1 {
+        return Err(Error::invalid("--alone", "is for one run; of several, what they have in common is learned"));
+    }
+    // What a playbook has learned is not lost because one more run is named by itself.
+    let learned = wanted.playbook_id.as_ref().map(|id| engine.learned_from(space, id)).transpose()?.unwrap_or_default();
+    if runs.len() > 1 || (learned.len() > 1 && !alone) {
         let request = LearnRequest { run_ids: runs, wanted };
-        let made = engine.compile_from_runs(space, request).await?;
-        let crate::compiler::Learned { compiled, open_questions, held_out, not_held_out, .. } = made.learned;
-        return Ok(Made { version: made.version, compiled, proposals: made.proposals, open_questions, held_out, not_held_out });
+        let LearnedVersion { version, learned, source_runs, proposals, .. } = engine.compile_from_runs(space, request).await?;
+        let Learned { compiled, open_questions, held_out, not_held_out, .. } = learned;
+        return Ok(Made { version, compiled, proposals, source_runs, open_questions, held_out, not_held_out, replaces: Vec::new() });
     }
     let run_id = runs.pop().ok_or_else(|| Error::invalid("RUN", "name at least one run"))?;
-    let request = CompileRequest { run_id, wanted };
-    let made = engine.compile_from_run(space, request).await?;
+    let source_runs = vec![run_id.clone()];
+    let CompiledVersion { version, compiled, proposals, replaces, .. } =
+        engine.compile_from_run(space, CompileRequest { run_id, wanted }).await?;
     let (open_questions, held_out) = (Vec::new(), Vec::new());
-    Ok(Made { version: made.version, compiled: made.compiled, proposals: made.proposals, open_questions, held_out, not_held_out: None })
+    Ok(Made { version, compiled, proposals, source_runs, open_questions, held_out, not_held_out: None, replaces })
+}
+
+/// The id of a playbook that may be new: a version cannot be named where one is made.
+pub(super) fn parse_new_id(text: &str) -> Result<PlaybookId, String> {
+    let id = parse_playbook_id(text)?;
+    id.looks_numbered().map_or(Ok(id), Err)
 }

@@ -94,7 +94,11 @@ pub(super) async fn versions(global: &Global, args: PageOf, output: &Output) -> 
         || shown.clone(),
         || {
             let row = |row: &Value| {
-                let review = text(&row["review"]["state"]);
+                // A version never changes: of one that was reviewed, another one says what came of it.
+                let review = match row["reviewed_as"]["version"].as_u64() {
+                    Some(by) => format!("{} as {by}", text(&row["reviewed_as"]["state"])),
+                    None => text(&row["review"]["state"]),
+                };
                 let runs = if row["runs"] == true { "runs" } else { "" };
                 [
                     count(&row["version"]),

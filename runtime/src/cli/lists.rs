@@ -32,7 +32,7 @@ pub(super) fn parse_run_state(text: &str) -> Result<RunState, String> {
 }
 
 pub(super) async fn run(global: &Global, args: RunArg, output: &Output) -> Result<u8> {
-    let run = global.existing().await?.runs().get(&global.space()?, &args.run)?;
+    let run = global.existing().await?.run_without_secrets(&global.space()?, &args.run).await?;
     output.show(
         || view::run(&run),
         || {

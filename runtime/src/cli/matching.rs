@@ -42,11 +42,12 @@ fn parse_limit(text: &str) -> Result<usize, String> {
 
 pub(super) async fn matches(global: &Global, args: MatchArgs, output: &Output) -> Result<u8> {
     let MatchArgs { goal, context, tools, shadow, limit, at } = args;
-    let context = match context.map(|text| Json::parse(text.as_bytes())).transpose()?.map(|json| json.value()) {
-        None => Map::new(),
-        Some(Value::Object(context)) => context,
-        Some(_) => return Err(Error::invalid("--context", "is JSON, but not an object; write {\"name\": value}")),
-    };
+    let context =
+        match context.map(|text| Json::parse(text.as_bytes()).map_err(|e| e.at("--context"))).transpose()?.map(|json| json.value()) {
+            None => Map::new(),
+            Some(Value::Object(context)) => context,
+            Some(_) => return Err(Error::invalid("--context", "is JSON, but not an object; write {\"name\": value}")),
+        };
     let tools = (!tools.is_empty()).then_some(tools);
     let space = global.space()?;
     let shown = match open(global, &at).await? {

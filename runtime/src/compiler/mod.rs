@@ -4,6 +4,7 @@
 //! stay true that no component made from a recording leaves here that was not shown to reproduce it.
 
 mod bindings;
+pub mod cautions;
 pub mod componentize;
 mod dataflow;
 pub mod diff;
@@ -193,7 +194,7 @@ pub async fn compile(sandbox: &Sandbox, tools: &Registry, run: &Run, options: &O
         at: "/checks".to_owned(),
         reason: hide::text(&format!("the recorded condition that {spec} is left out: the recording itself does not fulfil it ({why})")),
     }));
-    let summary = summary::of(run, &trace, &kept, &dropped, &unused_inputs, &proven);
+    let summary = summary::of(tools, run, &trace, &kept, &dropped, &unused_inputs, &proven);
     let prove::Proven { plan, component, digest, proof } = proven;
     let reached = Reached::recorded(&plan, &trace, &kept);
     Ok(Compiled { plan, component, digest, proof, dropped, unused_inputs, summary, reached })

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::cautions::{self, NotUnderstood, SecretUse};
 use super::lift::Dropped;
 use super::plan::DecisionKind;
 use super::prove::Proven;
@@ -11,12 +12,21 @@ use super::template::Source;
 use super::trace::Trace;
 use crate::json::Json;
 use crate::runs::{Run, SafetyLevel, Step, StepStatus};
+use crate::tools::Registry;
 
 /// Below this, a step counts as of low quality (Aionis's bound).
 const LOW_QUALITY: f64 = 0.5;
 
 /// The report on compiling `run`.
-pub(super) fn of(run: &Run, trace: &Trace, kept: &[usize], dropped: &[Dropped], unused_inputs: &[String], proven: &Proven) -> Json {
+pub(super) fn of(
+    tools: &Registry,
+    run: &Run,
+    trace: &Trace,
+    kept: &[usize],
+    dropped: &[Dropped],
+    unused_inputs: &[String],
+    proven: &Proven,
+) -> Json {
     let duplicates: Vec<&Dropped> = dropped.iter().filter(|d| d.duplicate).collect();
     let index_of = |step: &str| trace.attempts.iter().position(|a| a.id == step).map(|at| run.steps[at].step_index);
     let scores: Vec<f64> = kept.iter().map(|at| quality(&run.steps[*at])).collect();
@@ -31,7 +41,7 @@ pub(super) fn of(run: &Run, trace: &Trace, kept: &[usize], dropped: &[Dropped], 
         "steps_with_last_repair": kept.iter().filter(|at| trace.attempts[**at].repaired).count(),
         "parameterization": parameterization(proven),
         "quality": {"average_step_quality_score": (average * 1000.0).round() / 1000.0, "low_quality_steps": low},
-        "recommendations": recommendations(trace, kept, unused_inputs, proven),
+        "recommendations": [],
         "usage_estimate": {"source": "no_model_call", "total_tokens": 0},
         "dropped": dropped,
         "unused_inputs": unused_inputs,
@@ -39,6 +49,16 @@ pub(super) fn of(run: &Run, trace: &Trace, kept: &[usize], dropped: &[Dropped], 
         "component_digest": proven.digest,
         "component_bytes": proven.component.len(),
     });
+    let (secrets, unknown) = (cautions::secrets_in(&proven.plan, tools), cautions::not_understood_in(&proven.plan));
+    if !secrets.is_empty() {
+        summary["secrets"] = json!(secrets);
+    }
+    if !unknown.is_empty() {
+        summary["not_understood"] = json!(unknown);
+    }
+    // What must not be overlooked comes first.
+    let said = secrets.iter().map(SecretUse::words).chain(unknown.iter().map(NotUnderstood::words));
+    summary["recommendations"] = said.chain(recommendations(trace, kept, unused_inputs, proven)).collect();
     if !trace.secrets.is_empty() {
         summary["secrets_needed"] = json!(trace.secrets);
     }

@@ -88,7 +88,10 @@ impl Engine {
     }
 
     /// The runs that a playbook's newest version was compiled from; none where there is no such playbook.
-    fn learned_from(&self, space: &Space, id: &PlaybookId) -> Result<Vec<RunId>> {
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn learned_from(&self, space: &Space, id: &PlaybookId) -> Result<Vec<RunId>> {
         let latest = match self.playbooks.summary(space, id) {
             Ok(summary) => summary.latest_version,
             Err(e) if e.code == Code::ReplayPlaybookNotFound => return Ok(Vec::new()),

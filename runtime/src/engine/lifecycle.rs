@@ -52,7 +52,8 @@ impl Engine {
     /// allows, or any that asks for no more where the configuration opens promotion.
     ///
     /// # Errors
-    /// `replay_playbook_not_found`; `promotion_not_earned` with what is missing; `contended`.
+    /// `replay_playbook_not_found`; `promotion_not_earned` with what is missing; `operator_token_missing` where anybody else disables a
+    /// playbook; `contended`.
     pub async fn promote(&self, space: &Space, promotion: &Promotion) -> Result<Promoted> {
         self.promote_where(space, promotion, |_| Ok(())).await
     }
@@ -70,6 +71,11 @@ impl Engine {
             (false, true) => Authority::Anybody,
             (false, false) => Authority::Evidence,
         };
+        if authority == Authority::Evidence && promotion.target == Status::Disabled {
+            // No evidence earns it, so that only the token is missing.
+            self.playbooks.summary(space, id)?;
+            self.check_operator(None)?;
+        }
         for _ in 0..limits::CONTENDED_TRIES_MAX {
             let latest = self.playbooks.summary(space, id)?.latest_version;
             let from = self.playbook(space, id, Some(promotion.from_version.unwrap_or(latest)))?;

@@ -4,6 +4,7 @@ use super::lifecycle::Piece;
 use super::{Engine, Promoted};
 use crate::error::Result;
 use crate::ids::{PlaybookId, Space};
+use crate::lifecycle::Version;
 use crate::lifecycle::evidence::EventFilter;
 use crate::lifecycle::view::{
     ChangeView, EvidencePage, EvidenceView, HistoryPage, HistoryRow, LedgerPage, PolicyView, PromotionView, VerdictView, VersionPage,
@@ -35,7 +36,8 @@ impl Engine {
     /// `replay_playbook_not_found`.
     pub fn versions_page(&self, space: &Space, id: &PlaybookId, before: Option<u32>, limit: usize) -> Result<VersionPage> {
         let runs = self.playbook(space, id, None)?.version;
-        let rows = self.versions(space, id, before, limit + 1)?.iter().map(|version| VersionRow::of(version, runs)).collect();
+        let row = |version: &Version| Ok(VersionRow::of(version, runs, self.playbooks.reviewed_as(space, version)?.as_ref()));
+        let rows = self.versions(space, id, before, limit + 1)?.iter().map(row).collect::<Result<Vec<VersionRow>>>()?;
         let (versions, next) = paged(rows, limit, |row: &VersionRow| row.version.to_string());
         let (tenant_id, scope, playbook_id) = names(space, id);
         Ok(VersionPage { tenant_id, scope, playbook_id, versions, next })

@@ -156,9 +156,8 @@ impl Engine {
             }
         }
         let Some(index) = spaces.get(space) else { return Ok(Vec::new()) };
-        let goal = words(&request.goal).into_iter().map(|word| (word, 1.0));
-        let known = request.context.keys().flat_map(|key| words(key)).map(|word| (word, CONTEXT_WEIGHT));
-        let asked: Vec<(String, f64)> = goal.chain(known).take(limits::MATCH_WORDS_MAX).collect();
+        // What is known by a name is no reason to do something that nobody asked for: it counts once it fills a parameter.
+        let asked: Vec<(String, f64)> = words(&request.goal).into_iter().map(|word| (word, 1.0)).take(limits::MATCH_WORDS_MAX).collect();
         let wanted = |entry: &Entry| entry.status == Status::Active || (request.include_shadow && entry.has_shadow);
         let found = index.search(&asked, wanted, request.limit.saturating_mul(LOOKED_AT));
         Ok(found.into_iter().map(|(entry, score)| (entry.playbook_id.clone(), score)).collect())
@@ -308,8 +307,6 @@ impl Engine {
     }
 }
 
-/// What a name in the context weighs beside a word of the goal.
-const CONTEXT_WEIGHT: f64 = 0.25;
 /// How much of its score a playbook loses of whose parameters nothing is known.
 const UNKNOWN_WEIGHT: f64 = 0.3;
 /// Playbooks looked at for each that is told: what is known of parameters may change the order.
@@ -337,10 +334,13 @@ fn fill(facts: &Facts, context: &Map<String, Value>) -> (Value, Vec<Filled>, Vec
     let (mut input, mut filled, mut missing) = (Map::new(), Vec::new(), Vec::new());
     for parameter in facts.plan.iter().flat_map(|plan| &plan.parameters) {
         let name = &parameter.name;
-        let fits = |value: &Value| facts.validators.get(name).is_none_or(|validator| validator.is_valid(value));
+        // A name is no reason where nothing says what may stand under it.
+        let fits = |value: &Value| facts.validators.get(name).is_some_and(|validator| validator.is_valid(value));
         let found = named(context, name).into_iter().find(|(_, value)| fits(value));
         if let Some((from, value)) = found {
-            let why = "it has the parameter's name, and fits its schema".to_owned();
+            let schema = parameter.schema.value();
+            let what = if schema["enum"].is_array() { "one of the values that the parameter takes" } else { "of the parameter's type" };
+            let why = format!("it has the parameter's name, and is {what}");
             filled.push(Filled { parameter: name.clone(), from: format!("context/{from}"), why });
             input.insert(name.clone(), value.clone());
         } else if parameter.default.is_some() {

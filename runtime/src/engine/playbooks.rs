@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::Engine;
 use super::proposals::{GrantProposal, homes_of};
+use crate::compiler::cautions::{SecretUse, secrets_in};
 use crate::compiler::emit::{self, Explained};
+use crate::compiler::plan::Plan;
 use crate::compiler::{self, Compiled, Options};
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, PlaybookId, RunId, Space};
@@ -72,6 +74,8 @@ pub struct CompiledVersion {
     pub compiled: Compiled,
     /// The narrowest grants that cover what the run did.
     pub proposals: Vec<GrantProposal>,
+    /// The runs that the playbook's newest version before it was learned from, where they were several: it has nothing of them.
+    pub replaces: Vec<RunId>,
     /// True where the same request had made it before.
     pub repeated: bool,
 }
@@ -108,9 +112,13 @@ impl Engine {
         let run = blocking::run(move || runs.get(&asked.0, &asked.1)).await?;
         let homes = homes_of(&wanted.options, BTreeMap::new());
         let compiled = self.compile(run, wanted.options.clone()).await?;
+        let mut replaces = wanted.playbook_id.as_ref().map(|id| self.learned_from(space, id)).transpose()?.unwrap_or_default();
         let Added { version, repeated } = self.add_compiled(space, run_id, Vec::new(), wanted, &compiled).await?;
+        if repeated || replaces.len() < 2 {
+            replaces.clear();
+        }
         let proposals = self.proposals(compiled.reached.clone(), homes).await?;
-        Ok(CompiledVersion { version, compiled, proposals, repeated })
+        Ok(CompiledVersion { version, compiled, proposals, replaces, repeated })
     }
 
     /// Keeps what was compiled from a run, or from several: `first` is one of `source_runs`, which is empty where it is the only one.
@@ -156,6 +164,12 @@ impl Engine {
             by: None,
         };
         self.add(space, new).await
+    }
+
+    /// Every secret that a plan's steps name, and who puts it in.
+    #[must_use]
+    pub fn secrets_in(&self, plan: &Plan) -> Vec<SecretUse> {
+        secrets_in(plan, &self.tools)
     }
 
     /// Compiles and proves a run without keeping anything.

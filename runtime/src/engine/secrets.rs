@@ -6,8 +6,10 @@ use utoipa::ToSchema;
 use super::Engine;
 use crate::blocking;
 use crate::clock::rfc3339;
+use crate::compiler;
 use crate::error::{Code, Error, Result};
-use crate::ids::SecretName;
+use crate::ids::{RunId, SecretName, Space};
+use crate::runs::Run;
 use crate::secrets::{About, SecretText};
 use crate::tools::grants::Grant;
 
@@ -43,6 +45,15 @@ impl SecretView {
 }
 
 impl Engine {
+    /// A recorded run to look at: with a placeholder wherever a secret stands, or what looks like one. It is kept as it was recorded.
+    ///
+    /// # Errors
+    /// `replay_run_not_found`.
+    pub async fn run_without_secrets(&self, space: &Space, run_id: &RunId) -> Result<Run> {
+        let (sources, tools, space, run_id) = (self.sources.clone(), self.tools.clone(), space.clone(), run_id.clone());
+        blocking::run(move || compiler::without_secrets(&sources.get(&space, &run_id)?, &tools, &compiler::Options::default())).await
+    }
+
     /// Every secret, by name. Blocks.
     ///
     /// # Errors

@@ -84,6 +84,7 @@ pub(super) fn routes() -> Vec<Route> {
             Code::ReplayPlaybookNotFound,
             Code::PromotionNotEarned,
             Code::Contended,
+            Code::OperatorTokenMissing,
             Code::OperatorTokenWrong,
         ]),
         Route::get("/v1/playbooks/{id}/policy", playbook_policy, "get_playbook_policy", "The policy that holds for a playbook.")

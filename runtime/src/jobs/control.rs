@@ -298,7 +298,7 @@ impl Scheduler {
 }
 
 fn read_approval(row: &[u8]) -> Result<OpenApproval> {
-    serde_json::from_slice(row).map_err(|e| Error::new(Code::DataCorrupt, format!("the row of an approval: {e}")))
+    serde_json::from_slice(row).map_err(|e| Error::stored("the row of an approval", &e))
 }
 
 /// A job that is parked for what it used up goes on only with more of it: else it would be parked again at once.

@@ -302,7 +302,7 @@ fn still_waits(state: &State, id: CallId) -> Result<()> {
 
 fn waiting(store: &Store, key: ExternalKey, row: &[u8]) -> Result<WaitingCall> {
     let id = CallId { job_id: key.job_id, call: key.call };
-    let row = serde_json::from_slice(row).map_err(|e| Error::new(Code::DataCorrupt, format!("the row of call {id}: {e}")))?;
+    let row = serde_json::from_slice(row).map_err(|e| Error::stored(format!("the row of call {id}"), &e))?;
     let claim = store.get(&key_of(&key.space, id))?.map(|row| decode(&row)).transpose()?;
     Ok(WaitingCall { id, tool: key.tool, row, claimed_by: claim.map(|claim| claim.by) })
 }
@@ -316,7 +316,7 @@ fn encode(claim: &Claim) -> Vec<u8> {
 }
 
 fn decode(row: &[u8]) -> Result<Claim> {
-    serde_json::from_slice(row).map_err(|e| Error::new(Code::DataCorrupt, format!("the row of a claim: {e}")))
+    serde_json::from_slice(row).map_err(|e| Error::stored("the row of a claim", &e))
 }
 
 fn no_such_call(id: &str) -> Error {

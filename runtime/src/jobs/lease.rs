@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::scheduler::take_up;
 use super::shared::Shared;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::ids::{JobId, Space};
 use crate::journal::{self, Head};
 use crate::store::{Batch, CommitError, Store, WorkerKey};
@@ -207,7 +207,7 @@ fn encode(shared: &Shared, beat: u64) -> Vec<u8> {
 }
 
 fn read(row: &[u8]) -> Result<Row> {
-    serde_json::from_slice(row).map_err(|e| Error::new(Code::DataCorrupt, format!("the row of a worker: {e}")))
+    serde_json::from_slice(row).map_err(|e| Error::stored("the row of a worker", &e))
 }
 
 /// A job by its space, for messages and maps.

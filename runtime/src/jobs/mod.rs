@@ -139,7 +139,7 @@ impl Scheduler {
         let row = self.shared.store.get(&IdempotencyKey { space: space.clone(), key: key.to_owned() })?;
         let Some(row) = row else { return Ok(None) };
         let promise: Promise =
-            serde_json::from_slice(&row).map_err(|e| Error::new(Code::DataCorrupt, format!("the row of idempotency key {key:?}: {e}")))?;
+            serde_json::from_slice(&row).map_err(|e| Error::stored(format!("the row of idempotency key {key:?}"), &e))?;
         if promise.asked != *asked {
             return Err(Error::new(Code::IdConflict, format!("idempotency_key {key:?} was used before for another job"))
                 .with_details(serde_json::json!({"job_id": promise.job_id, "stored_digest": promise.asked, "sent_digest": asked})));
@@ -217,9 +217,7 @@ async fn compensates(shared: &Arc<shared::Shared>, component: &Digest) -> Result
 
 /// The grants that a journal holds.
 fn own_grants(stored: &[Json]) -> Result<Vec<Grant>> {
-    let read = |json: &Json| {
-        serde_json::from_str(json.as_str()).map_err(|e| Error::new(Code::DataCorrupt, format!("a grant in the journal: {e}")))
-    };
+    let read = |json: &Json| serde_json::from_str(json.as_str()).map_err(|e| Error::stored("a grant in the journal", &e));
     stored.iter().map(read).collect()
 }
 

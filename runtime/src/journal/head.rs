@@ -120,11 +120,12 @@ impl Head {
     /// Where `bytes` are not what [`Head::encode`] writes.
     pub fn decode(bytes: &[u8]) -> Result<Head, Unreadable> {
         let damaged = |e: &dyn std::fmt::Display| Unreadable::Damaged(format!("as a job's row: {e}"));
-        let form: Form = serde_json::from_slice(bytes).map_err(|e| damaged(&e))?;
+        let unread = |e: serde_json::Error| damaged(&super::stored::with_who_may_have_written_it(&e));
+        let form: Form = serde_json::from_slice(bytes).map_err(unread)?;
         if form.v > u64::from(VERSION) {
             return Err(Unreadable::TooNew(form.v));
         }
-        let stored: Stored<'_> = serde_json::from_slice(bytes).map_err(|e| damaged(&e))?;
+        let stored: Stored<'_> = serde_json::from_slice(bytes).map_err(unread)?;
         Ok(Head {
             status: stored.status,
             epoch: stored.epoch,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::control::{CancelRequested, Paused};
 use super::waits::{ChildEnded, Signalled};
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::ids::{self, JobId, Space};
 use crate::limits;
 use crate::store::{Batch, MailKey, Store};
@@ -57,7 +57,7 @@ impl Mail {
         let rows = store.scan(&MailKey::of_job(space, job_id), None, limits::MAIL_READ_MAX)?;
         let read = |(key, row): (MailKey, Vec<u8>)| match serde_json::from_slice::<Row>(&row) {
             Ok(row) => Ok((key, row.mail)),
-            Err(e) => Err(Error::new(Code::DataCorrupt, format!("job {job_id}: a row of its mail: {e}"))),
+            Err(e) => Err(Error::stored(format!("job {job_id}: a row of its mail"), &e)),
         };
         rows.into_iter().map(read).collect()
     }

@@ -103,9 +103,19 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, Unreadable> {
     }
     let damaged = |e: &dyn std::fmt::Display| Unreadable::Damaged(e.to_string());
     let text = std::str::from_utf8(bytes).map_err(|e| damaged(&e))?;
-    let stored: Stored<'_> = serde_json::from_str(text).map_err(|e| damaged(&e))?;
+    let stored: Stored<'_> = serde_json::from_str(text).map_err(|e| damaged(&with_who_may_have_written_it(&e)))?;
     let body = stored.body.into_body().map_err(Unreadable::Damaged)?;
     Ok(Entry { seq: stored.seq, at_ms: stored.at, prev: stored.prev, hash: Digest::of(bytes), body })
+}
+
+/// What is JSON and not of a form that is known here need not be damaged.
+pub(super) fn with_who_may_have_written_it(e: &serde_json::Error) -> String {
+    match e.classify() {
+        serde_json::error::Category::Data => {
+            format!("{e}; where nobody changed it, another version of reprise wrote it, such as a development build")
+        }
+        _ => e.to_string(),
+    }
 }
 
 /// Says what is wrong with bytes that do not begin as they should.

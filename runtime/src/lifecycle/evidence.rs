@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Version;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::ids::{self, Digest, JobId, PlaybookId, RunId, Space};
 use crate::journal::{self, Cause, Failure, HandedOver, ParkReason, State, Status as JobStatus};
 use crate::store::{Batch, ConsiderKey, EvidenceKey, RecordingKey, Store};
@@ -147,7 +147,7 @@ impl Mark {
     }
 
     pub(super) fn read(row: &[u8]) -> Result<Mark> {
-        serde_json::from_slice(row).map_err(|e| Error::new(Code::DataCorrupt, format!("a mark to consider does not read back: {e}")))
+        serde_json::from_slice(row).map_err(|e| Error::stored("a mark to consider", &e))
     }
 }
 
@@ -337,8 +337,7 @@ pub(super) fn for_decision(store: &Store, space: &Space, playbook_id: &PlaybookI
 }
 
 fn read(row: &[u8]) -> Result<Event> {
-    let row: Row =
-        serde_json::from_slice(row).map_err(|e| Error::new(Code::DataCorrupt, format!("a row of evidence does not read back: {e}")))?;
+    let row: Row = serde_json::from_slice(row).map_err(|e| Error::stored("a row of evidence", &e))?;
     Ok(row.event)
 }
 

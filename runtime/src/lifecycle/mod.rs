@@ -8,6 +8,7 @@ mod change;
 mod considering;
 pub mod evidence;
 mod force;
+mod held;
 pub mod ledger;
 pub mod matching;
 mod policies;
@@ -133,6 +134,9 @@ impl Playbooks {
             if let Some(same) = self.same_content(space, &new, latest)? {
                 return Ok(Added { version: same, repeated: true });
             }
+            if let Some(wrong) = new.playbook_id.looks_numbered().filter(|_| before.is_none()) {
+                return Err(Error::invalid("/playbook_id", wrong));
+            }
             let number = new.wanted.unwrap_or(latest + 1);
             if number != latest + 1 {
                 return Err(self.number_conflict(space, &new, number, latest)?);
@@ -183,7 +187,7 @@ impl Playbooks {
             let row = self.row(&key)?;
             let before = saved::summary(&row, id)?;
             let Some(next) = next(&before)? else { return Ok(None) };
-            may_follow(&before, &next)?;
+            may_follow(&before, &next, |version| self.held_back(space, version))?;
             let does_as = |number| self.get(space, id, Some(number)).map(|other| other.component == next.from.component);
             let does_as_active = does_as(before.active_version)?;
             let does_as_shadow = before.shadow_version.map_or(Ok(false), does_as)?;
@@ -224,7 +228,7 @@ impl Playbooks {
     /// `replay_playbook_not_found`, `playbook_disabled`, and `promotion_not_earned` where a review holds it back.
     pub fn may_activate(&self, space: &Space, version: &Version) -> Result<()> {
         if version.is_held_back() {
-            return Err(held_back(version));
+            return Err(self.held_back(space, version));
         }
         if version.status == Status::Disabled {
             return Err(disabled(version));
@@ -331,7 +335,7 @@ impl Playbooks {
         match named.status {
             Status::Disabled => Err(disabled(&named)),
             // Nobody has looked at it, or somebody did and said no: to know its number is no reason to let it act.
-            _ if named.is_held_back() => Err(held_back(&named)),
+            _ if named.is_held_back() => Err(self.held_back(space, &named)),
             _ => Ok(named),
         }
     }
@@ -419,7 +423,7 @@ fn rows(space: &Space, before: Option<&[u8]>, after: &Summary, version: &Version
 }
 
 /// What holds for every version that follows from another one.
-fn may_follow(before: &Summary, next: &Next) -> Result<()> {
+fn may_follow(before: &Summary, next: &Next, held_back: impl Fn(&Version) -> Error) -> Result<()> {
     let (from, reviews) = (&next.from, next.kind == ChangeKind::Reviewed);
     if reviews && !before.pending.contains(&from.version) {
         let message = format!("version {} of playbook {} waits for no review", from.version, from.playbook_id);
@@ -444,16 +448,6 @@ fn may_follow(before: &Summary, next: &Next) -> Result<()> {
 
 fn not_earned(message: String, missing: &[String]) -> Error {
     Error::new(Code::PromotionNotEarned, message).with_details(serde_json::json!({"missing": missing}))
-}
-
-fn held_back(version: &Version) -> Error {
-    let what = match version.review.as_ref().map(|review| review.state) {
-        Some(ReviewState::Rejected) => "was rejected by a review",
-        Some(ReviewState::ApprovedShadowBlocked) => "breaks on a recording",
-        _ => "waits for a review",
-    };
-    let missing = format!("version {} {what}", version.version);
-    not_earned(format!("{missing}; only what a review approved is promoted or started"), &[missing])
 }
 
 fn asks_for_more(version: &Version) -> Error {

@@ -206,6 +206,6 @@ fn text(row: &RepairRow) -> Vec<u8> {
 }
 
 fn read(key: &RepairKey, row: &[u8]) -> Result<Repair> {
-    let row = serde_json::from_slice(row).map_err(|e| Error::new(Code::DataCorrupt, format!("a repair's row does not read back: {e}")))?;
+    let row = serde_json::from_slice(row).map_err(|e| Error::stored("a repair's row", &e))?;
     Ok(Repair { playbook_id: key.playbook_id.clone(), version: key.version, row })
 }

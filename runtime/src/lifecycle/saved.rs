@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Summary;
 use super::change::{Change, ChangeKind, Provenance, Review};
 use super::version::{Origin, Status, Version};
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::ids::{Digest, PlaybookId};
 use crate::json::Json;
 use crate::tools::asks::Asks;
@@ -159,7 +159,7 @@ pub(super) fn content(row: &[u8]) -> Result<u32> {
 }
 
 fn read<'a, T: Deserialize<'a>>(row: &'a [u8], what: &str) -> Result<T> {
-    serde_json::from_slice(row).map_err(|e| Error::new(Code::DataCorrupt, format!("{what} does not read back: {e}")))
+    serde_json::from_slice(row).map_err(|e| Error::stored(what, &e))
 }
 
 #[cfg(test)]

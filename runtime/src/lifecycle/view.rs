@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::evidence::{Drift, Event, EventKind, Outcome};
 use super::ledger::Ledger;
 use super::policy::wilson;
-use super::{Change, ChangeKind, Judged, Provenance, Review, Status, Version};
+use super::{Change, ChangeKind, Judged, Provenance, Review, ReviewState, Status, Version};
 use crate::clock::rfc3339;
 use crate::config::Policy;
 use crate::json::Json;
@@ -65,6 +65,10 @@ pub struct VersionRow {
     /// What a review says of it; absent of one that needs none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub review: Option<Review>,
+    /// Which version says what a review made of it; absent where none has yet. A version never changes, so that `review` says how it
+    /// was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reviewed_as: Option<ReviewedAs>,
     /// Whatever was to be kept with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -73,11 +77,22 @@ pub struct VersionRow {
     pub created_at: String,
 }
 
+/// What a review made of a version.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct ReviewedAs {
+    /// The version that says so.
+    pub version: u32,
+    /// What it says.
+    pub state: ReviewState,
+}
+
 impl VersionRow {
     /// Of a version; `runs` is the number of the one that runs.
     #[must_use]
-    pub fn of(version: &Version, runs: u32) -> VersionRow {
+    pub fn of(version: &Version, runs: u32, reviewed: Option<&Version>) -> VersionRow {
+        let said = reviewed.and_then(|by| Some(ReviewedAs { version: by.version, state: by.review.as_ref()?.state }));
         VersionRow {
+            reviewed_as: said,
             version: version.version,
             status: version.status,
             runs: version.version == runs,

@@ -141,8 +141,7 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
 /// `data_dir_too_new` for a version of the form that this program does not know, `data_corrupt`.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
     match bytes.split_first() {
-        Some((&VERSION, json)) => serde_json::from_slice(json)
-            .map_err(|e| Error::new(Code::DataCorrupt, format!("the stored row of {what} does not read back: {e}"))),
+        Some((&VERSION, json)) => serde_json::from_slice(json).map_err(|e| Error::stored(format!("the stored row of {what}"), &e)),
         Some((version, _)) => Err(Error::new(
             Code::DataDirTooNew,
             format!("the stored row of {what} has version {version}; this program reads up to {VERSION}"),
@@ -346,5 +345,10 @@ mod tests {
         ] {
             assert_eq!(decode::<Head>(bytes, "a run's head").unwrap_err().code, code, "{bytes:?}");
         }
+        // What is JSON and of another form was written so, by another version; what is none was damaged.
+        let said = |bytes: &[u8]| decode::<Head>(bytes, "a run's head").unwrap_err().message;
+        let other = said(b"\x01{\"steps\":\"one\"}");
+        assert!(other.contains("another version of reprise wrote it") && other.contains("a run's head"), "{other}");
+        assert!(!said(b"\x01{\"steps\"").contains("another version"), "cut");
     }
 }

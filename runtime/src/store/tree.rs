@@ -18,6 +18,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -242,6 +243,11 @@ fn caught<T>(operation: impl FnOnce() -> sled::Result<T>) -> Result<T> {
 
 fn error(e: &sled::Error) -> Error {
     match e {
+        // Whoever opens the directory holds its LOCK, and asks for the tree only then: here somebody holds the tree and not LOCK.
+        sled::Error::Io(e) if e.kind() == io::ErrorKind::WouldBlock || e.to_string().contains("could not acquire lock") => {
+            let why = "another process has it open, although the file LOCK in the data directory does not say so (it was removed or replaced while that process ran); stop that process, or use another directory";
+            Error::new(Code::DataDirInUse, why)
+        }
         sled::Error::Io(e) => Error::new(Code::StoreUnavailable, format!("the disk refused: {e}")),
         sled::Error::Corruption { .. } | sled::Error::Unsupported(_) => {
             Error::new(Code::DataCorrupt, format!("the tree's files are damaged: {e}"))

@@ -15,11 +15,13 @@ mod fs;
 mod http;
 mod kv;
 mod look;
+mod placeholders;
 mod scrubbed;
 mod tool;
 
 pub use grants::{Access, Grant, Grants, HttpGrant, Method};
 pub use http::{LookUp, Names};
+pub use placeholders::FilledIn;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};

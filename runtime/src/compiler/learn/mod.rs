@@ -29,6 +29,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::bindings::Bindings;
+use super::cautions::{NotUnderstood, not_understood_in};
 use super::hide;
 use super::lift::{self, Dropped};
 use super::plan::{Node, Plan};
@@ -139,13 +140,14 @@ pub async fn compile_runs(sandbox: &Sandbox, tools: &Registry, runs: &[Run], opt
     let proof = Proof { calls: proofs.iter().map(|proof| proof.calls).sum(), fallbacks: Vec::new() };
     let proven = Proven { plan: found.plan, component, digest, proof };
     let (held_out, not_held_out) = held_out::of(&passes, runs);
-    let open_questions: Vec<OpenQuestion> =
+    let mut open_questions: Vec<OpenQuestion> =
         found.questions.into_iter().map(|(Place { step, at }, question)| OpenQuestion { step, at, question }).collect();
+    open_questions.extend(unjudged(&proven.plan));
     let used = |name: &String| proven.plan.parameters.iter().any(|p| p.name == *name);
     let unused: Vec<String> =
         traces[0].inputs.as_object().into_iter().flatten().map(|(name, _)| name.clone()).filter(|name| !used(name)).collect();
     let (kept, dropped) = &sifted[0];
-    let summary = summary::of(first, &traces[0], kept, dropped, &unused, &proven).value();
+    let summary = summary::of(tools, first, &traces[0], kept, dropped, &unused, &proven).value();
     let secrets_needed: BTreeSet<String> = traces.iter().flat_map(|trace| trace.secrets.iter().cloned()).collect();
     let mut summary = with_runs(summary, runs, &open_questions, &held_out, &secrets_needed);
     if let Some(why) = &not_held_out {
@@ -176,15 +178,16 @@ async fn of_one(sandbox: &Sandbox, tools: &Registry, run: &Run, options: &Option
     summary["component_digest"] = json!(digest);
     summary["component_bytes"] = json!(component.len());
     let secrets_needed: BTreeSet<String> = trace.secrets.iter().cloned().collect();
-    let summary = Json::from(&with_runs(summary, std::slice::from_ref(run), &[], &[], &secrets_needed));
+    let open_questions: Vec<OpenQuestion> = unjudged(&plan).collect();
+    let summary = Json::from(&with_runs(summary, std::slice::from_ref(run), &open_questions, &[], &secrets_needed));
     let compiled = Compiled { plan, component, digest, summary, ..compiled };
-    Ok(Learned {
-        compiled,
-        open_questions: Vec::new(),
-        held_out: Vec::new(),
-        not_held_out: None,
-        secrets_needed: secrets_needed.into_iter().collect(),
-    })
+    Ok(Learned { compiled, open_questions, held_out: Vec::new(), not_held_out: None, secrets_needed: secrets_needed.into_iter().collect() })
+}
+
+/// What was recorded beside a step and is not understood is open.
+fn unjudged(plan: &Plan) -> impl Iterator<Item = OpenQuestion> {
+    let open = |one: NotUnderstood| OpenQuestion { question: one.question(), step: one.step, at: "/checks".to_owned() };
+    not_understood_in(plan).into_iter().map(open)
 }
 
 fn passes_of<'a>(traces: &'a [Trace], sifted: &[(Vec<usize>, Vec<Dropped>)], runs: &[Run]) -> Vec<Pass<'a>> {

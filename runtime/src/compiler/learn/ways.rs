@@ -1,8 +1,8 @@
 //! Two ways through a task: steps that some runs made and others did not, and the value that tells these apart.
 //!
 //! A condition is believed where it asks for a flag, or for a value that came back in several runs; never for a value that
-//! merely was another in each run, which tells any two runs apart. A flag that a step answered may differ by accident, so that
-//! it has to have stood each way in two runs. Where two different values would tell the runs apart, none is taken: one more
+//! merely was another in each run, which tells any two runs apart. A flag or a word that a step answered, an exit code of zero
+//! included, may differ by accident, so that it has to have stood each way in two runs. Where two different values would tell the runs apart, none is taken: one more
 //! run would settle it; and where there are more of them than are tried, none is either.
 
 use std::collections::BTreeSet;
@@ -173,10 +173,10 @@ fn partings(scope: &Scope) -> (Vec<Parting>, Option<String>) {
     let mut seen_once = None;
     let usable = |known: &&Known| known.varies && known.tier != Tier::Echoed && !known.listed && known.source != Source::Today;
     for known in scope.plain().iter().filter(usable) {
-        match flag(known) {
-            Some(flag) if known.tier == Tier::Given || twice(scope, &flag.holds) => found.push(flag),
-            Some(flag) => seen_once = seen_once.or_else(|| Some(flag.condition.value.to_string())),
-            None => found.extend(word(known)),
+        match flag(known).or_else(|| word(known)) {
+            Some(asked) if known.tier == Tier::Given || twice(scope, &asked.holds) => found.push(asked),
+            Some(asked) => seen_once = seen_once.or_else(|| Some(asked.condition.value.to_string())),
+            None => {}
         }
     }
     found.sort_by_key(|parting| parting.tier);

@@ -22,6 +22,8 @@ pub struct Base<'a> {
     pub shown: &'a [Shown],
     /// What earlier repairs set of how steps are shown.
     pub overlay: &'a Overlay,
+    /// True where the patch was made of a recorded run: what was recorded and is not understood stays, as it does in a compilation.
+    pub recorded: bool,
 }
 
 /// A step as a client sees it.
@@ -111,7 +113,7 @@ impl Patch {
         }
         let taken = base.plan.nodes().into_iter().filter_map(Node::id).map(str::to_owned);
         let mut work = Work {
-            workshop: Workshop { bindings, registry },
+            workshop: Workshop { bindings, registry, recorded: base.recorded },
             plan: base.plan.clone(),
             numbers,
             shown: base.shown.iter().map(|shown| (shown.step.clone(), shown.clone())).collect(),

@@ -70,6 +70,8 @@ pub(super) enum Form {
 pub(super) struct Workshop<'a> {
     pub bindings: &'a Bindings,
     pub registry: &'a Registry,
+    /// Whether conditions were recorded, and not said by somebody who can be told.
+    pub recorded: bool,
 }
 
 /// A step that is there, and how it is shown.
@@ -106,6 +108,9 @@ impl Workshop<'_> {
         };
         let recorded = recorded(said, &mut wrong);
         let checks = checks(said, &recorded, was, &mut wrong);
+        if !self.recorded {
+            understood(&recorded, was, &mut wrong);
+        }
         if issues.len() > before {
             return None;
         }
@@ -244,7 +249,7 @@ fn edited(template: &Template, old: &Value, new: &Value) -> Template {
 fn checks(said: &Map<String, Value>, recorded: &Recorded, was: Was<'_>, wrong: &mut impl FnMut(&str, String)) -> Vec<Check> {
     let before = was.map(|(step, _)| step.checks.clone()).unwrap_or_default();
     if let Some(all) = said.get("checks").filter(|value| !value.is_null()) {
-        return Vec::deserialize(all).map_err(|e| wrong("checks", e.to_string())).unwrap_or_default();
+        return given_checks(all, wrong);
     }
     if recorded.preconditions.is_none() && recorded.postconditions.is_none() && recorded.expected_output_signature.is_none() {
         return before;
@@ -265,6 +270,47 @@ fn checks(said: &Map<String, Value>, recorded: &Recorded, was: Was<'_>, wrong: &
     let before_call = pre.iter().map(checks::precondition).map(given(At::Before));
     let of_answer = checks::signature(&signature).into_iter().chain(post.iter().map(checks::postcondition)).map(given(At::After));
     kept.chain(before_call).chain(of_answer).collect()
+}
+
+/// What was shown and is sent back as it was shown stays as it is; a condition that is said anew must be understood.
+fn understood(said: &Recorded, was: Was<'_>, wrong: &mut impl FnMut(&str, String)) {
+    let shown = was.map(|(_, shown)| shown);
+    for (name, at, said, shown) in [
+        ("preconditions", At::Before, &said.preconditions, shown.map(|shown| &shown.preconditions)),
+        ("postconditions", At::After, &said.postconditions, shown.map(|shown| &shown.postconditions)),
+    ] {
+        for (n, condition) in said.iter().flatten().map(Json::value).enumerate() {
+            if shown.is_none_or(|shown| !shown.contains(&condition)) {
+                checks::not_understood(at, &condition).into_iter().for_each(|why| wrong(&format!("{name}/{n}"), why));
+            }
+        }
+    }
+    if let Some(signature) = said.expected_output_signature.as_ref().map(Json::value) {
+        for (key, why) in checks::signature_not_understood(&signature) {
+            if shown.is_none_or(|shown| shown.expected_output_signature.get(&key) != signature.get(&key)) {
+                wrong(&format!("expected_output_signature/{key}"), why);
+            }
+        }
+    }
+}
+
+/// Checks as a plan has them, each of which can be judged.
+fn given_checks(all: &Value, wrong: &mut impl FnMut(&str, String)) -> Vec<Check> {
+    let Some(items) = all.as_array() else {
+        wrong("checks", "is not a list of checks".to_owned());
+        return Vec::new();
+    };
+    let mut given = Vec::new();
+    for (n, item) in items.iter().enumerate() {
+        match Check::deserialize(item) {
+            Ok(check) => match check.fault() {
+                Some(why) => wrong(&format!("checks/{n}"), why),
+                None => given.push(check),
+            },
+            Err(e) => wrong(&format!("checks/{n}"), e.to_string()),
+        }
+    }
+    given
 }
 
 fn recorded(said: &Map<String, Value>, wrong: &mut impl FnMut(&str, String)) -> Recorded {

@@ -41,7 +41,7 @@ fn put_on(patch: &Value, shown: &[Shown]) -> crate::error::Result<Patched> {
     let (plan, registry) = (plan(), Registry::builtin());
     let bindings = Bindings::builtin(&registry);
     let patch = Patch::parse(patch, "/patch")?;
-    patch.apply(&Base { plan: &plan, shown, overlay: &Overlay::new() }, &bindings, &registry)
+    patch.apply(&Base { plan: &plan, shown, overlay: &Overlay::new(), recorded: false }, &bindings, &registry)
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Check {
     }
 
     /// What is wrong with it; none where it can be judged.
-    pub(super) fn fault(&self) -> Option<String> {
+    pub(in crate::compiler) fn fault(&self) -> Option<String> {
         if let Some(json) = self.constant() {
             return match Spec::parse(&json.value()) {
                 Err(e) => Some(e.message),
@@ -69,7 +69,9 @@ impl Check {
             };
         }
         let Some(kind) = self.kind() else { return Some("a check is an object whose \"kind\" is a constant".to_owned()) };
-        let Some(wanted) = Spec::fields_of(&kind) else { return Some(format!("there is no check of the kind {kind:?}")) };
+        let Some(wanted) = Spec::fields_of(&kind) else {
+            return Some(format!("there is no check of the kind {kind:?}; there are {}", Spec::KINDS.join(", ")));
+        };
         let Template::Object(fields) = &self.is else { return Some("a check is an object".to_owned()) };
         let found: Vec<&str> = fields.keys().map(String::as_str).filter(|key| *key != "kind").collect();
         (found != wanted).then(|| format!("{kind} has the fields {wanted:?}; this one has {found:?}"))

@@ -56,7 +56,7 @@ impl World {
     fn patched(&self, plan: &Plan, patch: &Json) -> Plan {
         let patch = Patch::parse(&patch.value(), "/patch").unwrap();
         let shown: Vec<Shown> = plan.steps().map(Shown::of).collect();
-        let base = Base { plan, shown: &shown, overlay: &Overlay::new() };
+        let base = Base { plan, shown: &shown, overlay: &Overlay::new(), recorded: true };
         patch.apply(&base, &Bindings::builtin(&self.registry), &self.registry).unwrap().plan
     }
 

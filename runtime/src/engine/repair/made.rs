@@ -52,10 +52,10 @@ impl Engine {
         let mut source = self.source(space, &request, &mendable).await?;
         // A patch becomes part of the playbook: a secret is named in it, and does not stand in it.
         source.patch = compiler::hidden(self.sources.clean(source.patch));
-        let (mut patched, mut component) = self.patched(&mendable, &source.patch).await?;
+        let (mut patched, mut component) = self.patched(&mendable, &source.patch, source.run.is_some()).await?;
         if let Some(patch) = compiler::hidden_as_in(&patched.plan, &source.patch) {
             source.patch = patch;
-            (patched, component) = self.patched(&mendable, &source.patch).await?;
+            (patched, component) = self.patched(&mendable, &source.patch, source.run.is_some()).await?;
         }
         let digest = self.keep(component.clone()).await?;
         self.admit(digest, component.clone()).await?;
@@ -167,8 +167,8 @@ impl Engine {
         }
     }
 
-    /// The plan with the patch on it, and its component.
-    pub(super) async fn patched(&self, mendable: &Mendable, patch: &Value) -> Result<(Patched, Vec<u8>)> {
+    /// The plan with the patch on it, and its component. `recorded`: a run was spliced in.
+    pub(super) async fn patched(&self, mendable: &Mendable, patch: &Value, recorded: bool) -> Result<(Patched, Vec<u8>)> {
         let _place = self.admission().await;
         let tools = self.tools.clone();
         let (plan, shown, patch) = (mendable.plan.clone(), mendable.shown.clone(), patch.clone());
@@ -177,7 +177,7 @@ impl Engine {
         blocking::run(move || {
             let patch = Patch::parse(&patch, "/patch")?;
             let bindings = Bindings::builtin(&tools).extended(&options.bindings, &options.roots)?;
-            let patched = patch.apply(&Base { plan: &plan, shown: &shown, overlay: &overlay }, &bindings, &tools)?;
+            let patched = patch.apply(&Base { plan: &plan, shown: &shown, overlay: &overlay, recorded }, &bindings, &tools)?;
             let component = emit::emit(&patched.plan)?;
             Ok((patched, component))
         })

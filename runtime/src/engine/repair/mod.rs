@@ -166,7 +166,7 @@ impl Engine {
         blocking::run(move || {
             let bytes = store.blobs().get(&digest)?;
             let value = json::parse(&bytes)?;
-            serde_json::from_value(value).map_err(|e| Error::new(Code::DataCorrupt, format!("a repair's details do not read back: {e}")))
+            serde_json::from_value(value).map_err(|e| Error::stored("the details of a repair", &e))
         })
         .await
     }

@@ -122,7 +122,9 @@ impl Engine {
         let options = mendable.compilation.options.clone().unwrap_or_default();
         let bindings = Bindings::builtin(&self.tools).extended(&options.bindings, &options.roots)?;
         let judge = |patch: &Value| {
-            Patch::parse(patch, "/patch")?.apply(&Base { plan, shown: steps, overlay: &overlay }, &bindings, &self.tools).map(drop)
+            Patch::parse(patch, "/patch")?
+                .apply(&Base { plan, shown: steps, overlay: &overlay, recorded: false }, &bindings, &self.tools)
+                .map(drop)
         };
         planner::propose(&told, settings, &judge).await
     }

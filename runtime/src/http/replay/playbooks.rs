@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::requests;
 use crate::clock::rfc3339;
+use crate::compiler::cautions::SecretUse;
 use crate::compiler::{Compiled, Dropped, Proof};
 use crate::engine::{Engine, GrantProposalView, ImportLine, Standing, StepTemplate};
 use crate::error::{Code, Result};
@@ -17,7 +18,7 @@ use crate::http::body::Posted;
 use crate::http::openapi::{self, Field, Kind, field, required, words};
 use crate::http::route::{Gives, Route, Takes};
 use crate::http::view;
-use crate::ids::Space;
+use crate::ids::{RunId, Space};
 use crate::lifecycle::{Origin, Review, Status, Version};
 use crate::runs::view::CommitFields;
 
@@ -62,7 +63,9 @@ async fn compile_from_run(
     let all = bearer::is_operator(&engine, &headers)?;
     let made = engine.compile_from_run(&space, requests::compile(&body)?).await?;
     let grants_proposed = made.proposals.iter().map(|proposal| proposal.view(all)).collect();
-    CompiledView::of(&engine, &space, made.version, made.compiled, grants_proposed).await.map(Json)
+    let replaces = Replaces::of(&made.replaces);
+    let view = CompiledView::of(&engine, &space, made.version, made.compiled, grants_proposed).await?;
+    Ok(Json(CompiledView { replaces, ..view }))
 }
 
 async fn get(State(engine): State<Engine>, Posted { space, body, .. }: Posted) -> Result<Json<GetView>> {
@@ -109,12 +112,34 @@ pub(super) struct CompiledView {
     dropped: Vec<Dropped>,
     /// What running it against the recording showed.
     proof: Proof,
+    /// Secrets that the steps name: where each stands, and who puts it in. Not known to Aionis.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<SecretUse>,
     /// The narrowest grants that cover what the run did.
     grants_proposed: Vec<GrantProposalView>,
+    /// What the playbook had learned and this version, made of one run, has nothing of. Not known to Aionis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaces: Option<Replaces>,
     #[serde(flatten)]
     standing: Standing,
     #[serde(flatten)]
     commit: CommitFields,
+}
+
+/// A version that was learned from several runs, and that one of a single run came after.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Replaces {
+    /// The runs that it was learned from.
+    source_runs: Vec<String>,
+    /// How to keep what they taught.
+    note: &'static str,
+}
+
+impl Replaces {
+    fn of(runs: &[RunId]) -> Option<Replaces> {
+        const NOTE: &str = "this version is made of its one run alone; compile_from_runs with the same playbook_id takes these runs along";
+        (!runs.is_empty()).then(|| Replaces { source_runs: runs.iter().map(ToString::to_string).collect(), note: NOTE })
+    }
 }
 
 impl CompiledView {
@@ -148,7 +173,9 @@ impl CompiledView {
             imports: engine.imports(version.component).await?,
             dropped: compiled.dropped,
             proof: compiled.proof,
+            secrets: engine.secrets_in(&compiled.plan),
             grants_proposed,
+            replaces: None,
             standing: engine.standing(space, &version).await?,
             commit: view::commit(space, &version),
         })

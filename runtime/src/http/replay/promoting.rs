@@ -41,6 +41,7 @@ pub(super) fn routes() -> Vec<Route> {
             Code::ReplayPlaybookNotFound,
             Code::PromotionNotEarned,
             Code::Contended,
+            Code::OperatorTokenMissing,
             Code::OperatorTokenWrong,
         ]),
     ]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{ComponentVersion, Offered};
 use crate::contract::{Effect, Namespace, ToolId};
-use crate::error::{Code, Error, Issue, Result};
+use crate::error::{Error, Issue, Result};
 use crate::ids::Digest;
 use crate::tools::asks::Asks;
 
@@ -97,5 +97,5 @@ pub(super) fn version(row: &[u8], namespace: &Namespace, number: u32, active: u3
 }
 
 fn read<'a, T: Deserialize<'a>>(row: &'a [u8], what: &str) -> Result<T> {
-    serde_json::from_slice(row).map_err(|e| Error::new(Code::DataCorrupt, format!("{what} does not read back: {e}")))
+    serde_json::from_slice(row).map_err(|e| Error::stored(what, &e))
 }

@@ -63,6 +63,18 @@ fn a_flag_that_a_step_answered_is_believed_from_two_runs_each_way_on() {
     ways(&[flag(true), flag(false), flag(true), flag(false)]).unwrap();
 }
 
+/// An exit code of zero says that all was well, and says so by accident as easily as a flag.
+#[test]
+fn a_zero_that_a_step_answered_is_believed_from_two_runs_each_way_on() {
+    let code = |code: i64| (json!({"code": code}), code == 0);
+    for few in [vec![code(0), code(1)], vec![code(0), code(0), code(1)], vec![code(0), code(1), code(2)]] {
+        let e = ways(&few).unwrap_err();
+        assert_eq!(e.code, Code::NotCompilable);
+        assert!(e.message.contains("s1/code") && e.message.contains("a further run each way"), "{e}");
+    }
+    ways(&[code(0), code(1), code(0), code(2)]).unwrap();
+}
+
 #[test]
 fn where_more_values_could_tell_the_ways_apart_than_are_tried_none_is_taken() {
     // One of them tells; the others are true in the first two runs, or in the first and the third.
