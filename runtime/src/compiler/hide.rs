@@ -53,6 +53,8 @@ const FORMS: [&str; 16] = [
     "npm_",
     "eyJ",
 ];
+/// What stands before a token in a header.
+const BEARER: &str = "Bearer ";
 /// Fields that say what the value beside them is called.
 const NAMING: [&str; 8] = ["name", "key", "header", "env", "variable", "var", "field", "pointer"];
 /// Fields whose value is called as another field says.
@@ -173,8 +175,9 @@ pub(super) fn text(text: &str) -> String {
 /// What looks like a secret and stands in a plan as it is, with its name: an earlier step had answered it, and yet nothing takes it
 /// from there.
 pub(super) fn left_in(plan: &Plan) -> BTreeMap<String, String> {
-    let whole = plan.to_json();
-    let mut names = Names::beside([whole.as_str().to_owned()]);
+    let whole = serde_json::to_string(plan).expect("a plan has string keys only");
+    let tells = FORMS.iter().chain([&BEARER]).any(|form| whole.contains(form));
+    let mut names = Names::beside([whole]);
     for step in plan.steps() {
         in_template("", &step.input, &mut names);
         step.checks.iter().for_each(|check| in_template("", &check.is, &mut names));
@@ -193,7 +196,9 @@ pub(super) fn left_in(plan: &Plan) -> BTreeMap<String, String> {
         given.chain([values]).for_each(|value| collect(&parameter.name, &value, "", &mut names));
     }
     // Rules, reasons, the goal: of what stands in no field, only the form tells.
-    by_form(&whole.value(), "", &mut names);
+    if tells {
+        by_form(&plan.to_json().value(), "", &mut names);
+    }
     names.of
 }
 
@@ -319,12 +324,12 @@ fn by_form(value: &Value, answered: &str, names: &mut Names) {
 
 /// The secrets in a text.
 fn found_in<'t>(field: &str, text: &'t str) -> Vec<&'t str> {
-    if text.contains(OPENING) || text.len() > crate::limits::SECRET_BYTES_MAX {
+    // The shortest that is looked for stands in a field that is named like a secret.
+    if text.len() < NAMED_CHARS_MIN || text.contains(OPENING) || text.len() > crate::limits::SECRET_BYTES_MAX {
         return Vec::new();
     }
     if is_named(field) {
-        let bare =
-            ["Bearer ", "bearer ", "Basic ", "token "].into_iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text).trim();
+        let bare = [BEARER, "bearer ", "Basic ", "token "].into_iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text).trim();
         // A word that anyone may write is no secret, and would be taken out of every text.
         let odd = bare.chars().any(|c| c.is_ascii_digit()) || bare.chars().count() >= LONG_CHARS_MIN;
         let telling = bare.chars().count() >= NAMED_CHARS_MIN && !bare.contains(char::is_whitespace) && !bare.contains('/') && odd;
@@ -335,11 +340,10 @@ fn found_in<'t>(field: &str, text: &'t str) -> Vec<&'t str> {
     let token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let words = text.split(|c: char| !token(c));
     let is_token = |word: &&str| {
-        let digits = word.chars().any(|c| c.is_ascii_digit());
-        word.len() >= TOKEN_CHARS_MIN && digits && FORMS.iter().any(|form| word.starts_with(form))
+        word.len() >= TOKEN_CHARS_MIN && FORMS.iter().any(|form| word.starts_with(form)) && word.bytes().any(|byte| byte.is_ascii_digit())
     };
     let mut found: Vec<&str> = words.filter(is_token).collect();
-    if let Some((_, after)) = text.split_once("Bearer ") {
+    if let Some((_, after)) = text.split_once(BEARER) {
         found.extend(after.split(|c: char| !token(c)).next().filter(|word| word.len() >= TOKEN_CHARS_MIN));
     }
     found
@@ -347,16 +351,24 @@ fn found_in<'t>(field: &str, text: &'t str) -> Vec<&'t str> {
 
 /// True for the name of a field that holds a secret: one of its words, however they are joined.
 fn is_named(field: &str) -> bool {
-    let (mut snake, mut before) = (String::new(), ' ');
+    // Asked of every field of every run: what is shorter than the shortest of the words is not looked at.
+    if NAMED.iter().all(|name| field.len() < name.len()) {
+        return false;
+    }
+    let (mut snake, mut before) = (String::with_capacity(field.len() + 4), ' ');
     for c in field.chars() {
         if c.is_uppercase() && before.is_lowercase() {
             snake.push('_');
         }
         before = c;
-        snake.extend(if c == '-' || c == ' ' || c == '.' { vec!['_'] } else { c.to_lowercase().collect() });
+        match c {
+            '-' | ' ' | '.' => snake.push('_'),
+            _ => snake.extend(c.to_lowercase()),
+        }
     }
-    let counts = ["max_tokens", "token_count", "tokens"].contains(&snake.as_str());
-    !counts && NAMED.iter().any(|name| snake == *name || snake.ends_with(&format!("_{name}")) || snake.starts_with(&format!("{name}_")))
+    let first = |name: &str| snake.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+    let last = |name: &str| snake.strip_suffix(name).is_some_and(|rest| rest.ends_with('_'));
+    !["max_tokens", "token_count", "tokens"].contains(&snake.as_str()) && NAMED.iter().any(|name| first(name) || last(name))
 }
 
 /// The field's name as one that a secret can have.

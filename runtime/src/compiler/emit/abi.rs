@@ -90,6 +90,8 @@ pub(super) struct Numbers {
     /// For each part of the plan: what undoes it, what makes its output, and all of it. The main part's is `run`.
     pub(super) parts: Vec<[u32; 3]>,
     pub(super) run: u32,
+    /// The first function that several nodes have in common; those stand behind all others.
+    pub(super) first_common: u32,
 }
 
 /// True where a node is done by a function of its own; the others are code between calls.
@@ -151,6 +153,8 @@ impl Numbers {
             underivable: derive_helpers + 4,
             nodes,
             run: parts.first().map_or(next, |main| main[2]),
+            // `run` of plain steps is no part, and stands behind the nodes.
+            first_common: next + u32::from(parts.is_empty()),
             parts,
         }
     }

@@ -131,12 +131,21 @@ impl Layout {
                 [at.to_le_bytes(), len.to_le_bytes()].concat()
             })
             .collect();
+        self.aligned(pairs)
+    }
+
+    /// Numbers, one behind the other, as static bytes.
+    pub(super) fn words(&mut self, words: &[i32]) -> u32 {
+        self.aligned(words.iter().flat_map(|word| word.to_le_bytes()).collect())
+    }
+
+    fn aligned(&mut self, bytes: Vec<u8>) -> u32 {
         while !self.text.len().is_multiple_of(4) {
             self.text.push(0);
         }
         // The slots before are multiples of 8, so aligning within the text aligns in memory.
         let at = self.text_start + u32::try_from(self.text.len()).expect("a plan is at most a few megabytes");
-        self.text.extend(pairs);
+        self.text.extend(bytes);
         at
     }
 

@@ -1,7 +1,8 @@
 //! Turns a plan into a WebAssembly component: no toolchain, no network, no generated source.
 //!
 //! The core module (`module`) is a path with an error exit between any two calls, and structured code where a plan
-//! has arms (`body`) or repeats itself (`each`); branches that run side by side are children of the same component (`parallel`). `wit-component`
+//! has arms (`body`) or repeats itself (`each`); branches that run side by side are children of the same component (`parallel`), and
+//! code that many steps of a long plan have in common stands once (`share`). `wit-component`
 //! makes it a component whose imports are exactly the plan's tools beside `flow` and `data`. The same plan
 //! gives the same bytes, so a component's digest names what it does, and a plan carried by a component can be
 //! held against its code ([`read_plan`]).
@@ -15,6 +16,7 @@ mod leaves;
 mod module;
 mod parallel;
 mod parts;
+mod share;
 mod shared;
 mod shared_derived;
 mod shared_tree;
@@ -39,6 +41,11 @@ pub const PLAN_SECTION: &str = "reprise:plan";
 /// `not_compilable` where the plan does not pass its own check; `internal_error` where the emitted bytes do
 /// not validate, which is a mistake of ours.
 pub fn emit(plan: &Plan) -> Result<Vec<u8>> {
+    emitted(plan, limits::EMIT_SHARED_NODES_MIN)
+}
+
+/// As [`emit`], where plans of `shared_from` nodes and more share what their functions have in common.
+pub(super) fn emitted(plan: &Plan, shared_from: usize) -> Result<Vec<u8>> {
     plan.check()?;
     let text = plan.to_json();
     if text.as_str().len() > limits::PLAN_BYTES_MAX {
@@ -49,7 +56,7 @@ pub fn emit(plan: &Plan) -> Result<Vec<u8>> {
         ));
     }
     let ours = |what: &str, e: anyhow::Error| Error::new(Code::InternalError, format!("{what}: {e:#}"));
-    let mut module = module::build(plan);
+    let mut module = module::build(plan, shared_from);
     module.extend_from_slice(&world::section(plan).map_err(|e| ours("the playbook's world does not parse", e))?);
     let mut component = ComponentEncoder::default()
         .validate(cfg!(debug_assertions))

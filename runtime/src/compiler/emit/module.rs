@@ -12,13 +12,14 @@ use wasm_encoder::{
 
 use super::abi::{Numbers, PAGE, has_function, ty};
 use super::layout::Layout;
+use super::share::{self, Shared};
 use super::writer::Writer;
 use super::{parts, shared, shared_derived, shared_tree};
 use crate::compiler::plan::Plan;
 use crate::sandbox::{DATA, FLOW, PLAYBOOK};
 
-/// The module's bytes, without component metadata.
-pub(super) fn build(plan: &Plan) -> Vec<u8> {
+/// The module's bytes, without component metadata. From `shared_from` nodes on, their functions share what they have in common.
+pub(super) fn build(plan: &Plan, shared_from: usize) -> Vec<u8> {
     let parts = parts::of(plan);
     let numbers = Numbers::of(plan, &parts);
     let mut layout = Layout::of(plan);
@@ -54,9 +55,12 @@ pub(super) fn build(plan: &Plan) -> Vec<u8> {
         add(ty::FAIL, &shared_derived::derive_into(&numbers));
         add(ty::FAIL, &shared_derived::underivable(&numbers, &mut layout));
     }
-    for node in plan.nodes().into_iter().filter(|node| has_function(node)) {
-        add(ty::DO_STEP, &Writer::new(plan, &numbers, &mut layout).node(node, &parts));
-    }
+    let nodes = plan.nodes().into_iter().filter(|node| has_function(node));
+    let nodes: Vec<Function> = nodes.map(|node| Writer::new(plan, &numbers, &mut layout).node(node, &parts)).collect();
+    let shared = nodes.len() >= shared_from;
+    let nothing = |nodes| Shared { nodes, common: Vec::new() };
+    let Shared { nodes, common } = if shared { share::share(nodes, numbers.first_common, &mut layout) } else { nothing(nodes) };
+    nodes.iter().for_each(|function| add(ty::DO_STEP, function));
     for (part, [undo, finish, _]) in parts.iter().zip(&numbers.parts) {
         add(ty::DO_STEP, &Writer::new(plan, &numbers, &mut layout).undo(part));
         add(ty::DO_STEP, &Writer::new(plan, &numbers, &mut layout).finish(part));
@@ -66,6 +70,12 @@ pub(super) fn build(plan: &Plan) -> Vec<u8> {
     if !numbers.tree {
         add(ty::RUN, &Writer::new(plan, &numbers, &mut layout).run_straight());
     }
+    let mut types = types(&numbers);
+    let of_record = types.len();
+    if !common.is_empty() {
+        types.ty().function([ValType::I32], [ValType::I32]);
+    }
+    common.iter().for_each(|function| add(of_record, function));
 
     let heap_start = layout.heap_start();
     let mut memories = MemorySection::new();
@@ -92,7 +102,7 @@ pub(super) fn build(plan: &Plan) -> Vec<u8> {
 
     let mut module = Module::new();
     module
-        .section(&types(&numbers))
+        .section(&types)
         .section(&imports(&numbers))
         .section(&functions)
         .section(&memories)

@@ -31,11 +31,11 @@ const SAME_LINES_CALLS_MIN: usize = 3;
 type Call<'a> = (&'a Value, &'a Value);
 
 /// Adds to each step of `plan` what held of its answers in every run. `calls` say which call of each pass belongs to which step.
-pub(super) fn add(plan: &mut Plan, passes: &[Pass<'_>], calls: &[Vec<(String, usize)>]) {
+pub(super) fn add(plan: &mut Plan, passes: &[Pass<'_>], calls: &[&[(String, usize)]]) {
     let used = Used::of(plan);
     let mut answers: BTreeMap<&str, Vec<Call<'_>>> = BTreeMap::new();
     for (pass, calls) in passes.iter().zip(calls) {
-        for (step, at) in calls {
+        for (step, at) in *calls {
             let attempt = pass.attempts[*at];
             answers.entry(step).or_default().push((&attempt.bound.input, &attempt.output));
         }

@@ -129,8 +129,8 @@ pub async fn compile_runs(sandbox: &Sandbox, tools: &Registry, runs: &[Run], opt
     let passes = passes_of(&traces, &sifted, runs);
     let mut scripts = Vec::new();
     let mut reached = Vec::new();
-    for (pass, run) in passes.iter().zip(runs) {
-        let (script, calls) = script(&found.plan, pass).map_err(|why| not_reproduced(run, &why))?;
+    for ((pass, run), made) in passes.iter().zip(runs).zip(std::mem::take(&mut found.made)) {
+        let (script, calls) = script(&found.plan, pass, made).map_err(|why| not_reproduced(run, &why))?;
         scripts.push(Script { began_ms: Some(run.started_at_ms), ..script });
         reached.extend(calls);
     }
@@ -167,10 +167,11 @@ async fn of_one(sandbox: &Sandbox, tools: &Registry, run: &Run, options: &Option
     let pass = pass(&trace, &lifted.kept, run);
     let mut plan = compiled.plan.clone();
     let calls: Vec<(String, usize)> = plan.steps().enumerate().map(|(at, step)| (step.id.clone(), at)).collect();
-    invariants::add(&mut plan, std::slice::from_ref(&pass), &[calls]);
+    invariants::add(&mut plan, std::slice::from_ref(&pass), &[calls.as_slice()]);
     let plan = Plan::new(plan.goal, plan.parameters, plan.body, plan.output);
     plan.check()?;
-    let (script, _) = script(&plan, &pass).map_err(|why| not_reproduced(run, &why))?;
+    let made = made(&plan, &pass).map_err(|why| not_reproduced(run, &why))?;
+    let (script, _) = script(&plan, &pass, made).map_err(|why| not_reproduced(run, &why))?;
     let script = Script { began_ms: Some(run.started_at_ms), ..script };
     let held = prove::prove_all(sandbox, |tool: &ToolId| tools.get(tool).is_some(), &plan, &[script]).await?;
     let (component, digest, _) = held.all().map_err(|e| named(e, std::slice::from_ref(run)))?;
@@ -202,7 +203,24 @@ fn pass<'a>(trace: &'a Trace, kept: &[usize], run: &Run) -> Pass<'a> {
 /// A plan that explains every pass, and what stays open.
 struct Found {
     plan: Plan,
+    /// For each pass.
+    made: Vec<Made>,
     questions: Vec<(Place, String)>,
+}
+
+/// What a plan makes of a pass.
+struct Made {
+    /// Step and place in the run, call by call.
+    calls: Vec<(String, usize)>,
+    output: Value,
+}
+
+/// What `plan` makes of a pass, where that is what was recorded.
+fn made(plan: &Plan, pass: &Pass<'_>) -> std::result::Result<Made, String> {
+    match follow::follow(plan, pass) {
+        Followed::Right(calls, output) => Ok(Made { calls, output }),
+        Followed::Refused(why) | Followed::Wrong(why) => Err(why),
+    }
 }
 
 /// The plan that all passes followed.
@@ -234,17 +252,13 @@ fn plan_of(passes: &[Pass<'_>]) -> std::result::Result<Found, Refusal> {
         |why: String| Refusal { place: Place { step: "input".to_owned(), at: String::new() }, why, values: Vec::new(), depth: usize::MAX };
     let parameters = parameters::of(&plan, passes, &defaults, &mut questions).map_err(wrong)?;
     plan = Plan::new(plan.goal, parameters, plan.body, plan.output);
-    let mut calls = Vec::new();
-    for pass in passes {
-        match follow::follow(&plan, pass) {
-            Followed::Right(made, _) => calls.push(made),
-            Followed::Refused(why) | Followed::Wrong(why) => return Err(wrong(format!("the runs have no plan in common: {why}"))),
-        }
-    }
+    let made = passes.iter().map(|pass| made(&plan, pass)).collect::<std::result::Result<Vec<Made>, String>>();
+    let made = made.map_err(|why| wrong(format!("the runs have no plan in common: {why}")))?;
+    let calls: Vec<&[(String, usize)]> = made.iter().map(|made| made.calls.as_slice()).collect();
     invariants::add(&mut plan, passes, &calls);
     plan = Plan::new(plan.goal, plan.parameters, plan.body, plan.output);
     plan.check().map_err(|e| wrong(e.message))?;
-    Ok(Found { plan, questions })
+    Ok(Found { plan, made, questions })
 }
 
 /// Inputs with what stands for those that are not there.
@@ -298,11 +312,8 @@ pub(super) fn each_template(nodes: &[Node], visit: &mut impl FnMut(&Template)) {
 }
 
 /// What the plan must reproduce of one run, and what its steps reach.
-fn script(plan: &Plan, pass: &Pass<'_>) -> std::result::Result<(Script, Vec<Reached>), String> {
-    let (calls, output) = match follow::follow(plan, pass) {
-        Followed::Right(calls, output) => (calls, output),
-        Followed::Refused(why) | Followed::Wrong(why) => return Err(why),
-    };
+fn script(plan: &Plan, pass: &Pass<'_>, made: Made) -> std::result::Result<(Script, Vec<Reached>), String> {
+    let Made { calls, output } = made;
     let line = |attempt: &&Attempt| Line {
         tool: attempt.bound.tool.clone(),
         input: Json::from(&attempt.bound.input),

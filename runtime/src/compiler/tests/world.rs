@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{sandbox, wait};
-use crate::compiler::emit::emit;
+use crate::compiler::emit::{emit, emitted};
 use crate::compiler::plan::{Each, Node, Plan, Step, Test};
 use crate::compiler::template::{Known, Source, Template};
 use crate::contract::{ErrorKind, Outcome, ToolError, ToolId};
@@ -59,9 +59,14 @@ impl Effects for World {
     fn log(&mut self, _level: Level, _message: String) {}
 }
 
-/// What the component of `plan` does.
+/// What the component of `plan` does, be it emitted as a short plan or as a long one.
 pub(super) fn run(plan: &Plan, input: &Value, answers: &[Value]) -> Done {
-    let component = emit(plan).unwrap();
+    let [done, shared] = [emit(plan), emitted(plan, 2)].map(|component| run_component(plan, component.unwrap(), input, answers));
+    assert_eq!(shared, done, "{}", plan.to_json());
+    done
+}
+
+fn run_component(plan: &Plan, component: Vec<u8>, input: &Value, answers: &[Value]) -> Done {
     let playbook = sandbox().load(&Digest::of(&component), |_| true, || Ok(component.clone())).unwrap();
     let world = World { answers: answers.to_vec(), step: String::new(), calls: Vec::new() };
     let finished = wait(sandbox().run(&playbook, &Json::from(input), Box::new(world), limits::JOB_FUEL));
