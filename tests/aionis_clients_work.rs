@@ -119,7 +119,8 @@ fn a_whole_sequence_of_an_aionis_client_works_unmodified() {
     assert_eq!((&reviewed["review_state"], &reviewed["status"], &reviewed["to_version"]), (&json!("approved"), &json!("draft"), &json!(5)));
     let fields = ["pass", "total_steps", "ready_steps", "blocked_steps", "unknown_steps", "checks"];
     has(&reviewed["shadow_validation"], &fields, "shadow_validation");
-    playbooks("repair/review", json!({"action": "approve"})).refused(409, "replay_repair_not_pending_review");
+    assert_eq!(playbooks("repair/review", json!({"action": "approve"})).ok()["to_version"], 5, "a lost answer is told again");
+    playbooks("repair/review", json!({"action": "reject"})).refused(409, "replay_repair_not_pending_review");
     assert_eq!(promote("active")["to_version"], 6);
 
     let simulated = playbooks("run", json!({"mode": "simulate"})).ok();

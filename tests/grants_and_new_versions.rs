@@ -81,7 +81,7 @@ fn a_version_that_asks_for_more_waits_and_one_that_does_not_runs_at_once() {
         (&json!(5), &json!("promoted"), &json!(3), &json!("active")),
         "{told}"
     );
-    assert_eq!((&told["by"], &told["note"]), (&said["actor"], &said["note"]), "{told}");
+    assert_eq!((&told["by"], &told["note"], &told["by_operator"]), (&said["actor"], &said["note"], &json!(true)), "{told}");
     assert!(!told["overrode"].as_array().unwrap().is_empty(), "{told}");
     assert_eq!(standing(&server.operator("POST", path, Some(&json!({})))).0, 5, "what is so is not made so anew");
     // It is held against the one that runs by now, which an operator made active: no draft takes its place.

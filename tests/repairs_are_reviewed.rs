@@ -173,12 +173,61 @@ fn of_two_reviews_at_once_one_counts() {
             let asked = ["approve", "reject", "approve", "reject"].map(|action| scope.spawn(say(action)));
             asked.into_iter().map(|asked| asked.join().unwrap()).collect()
         });
-        assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
-        assert_eq!(answers.iter().filter(|status| **status == 409).count(), 3, "{answers:?}");
+        // Who said the same as the one who was first is answered as they were.
+        assert_eq!(answers.iter().filter(|status| **status == 200).count(), 2, "{answers:?}");
+        assert_eq!(answers.iter().filter(|status| **status == 409).count(), 2, "{answers:?}");
+        assert_eq!((answers[0], answers[1]), (answers[2], answers[3]), "{answers:?}");
     }
     let repairs = server.get("/v1/repairs").ok();
     let reviewed = repairs["repairs"].as_array().unwrap().iter().filter(|repair| repair["reviewed"]["version"].is_u64()).count();
     assert_eq!(reviewed, 5, "{repairs}");
+    let versions = server.get("/v1/playbooks/p/versions?limit=99").ok()["versions"].as_array().unwrap().len();
+    assert_eq!(versions, 1 + 5 + 5, "each was reviewed once");
+}
+
+/// A client that lost the answer asks again.
+#[test]
+fn the_same_review_again_is_answered_as_the_first_time_and_another_one_is_refused() {
+    let (server, _notes) = world("");
+    let latest = || server.get("/v1/playbooks").ok()["playbooks"][0]["latest_version"].clone();
+    let as_first = |mut again: Value, first: &Value| {
+        assert_eq!((&again["repeated"], &first["repeated"]), (&json!(true), &json!(false)), "{again}");
+        again["repeated"] = json!(false);
+        assert_eq!(&again, first);
+    };
+    repair(&server, other_text("a")).ok();
+    let by_bob = json!({"action": "approve", "actor": "bob", "note": "fine"});
+    let first = review(&server, by_bob.clone()).ok();
+    as_first(review(&server, by_bob.clone()).ok(), &first);
+    as_first(review(&server, json!({"action": "approve", "actor": "bob", "note": "fine", "version": 2})).ok(), &first);
+    let other = [
+        json!({"action": "reject", "actor": "bob", "version": 2}),
+        json!({"action": "approve", "actor": "eve", "version": 2}),
+        json!({"action": "approve", "version": 2}),
+        json!({"action": "approve", "actor": "eve"}),
+    ];
+    for other in other {
+        review(&server, other).refused(409, "replay_repair_not_pending_review");
+    }
+    let as_shadow = json!({"action": "approve", "actor": "bob", "version": 2, "target_status_on_approve": "shadow"});
+    by_operator(&server, "repair/review", as_shadow).refused(409, "replay_repair_not_pending_review");
+    assert_eq!(latest(), 3);
+
+    // What a review brought with it is told too, and is not done again, whatever came since.
+    repair(&server, other_text("b")).ok();
+    let gate = json!({"max_unknown_steps": 9, "min_success_ratio": 0});
+    let promoting = json!({"action": "approve", "actor": "bob", "version": 4, "auto_promote_on_pass": true, "auto_promote_gate": gate});
+    let first = by_operator(&server, "repair/review", promoting.clone()).ok();
+    assert_eq!((&first["auto_promotion"]["promoted"], &first["to_version"]), (&json!(true), &json!(6)), "{first}");
+    as_first(by_operator(&server, "repair/review", promoting.clone()).ok(), &first);
+    by_operator(&server, "promote", json!({"target_status": "disabled"})).ok();
+    as_first(by_operator(&server, "repair/review", promoting).ok(), &first);
+    assert_eq!(latest(), 7);
+
+    repair(&server, json!({"patch": other_text("c")["patch"], "from_version": 6})).ok();
+    let first = review(&server, json!({"action": "reject", "note": "no"})).ok();
+    as_first(review(&server, json!({"action": "reject", "note": "no"})).ok(), &first);
+    assert_eq!(latest(), 9);
 }
 
 #[test]
@@ -266,6 +315,8 @@ fn what_was_mended_on_nobodys_word_does_not_run_by_itself_where_there_are_only_d
     repair(&server, other_text("approved by a name")).ok();
     assert_eq!(review(&server, json!({"action": "approve", "actor": "the boss"})).ok()["to_version"], 6);
     runs(1, "version 1.0.0");
+    let told = server.get("/v1/playbooks/p/history").ok()["changes"][0].clone();
+    assert_eq!((&told["by"], &told["by_operator"]), (&json!("the boss"), &Value::Null), "a name is what somebody said: {told}");
     // What is recorded still takes a draft's place, and an operator's word counts.
     record(&server, "later", inputs("1.5.0"), &[write("notes/v.txt", "1.5.0")]);
     server.post("/v1/memory/replay/playbooks/compile_from_run", &json!({"run_id": "later", "playbook_id": "p"})).ok();

@@ -88,7 +88,7 @@ fn what_people_answer_for_earns_a_playbook_nothing() {
     let held = Held::new(&[]);
     let policy = json!({
         "shadow": {"proved": false, "recordings": 0}, "canary_share": 0,
-        "active": {"successes": 5, "distinct_inputs": 0, "wilson_floor": 0, "min_age_s": 0}, "demote": {"min_failures": 99},
+        "active": {"successes": 5, "distinct_inputs": 0, "wilson_floor": 0, "min_age_s": 0}, "auto_demote": false,
     });
     held.server.operator("PUT", "/v1/policy", Some(&policy)).ok();
     for n in 0..5 {

@@ -174,7 +174,9 @@ fn a_playbook_is_learned_trusted_distrusted_repaired_and_trusted_again() {
     let approved = workshop.replay("repair/review", &with(&review, "actor", "bob"));
     assert_eq!(approved["review_state"], "approved", "{approved:#}");
     let again = server.post("/v1/memory/replay/playbooks/repair/review", &with(&review, "actor", "bob"));
-    again.refused(409, "replay_repair_not_pending_review");
+    assert_eq!((&again.ok()["repeated"], &again.ok()["to_version"]), (&json!(true), &approved["to_version"]), "asked again, told again");
+    let other = server.post("/v1/memory/replay/playbooks/repair/review", &with(&review, "actor", "eve"));
+    other.refused(409, "replay_repair_not_pending_review");
 
     // Active again, by policy.
     workshop.newest_becomes("shadow");

@@ -19,6 +19,8 @@ use crate::limits;
 pub struct Policy {
     /// Whether evidence alone promotes. Where it is false, evidence still demotes, and only people promote.
     pub auto_promote: bool,
+    /// Whether evidence alone demotes. Where it is false, only people take a status away.
+    pub auto_demote: bool,
     /// What makes a draft a shadow.
     pub shadow: ShadowRule,
     /// What makes a shadow active.
@@ -73,6 +75,7 @@ impl Default for Policy {
     fn default() -> Self {
         Policy {
             auto_promote: true,
+            auto_demote: true,
             shadow: ShadowRule { proved: true, recordings: 3 },
             active: ActiveRule { successes: 5, distinct_inputs: 3, wilson_floor: 0.5, min_age_s: 600 },
             demote: DemoteRule { floor: 0.35, window: 10, min_failures: 3 },
@@ -95,6 +98,7 @@ enum Takes {
 
 const KNOBS: &[(&str, &str, Takes)] = &[
     ("", "auto_promote", Takes::Flag),
+    ("", "auto_demote", Takes::Flag),
     ("shadow", "proved", Takes::Flag),
     ("shadow", "recordings", Takes::Count(limits::EVIDENCE_LOOK_BACK as u64)),
     ("active", "successes", Takes::Count(limits::EVIDENCE_LOOK_BACK as u64)),
@@ -181,6 +185,57 @@ fn check(group: &str, knob: &str, value: &Value, issues: &mut Vec<Issue>) {
 }
 
 impl Policy {
+    /// Where its knobs, each of which has a value that it takes, come to something that nobody can want: a version that could fail at
+    /// every job and keep its status, or different inputs that there cannot be.
+    #[must_use]
+    pub fn issues(&self) -> Vec<Issue> {
+        let DemoteRule { floor, window, min_failures } = self.demote;
+        let ActiveRule { successes, distinct_inputs, .. } = self.active;
+        let never = "so that nothing is ever demoted";
+        let off = "`auto_demote` false switches that off";
+        let wrong = [
+            (
+                self.auto_demote && window == 0,
+                "/demote/window",
+                format!("is 0, {never}: say over how many of the latest jobs, at least 1; {off}"),
+            ),
+            (
+                self.auto_demote && min_failures == 0,
+                "/demote/min_failures",
+                format!("is 0, and what has no failure is never demoted: say how many it takes, at least 1; {off}"),
+            ),
+            (
+                self.auto_demote && window > 0 && min_failures > window,
+                "/demote/min_failures",
+                format!("is {min_failures}, more than the {window} jobs of `demote.window`, {never}: at most {window}; {off}"),
+            ),
+            (
+                self.auto_demote && floor <= 0.0,
+                "/demote/floor",
+                format!("is 0, below which no share of successes is, {never}: say a share above 0; {off}"),
+            ),
+            (
+                distinct_inputs > successes,
+                "/active/distinct_inputs",
+                format!(
+                    "is {distinct_inputs}, and {successes} jobs (`active.successes`) have no more inputs than that: at most {successes}, or raise `active.successes`"
+                ),
+            ),
+        ];
+        let issue = |(_, path, message): (bool, &str, String)| Issue { path: path.to_owned(), message };
+        wrong.into_iter().filter(|(is_so, ..)| *is_so).map(issue).collect()
+    }
+
+    /// The same, where it was put together of parts that were settled apart and do not go together any more: it demotes at the most
+    /// failures that its window can hold.
+    #[must_use]
+    pub fn tempered(mut self) -> Policy {
+        if self.demote.window > 0 {
+            self.demote.min_failures = self.demote.min_failures.min(self.demote.window);
+        }
+        self
+    }
+
     /// The same with these knobs set.
     #[must_use]
     pub fn with(&self, change: &PolicyChange) -> Policy {
@@ -215,12 +270,17 @@ pub(super) struct Table {
 pub(super) fn read(table: Option<&Spanned<Table>>, source: &Source) -> Result<LifecycleSettings> {
     let Some(table) = table else { return Ok(LifecycleSettings::default()) };
     let knobs = serde_json::to_value(&table.get_ref().knobs).map_err(|e| source.wrong(table.span(), format!("[lifecycle]: {e}")))?;
-    let change = PolicyChange::read(&knobs).map_err(|issues| {
+    let wrong = |issues: Vec<Issue>| {
         let words: Vec<String> =
             issues.iter().map(|issue| format!("{} {}", issue.path.trim_start_matches('/').replace('/', "."), issue.message)).collect();
         source.wrong(table.span(), format!("[lifecycle]: {}", words.join("; ")))
-    })?;
-    Ok(LifecycleSettings { policy: Policy::default().with(&change), open_promotion: table.get_ref().open_promotion })
+    };
+    let policy = Policy::default().with(&PolicyChange::read(&knobs).map_err(wrong)?);
+    let issues = policy.issues();
+    if !issues.is_empty() {
+        return Err(wrong(issues));
+    }
+    Ok(LifecycleSettings { policy, open_promotion: table.get_ref().open_promotion })
 }
 
 #[cfg(test)]
@@ -255,7 +315,7 @@ mod tests {
     fn what_is_no_knob_or_does_not_fit_one_is_named() {
         for (change, path, message) in [
             (json!(7), "", "is not an object"),
-            (json!({"auto_promot": true}), "/auto_promot", "is no part of a policy; there are auto_promote, shadow.proved"),
+            (json!({"auto_promot": true}), "/auto_promot", "is no part of a policy; there are auto_promote, auto_demote, shadow.proved"),
             (json!({"shadow": {"proofs": 1}}), "/shadow/proofs", "is no part of a policy"),
             (json!({"shadow": true}), "/shadow", "is not an object"),
             (json!({"canary_share": 1.5}), "/canary_share", "is not a number from 0 to 1"),
@@ -267,5 +327,34 @@ mod tests {
             let issues = PolicyChange::read(&change).unwrap_err();
             assert!(issues.len() == 1 && issues[0].path == path && issues[0].message.contains(message), "{change}: {issues:?}");
         }
+    }
+
+    #[test]
+    fn a_policy_that_could_never_do_what_it_says_is_named_with_what_would() {
+        let of = |change: serde_json::Value| Policy::default().with(&PolicyChange::read(&change).unwrap()).issues();
+        for (change, path, message) in [
+            (json!({"demote": {"window": 0}}), "/demote/window", "at least 1; `auto_demote` false switches that off"),
+            (json!({"demote": {"min_failures": 0}}), "/demote/min_failures", "at least 1; `auto_demote` false"),
+            (json!({"demote": {"min_failures": 11}}), "/demote/min_failures", "is 11, more than the 10 jobs of `demote.window`"),
+            (json!({"demote": {"window": 2}}), "/demote/min_failures", "at most 2"),
+            (json!({"demote": {"floor": 0}}), "/demote/floor", "say a share above 0; `auto_demote` false"),
+            (json!({"active": {"distinct_inputs": 6}}), "/active/distinct_inputs", "at most 5, or raise `active.successes`"),
+            (json!({"active": {"successes": 2}}), "/active/distinct_inputs", "is 3, and 2 jobs"),
+        ] {
+            let issues = of(change.clone());
+            assert!(issues.len() == 1 && issues[0].path == path && issues[0].message.contains(message), "{change}: {issues:?}");
+        }
+        for change in [
+            json!({}),
+            json!({"auto_demote": false, "demote": {"window": 0, "min_failures": 9, "floor": 0}}),
+            json!({"demote": {"window": 1, "min_failures": 1, "floor": 0.001}}),
+            json!({"active": {"successes": 0, "distinct_inputs": 0}}),
+        ] {
+            assert_eq!(of(change.clone()), Vec::new(), "{change}");
+        }
+        let tempered = |window: u64| {
+            Policy { demote: DemoteRule { window, ..Policy::default().demote }, ..Policy::default() }.tempered().demote.min_failures
+        };
+        assert_eq!((tempered(2), tempered(10), tempered(0)), (2, 3, 3));
     }
 }

@@ -119,6 +119,7 @@ pub(super) fn routes() -> Vec<Route> {
 fn policy_fields() -> Vec<Field> {
     vec![
         field("auto_promote", Kind::Flag, "Whether evidence alone promotes."),
+        field("auto_demote", Kind::Flag, "Whether evidence alone demotes."),
         field("shadow", Kind::Object, "What makes a draft a shadow: `proved`, `recordings`."),
         field("active", Kind::Object, "What makes a shadow active: `successes`, `distinct_inputs`, `wilson_floor`, `min_age_s`."),
         field("demote", Kind::Object, "What takes a status away: `floor`, `window`, `min_failures`."),

@@ -80,6 +80,9 @@ pub struct Change {
     /// Who, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// True where the request came with the operator's token. Otherwise `by` is what somebody called themselves.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_operator: bool,
     /// What they said about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -93,11 +96,16 @@ pub struct Change {
     pub at: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 impl Change {
     /// A change of this kind at this time, of which nothing else is known.
     #[must_use]
     pub fn plain(kind: ChangeKind, at: u64) -> Change {
-        Change { kind, from_version: None, by: None, note: None, reason: None, overrode: Vec::new(), at }
+        Change { kind, from_version: None, by: None, by_operator: false, note: None, reason: None, overrode: Vec::new(), at }
     }
 }
 

@@ -11,7 +11,7 @@
 //! | the mark is taken away, guarded by itself | it is looked at again, and nothing is found | done |
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -50,6 +50,8 @@ pub struct Lifecycle {
     bell: Arc<Notify>,
     /// Looks in quick succession that are left.
     looks: Arc<AtomicU32>,
+    /// True once what an earlier process had settled and not marked is marked.
+    resumed: Arc<AtomicBool>,
 }
 
 /// What is known of a version, and what follows.
@@ -67,7 +69,17 @@ impl Lifecycle {
     /// Over `store`, with what it takes to rehearse.
     #[must_use]
     pub fn new(store: Store, playbooks: Playbooks, policies: Policies, sources: Sources, sandbox: Sandbox, tools: Registry) -> Lifecycle {
-        Lifecycle { playbooks, sources, store, policies, sandbox, tools, bell: Arc::default(), looks: Arc::default() }
+        Lifecycle {
+            playbooks,
+            sources,
+            store,
+            policies,
+            sandbox,
+            tools,
+            bell: Arc::default(),
+            looks: Arc::default(),
+            resumed: Arc::default(),
+        }
     }
 
     /// What is written with the last entry of each job.
@@ -118,6 +130,10 @@ impl Lifecycle {
     /// # Errors
     /// What the store says.
     pub async fn look(&self) -> Result<usize> {
+        if !self.resumed.load(Ordering::Relaxed) {
+            self.policies.resume().await?;
+            self.resumed.store(true, Ordering::Relaxed);
+        }
         let (mut seen, mut after) = (0, None);
         loop {
             let marks = self.store.scan(&ConsiderKey::all(), after.as_ref(), limits::CONSIDERED_AT_ONCE)?;

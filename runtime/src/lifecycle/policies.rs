@@ -7,8 +7,8 @@ use super::evidence::mark;
 use crate::config::{Policy, PolicyChange};
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, Space};
-use crate::limits;
-use crate::store::{Batch, PolicyKey, Store};
+use crate::store::{Batch, CommitError, PolicyKey, Store};
+use crate::{fields, limits};
 
 /// The policy of each space and playbook. Cheap to clone.
 #[derive(Clone)]
@@ -33,8 +33,8 @@ impl Policies {
     pub fn of(&self, space: &Space, id: Option<&PlaybookId>) -> Result<Policy> {
         let policy = self.base.with(&self.change(space, None)?);
         match id {
-            Some(_) => Ok(policy.with(&self.change(space, id)?)),
-            None => Ok(policy),
+            Some(_) => Ok(policy.with(&self.change(space, id)?).tempered()),
+            None => Ok(policy.tempered()),
         }
     }
 
@@ -50,28 +50,76 @@ impl Policies {
     /// Settles it, in the place of what was settled before; nothing at all takes that back. Whatever this earns or costs a status
     /// is found by the next look.
     ///
+    /// | write (one atomic batch each) | the process dies before | dies after |
+    /// |---|---|---|
+    /// | a playbook's policy, and its mark | nothing changed | it is looked at |
+    /// | a space's policy, and that its playbooks are to be marked | nothing changed | [`Policies::resume`] marks them |
+    /// | marks, a page of playbooks each | those of this page are marked by the next process | they are looked at, perhaps twice |
+    /// | that they are marked | all are marked again | done |
+    ///
     /// # Errors
+    /// `invalid_request` where the policy that comes of it could do nothing of what it says ([`Policy::issues`]);
     /// `replay_playbook_not_found`, what the store says.
     pub async fn put(&self, space: &Space, id: Option<&PlaybookId>, change: &PolicyChange) -> Result<()> {
+        self.check(space, id, change)?;
+        let Some(id) = id else { return self.put_of_space(space, change).await };
+        self.playbooks.summary(space, id)?;
         let mut batch = Batch::new();
-        match id {
-            Some(id) => {
-                self.playbooks.summary(space, id)?;
-                mark(&mut batch, space, id);
-            }
-            None => self.mark_all(space).await?,
-        }
-        if change.is_empty() {
-            batch.delete(&key(space, id));
-        } else {
-            batch.put(&key(space, id), row(change));
-        }
+        mark(&mut batch, space, id);
+        settle(&mut batch, &key(space, Some(id)), &Row { v: 1, policy: change.clone(), unmarked: false });
+        Ok(self.store.commit(batch).await?)
+    }
+
+    /// What is wrong above is not this change's doing, and keeps nobody from settling something else.
+    fn check(&self, space: &Space, id: Option<&PlaybookId>, change: &PolicyChange) -> Result<()> {
+        let above = match id {
+            Some(_) => self.base.with(&self.change(space, None)?),
+            None => self.base.clone(),
+        };
+        let there = above.issues();
+        let issues: Vec<_> = above.with(change).issues().into_iter().filter(|issue| !there.contains(issue)).collect();
+        if issues.is_empty() { Ok(()) } else { Err(fields::refusal(Code::InvalidRequest, issues)) }
+    }
+
+    async fn put_of_space(&self, space: &Space, change: &PolicyChange) -> Result<()> {
+        let (key, row) = (key(space, None), Row { v: 1, policy: change.clone(), unmarked: true });
+        let mut batch = Batch::new();
+        settle(&mut batch, &key, &row);
         self.store.commit(batch).await?;
-        if id.is_none() {
-            // Those that were looked at in between were held against what held before.
-            self.mark_all(space).await?;
+        self.mark_as_said(&key, row).await
+    }
+
+    /// Marks what an earlier process had settled and not marked any more. For whoever begins to look.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn resume(&self) -> Result<()> {
+        let mut after = None;
+        loop {
+            let page = self.store.scan(&PolicyKey::all(), after.as_ref(), limits::PAGE_ROWS_MAX)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for (key, row) in page {
+                match parsed(&row) {
+                    Ok(row) if row.unmarked => self.mark_as_said(&key, row).await?,
+                    Ok(_) => {}
+                    // One that does not read back must not keep the others from it; whoever asks for it hears of it.
+                    Err(e) => tracing::error!(space = %key.space.scope(), "{e}"),
+                }
+            }
         }
-        Ok(())
+    }
+
+    async fn mark_as_said(&self, key: &PolicyKey, row: Row) -> Result<()> {
+        self.mark_all(&key.space).await?;
+        let mut batch = Batch::new();
+        // Where something else was settled meanwhile, that is another word, with marks of its own.
+        batch.expect(key, Some(&row.text()));
+        settle(&mut batch, key, &Row { unmarked: false, ..row });
+        match self.store.commit(batch).await {
+            Ok(()) | Err(CommitError::Guard) => Ok(()),
+            Err(CommitError::Store(e)) => Err(e),
+        }
     }
 
     async fn mark_all(&self, space: &Space) -> Result<()> {
@@ -95,15 +143,81 @@ fn key(space: &Space, id: Option<&PlaybookId>) -> PolicyKey {
 struct Row {
     v: u8,
     policy: PolicyChange,
+    /// True until every playbook of the space is marked to be looked at because of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unmarked: bool,
 }
 
-fn row(change: &PolicyChange) -> Vec<u8> {
-    serde_json::to_vec(&Row { v: 1, policy: change.clone() }).expect("a policy prints")
+impl Row {
+    fn text(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a policy prints")
+    }
+}
+
+/// Writes the row; where it says nothing any more, there is none.
+fn settle(batch: &mut Batch, key: &PolicyKey, row: &Row) {
+    if row.policy.is_empty() && !row.unmarked {
+        batch.delete(key);
+    } else {
+        batch.put(key, row.text());
+    }
+}
+
+fn corrupt(why: &str) -> Error {
+    Error::new(Code::DataCorrupt, format!("a policy does not read back: {why}"))
+}
+
+fn parsed(row: &[u8]) -> Result<Row> {
+    serde_json::from_slice(row).map_err(|e| corrupt(&e.to_string()))
 }
 
 /// Checked again: a row of another version of this program may name what is not known here.
 fn read(row: &[u8]) -> Result<PolicyChange> {
-    let corrupt = |why: String| Error::new(Code::DataCorrupt, format!("a policy does not read back: {why}"));
-    let row: Row = serde_json::from_slice(row).map_err(|e| corrupt(e.to_string()))?;
-    PolicyChange::read(&row.policy.to_json()).map_err(|issues| corrupt(format!("{issues:?}")))
+    PolicyChange::read(&parsed(row)?.policy.to_json()).map_err(|issues| corrupt(&format!("{issues:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Digest;
+    use crate::lifecycle::{NewVersion, Origin, Provenance};
+    use crate::store::ConsiderKey;
+    use crate::tools::asks::Asks;
+    use serde_json::json;
+
+    /// The process died when the policy was on disk and not all playbooks were marked.
+    #[tokio::test]
+    async fn what_was_settled_and_not_marked_is_marked_by_the_next_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let (playbooks, space) = (Playbooks::new(store.clone()), Space::default_space());
+        let id = PlaybookId::parse("p").unwrap();
+        let new = NewVersion {
+            playbook_id: id.clone(),
+            wanted: None,
+            name: "n".to_owned(),
+            component: Digest::of(b"c"),
+            component_bytes: 1,
+            origin: Origin::Uploaded,
+            asks: Asks::default(),
+            provenance: Provenance::default(),
+            by: None,
+        };
+        playbooks.add(&space, new).await.unwrap();
+        let marked = || store.get(&ConsiderKey { space: space.clone(), playbook_id: id.clone() }).unwrap().is_some();
+        let policies = Policies::new(store.clone(), playbooks, Policy::default());
+        for change in [json!({"canary_share": 0.5}), json!({})] {
+            let row = Row { v: 1, policy: PolicyChange::read(&change).unwrap(), unmarked: true };
+            let mut batch = Batch::new();
+            settle(&mut batch, &key(&space, None), &row);
+            batch.delete(&ConsiderKey { space: space.clone(), playbook_id: id.clone() });
+            store.commit(batch).await.unwrap();
+            policies.resume().await.unwrap();
+            assert!(marked(), "{change}");
+            assert_eq!(policies.change(&space, None).unwrap(), row.policy);
+            let kept = store.get(&key(&space, None)).unwrap();
+            assert_eq!(kept.is_some(), !row.policy.is_empty(), "nothing is kept of what was taken back");
+            assert!(kept.is_none_or(|kept| !parsed(&kept).unwrap().unmarked), "and it is done once");
+        }
+    }
 }

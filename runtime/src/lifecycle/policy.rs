@@ -111,7 +111,8 @@ pub struct Verdict {
 /// What the evidence says: one step up, or down.
 #[must_use]
 pub fn judge(policy: &Policy, standing: Standing, tally: &Tally) -> Verdict {
-    let demote = if matches!(standing.status, Status::Shadow | Status::Active) { fall(policy, tally) } else { None };
+    let may_fall = policy.auto_demote && matches!(standing.status, Status::Shadow | Status::Active);
+    let demote = if may_fall { fall(policy, tally) } else { None };
     if demote.is_some() {
         return Verdict { demote, ..Verdict::default() };
     }

@@ -208,7 +208,7 @@ mod tests {
         let compiled = version(row(2, compiled, "").as_bytes(), &id, 1).unwrap();
         assert_eq!((compiled.made_by.kind, compiled.provenance.source_runs[0].as_str()), (ChangeKind::Compiled, "r"));
 
-        let more = r#","asks":["tool:fs/read"],"made_by":{"kind":"auto_demoted","from_version":4,"by":"policy","note":"n","reason":"why","overrode":["age"],"at":5},"provenance":{"source_runs":["a","b"],"distillation_origin":"d"},"review":{"state":"approved","author":"ann","reviewer":"bob","note":"good"},"metadata":{"k":1},"trusted_since":5"#;
+        let more = r#","asks":["tool:fs/read"],"made_by":{"kind":"auto_demoted","from_version":4,"by":"policy","by_operator":true,"note":"n","reason":"why","overrode":["age"],"at":5},"provenance":{"source_runs":["a","b"],"distillation_origin":"d"},"review":{"state":"approved","author":"ann","reviewer":"bob","note":"good"},"metadata":{"k":1},"trusted_since":5"#;
         let whole = row(3, r#""uploaded""#, more);
         let third = version(whole.as_bytes(), &id, 1).unwrap();
         assert_eq!(String::from_utf8(version_row(&third)).unwrap(), whole);

@@ -241,8 +241,9 @@ impl Next {
     pub(super) fn numbered(self, version: u32) -> Version {
         let now = clock::now_ms();
         let asked = self.asked().clone();
-        let Next { from, content, status, kind, by, note, reason, overrode, review, metadata, .. } = self;
-        let made_by = Change { kind, from_version: Some(from.version), by, note, reason, overrode, at: now };
+        let Next { from, content, status, kind, by, note, reason, overrode, review, metadata, authority, .. } = self;
+        let by_operator = authority == Authority::Operator;
+        let made_by = Change { kind, from_version: Some(from.version), by, by_operator, note, reason, overrode, at: now };
         let lost = content.is_none() && is_higher(from.status, status);
         // What is done has changed, or was found wanting: what was shown before shows nothing of it.
         let trusted_since_ms = if lost { Some(now) } else { from.trusted_since_ms.filter(|_| content.is_none()) };

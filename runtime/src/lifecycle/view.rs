@@ -23,6 +23,9 @@ pub struct ChangeView {
     /// Who, where that is known; `policy` for the policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// Whether the request came with the operator's token; otherwise `by` is what somebody called themselves.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub by_operator: bool,
     /// What they said about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -40,8 +43,8 @@ impl ChangeView {
     /// Of a change.
     #[must_use]
     pub fn of(change: &Change) -> ChangeView {
-        let Change { kind, from_version, by, note, reason, overrode, at } = change.clone();
-        ChangeView { kind, from_version, by, note, reason, overrode, at: rfc3339(at) }
+        let Change { kind, from_version, by, by_operator, note, reason, overrode, at } = change.clone();
+        ChangeView { kind, from_version, by, by_operator, note, reason, overrode, at: rfc3339(at) }
     }
 }
 

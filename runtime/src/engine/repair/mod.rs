@@ -4,6 +4,7 @@
 //! recording says of it. Nothing of it runs before somebody approved it. What must stay true: a proposal is data like any other
 //! patch, held against everything that a patch is held against; and a repair never changes what runs.
 
+mod again;
 mod made;
 mod policy;
 mod proof;

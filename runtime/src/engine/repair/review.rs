@@ -96,6 +96,8 @@ pub struct ReviewOutcome {
     pub shadow_validation: Option<ShadowValidation>,
     /// What became of the promotion.
     pub auto_promotion: AutoPromotion,
+    /// True where the same reviewer had decided the same before.
+    pub repeated: bool,
 }
 
 /// What the recordings say of a mended playbook, step by step.
@@ -237,18 +239,26 @@ impl AutoPromotion {
 }
 
 impl Engine {
-    /// Approves or rejects a repair. Of two who do so at once, one does and the other one hears that it is done.
+    /// Approves or rejects a repair, exactly once. Of two who do so at once, one does and the other one hears that it is done, unless
+    /// it is the same decision by the same reviewer: that is answered as the first time.
     ///
     /// # Errors
     /// `replay_repair_patch_missing`, `replay_repair_not_pending_review`; `reviewer_is_author` where the policy asks for another;
     /// `promotion_not_earned` where the status that it is to get is an operator's to give.
     pub async fn review_repair(&self, space: &Space, request: ReviewRequest) -> Result<ReviewOutcome> {
-        let from = self.to_review(space, &request).await?;
+        match self.review_once(space, &request).await {
+            Err(refused) => self.reviewed_before(space, &request, refused).await,
+            done => done,
+        }
+    }
+
+    async fn review_once(&self, space: &Space, request: &ReviewRequest) -> Result<ReviewOutcome> {
+        let from = self.to_review(space, request).await?;
         let (repair, details) = self.repair_of(space, &request.playbook_id, from.version).await?;
-        self.check_reviewer(space, &request, &repair)?;
-        let (authority, target) = self.review_authority(space, &request)?;
+        self.check_reviewer(space, request, &repair)?;
+        let (authority, target) = self.review_authority(space, request)?;
         let shadow_validation =
-            if request.approve && request.validate { Some(self.shadow_validation(space, &request, &from, &details).await?) } else { None };
+            if request.approve && request.validate { Some(self.shadow_validation(space, request, &from, &details).await?) } else { None };
         let blocked = shadow_validation.as_ref().is_some_and(|validation| !validation.pass);
         let (state, review, status) = match (request.approve, blocked) {
             (false, _) => (RepairState::Rejected, ReviewState::Rejected, Status::Draft),
@@ -269,8 +279,9 @@ impl Engine {
         let made = self.playbooks.add_status_version(space, &request.playbook_id, |_| Ok(Some(next.clone())), beside).await?;
         let version = made.ok_or_else(|| Error::new(Code::InternalError, "a review makes a version"))?;
         self.found();
-        let (version, auto_promotion) = self.after_review(space, &request, (state, target), version, shadow_validation.as_ref()).await?;
-        Ok(ReviewOutcome { repair, details, state, version, shadow_validation, auto_promotion })
+        let (version, auto_promotion) =
+            self.after_review(space, request, (state, target), version, shadow_validation.as_ref(), false).await?;
+        Ok(ReviewOutcome { repair, details, state, version, shadow_validation, auto_promotion, repeated: false })
     }
 
     /// The version that is to be reviewed.
@@ -304,7 +315,7 @@ impl Engine {
 
     /// On whose word it gets which status. A shadow is trusted already: a share of jobs may go to it, and it runs where nothing is
     /// active. So without an operator an approval makes a draft, unless the policy opens reviews, and nobody else makes it active.
-    fn review_authority(&self, space: &Space, request: &ReviewRequest) -> Result<(Authority, Status)> {
+    pub(super) fn review_authority(&self, space: &Space, request: &ReviewRequest) -> Result<(Authority, Status)> {
         let shadow = Status::Shadow;
         if !request.approve {
             return Ok((Authority::Evidence, Status::Draft));
@@ -325,7 +336,7 @@ impl Engine {
         Err(Error::new(Code::PromotionNotEarned, message).with_details(json!({"missing": [missing]})))
     }
 
-    async fn shadow_validation(
+    pub(super) async fn shadow_validation(
         &self,
         space: &Space,
         request: &ReviewRequest,
@@ -380,14 +391,15 @@ impl Engine {
         })
     }
 
-    /// The promotion that a review may bring with it.
-    async fn after_review(
+    /// The promotion that a review may bring with it; `again` where the review is not the first of its kind.
+    pub(super) async fn after_review(
         &self,
         space: &Space,
         request: &ReviewRequest,
         (state, approved_as): (RepairState, Status),
         version: Version,
         validation: Option<&ShadowValidation>,
+        again: bool,
     ) -> Result<(Version, AutoPromotion)> {
         let Some(target) = request.auto_promote.filter(|_| request.approve) else { return Ok((version, AutoPromotion::not(false, None))) };
         if validation.is_none() {
@@ -404,7 +416,11 @@ impl Engine {
             return Ok((version, AutoPromotion { gate: Some(gate), ..AutoPromotion::not(true, Some("already_target_status")) }));
         }
         let from = version.version;
-        match self.promote_reviewed(space, request, &version, target).await {
+        let promoted = match again {
+            true => self.promoted_before(space, request, &version, target).await,
+            false => self.promote_reviewed(space, request, &version, target).await,
+        };
+        match promoted {
             Ok(promoted) => {
                 let (from_version, to_version) = (Some(from), Some(promoted.version));
                 let done = AutoPromotion { promoted: true, gate: Some(gate), from_version, to_version, ..AutoPromotion::not(true, None) };

@@ -317,6 +317,8 @@ struct ReviewedView {
     auto_promote_policy_resolution: PolicyResolution,
     /// What is learned of an approval.
     learning_projection_result: LearningProjection,
+    /// Whether the same reviewer had decided the same before; then this is the answer of that time. Not known to Aionis.
+    repeated: bool,
 }
 
 /// How a promotion was settled.
@@ -345,7 +347,7 @@ struct LearningProjection {
 
 impl ReviewedView {
     fn of(space: &Space, outcome: ReviewOutcome, approve: bool, promotes: Option<Status>) -> Self {
-        let ReviewOutcome { repair, state, version, shadow_validation, auto_promotion, .. } = outcome;
+        let ReviewOutcome { repair, state, version, shadow_validation, auto_promotion, repeated, .. } = outcome;
         ReviewedView {
             next: NextVersion::of(space, repair.version, &version),
             action: if approve { "approve" } else { "reject" },
@@ -363,6 +365,7 @@ impl ReviewedView {
                 status: "skipped",
                 reason: "evidence_of_jobs_instead",
             },
+            repeated,
         }
     }
 }

@@ -121,6 +121,14 @@ pub struct PolicyKey {
     pub playbook_id: Option<PlaybookId>,
 }
 
+impl PolicyKey {
+    /// Every policy that was settled.
+    #[must_use]
+    pub fn all() -> Prefix<Self> {
+        Prefix::new(Fields::of(Self::KIND))
+    }
+}
+
 impl Key for PolicyKey {
     const KIND: Kind = Kind::Policy;
 
