@@ -37,6 +37,7 @@ mod graphs_page_is_true;
 mod loops_are_resumed;
 mod demo_tells_the_story;
 mod cli_records_compiles_runs;
+mod cli_shows_what_happened;
 mod cli_errors_say_what_is_right;
 mod one_owner_per_data_directory;
 mod slips_at_the_edge;

@@ -169,11 +169,13 @@ pub(super) async fn evidence(global: &Global, args: PageOf, output: &Output) -> 
 /// What the policy makes of a version, in a few lines.
 fn verdict(verdict: &Value) -> String {
     let mut lines = vec![format!(
-        "Version {}, {}: proved on {} recordings, reproduces {}; {} jobs succeeded with {} different inputs, {} failed (a success rate of at least {}).",
+        "Version {}, {}: proved on {} recordings, reproduces {}; {}{} jobs succeeded with {} different inputs, {} failed (a success rate of at least {}).",
         count(&verdict["version"]),
         text(&verdict["status"]),
         count(&verdict["proofs"]),
         count(&verdict["recordings"]),
+        // What is active answers for what it did as such; the jobs before that made it active.
+        if verdict["status"] == "active" { "since it is active, " } else { "" },
         count(&verdict["successes"]),
         count(&verdict["distinct_inputs"]),
         count(&verdict["failures"]),

@@ -76,6 +76,8 @@ pub(super) async fn matches(global: &Global, args: MatchArgs, output: &Output) -
 fn told(found: &Value) -> String {
     let text = |value: &Value| printable(value.as_str().unwrap_or_default());
     let list = |name: &str| found[name].as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(", ");
+    // A whole number of calls is one.
+    let number = |value: &Value| value.as_f64().map_or_else(String::new, |n| n.to_string());
     let expected = &found["expected"];
     let mut lines = vec![
         format!(
@@ -87,7 +89,12 @@ fn told(found: &Value) -> String {
             found["score"]
         ),
         format!("  input: {}", found["input"]),
-        format!("  succeeds in at least {} of jobs ({} so far), {} calls", expected["success"], expected["jobs"], expected["calls"]),
+        format!(
+            "  succeeds in at least {} of jobs ({} so far), {} calls",
+            expected["success"],
+            expected["jobs"],
+            number(&expected["calls"])
+        ),
         format!("  touches: {}", list("touches")),
     ];
     for (name, words) in [("missing_parameters", "nothing is known of"), ("missing_tools", "not at hand")] {
