@@ -4,10 +4,11 @@
 
 use reprise::bundles::{Bundle, Home, Origin};
 use reprise::compiler::Options;
-use reprise::engine::{CompileRequest, Engine, Installation, Settings, ToolUpload, Wanted};
+use reprise::engine::{CompileRequest, Engine, Installation, LearnRequest, RepairRequest, RepairWith, Settings, ToolUpload, Wanted};
 use reprise::error::Result;
 use reprise::ids::{Digest, PlaybookId, SecretName, Space};
 use reprise::json::Json;
+use reprise::lifecycle::Status;
 use reprise::runs::Recording;
 use reprise::secrets::SecretText;
 use serde_json::json;
@@ -80,9 +81,9 @@ async fn what_a_bundle_says_is_not_believed_but_shown() {
     let other = Rig::new();
     let another = other.packed(Provided { effect: 3, answer: "\"other\"", ..Provided::default() }).await;
     let recording = |from: &str, to: &str| {
-        let text = String::from_utf8(good.recording.clone().unwrap()).unwrap();
+        let text = String::from_utf8(good.recordings[0].clone()).unwrap();
         assert!(text.contains(from), "{text}");
-        Some(text.replace(from, to).into_bytes())
+        vec![text.replace(from, to).into_bytes()]
     };
     let with = |change: &dyn Fn(&mut Bundle)| {
         let mut bundle = good.clone();
@@ -90,12 +91,12 @@ async fn what_a_bundle_says_is_not_believed_but_shown() {
         bundle
     };
     let cases: Vec<(Bundle, &str, &str)> = vec![
-        (with(&|b| b.recording = recording("\"w\"", "\"v\"")), "bundle_broken", "at step s1 it calls test/tool with"),
-        (with(&|b| b.recording = recording("\"run_id\":\"r\"", "\"run_id\":\"q\"")), "bundle_broken", "of run q"),
-        (with(&|b| b.recording = recording("success", "failed")), "replay_compile_requires_successful_run", "the recording"),
-        (with(&|b| b.recording = recording("{\"run\"", " {\"run\"")), "bundle_broken", "is not written as"),
-        (with(&|b| b.recording = Some(b"{}".to_vec())), "bundle_broken", "line 1"),
-        (with(&|b| b.recording = None), "bundle_broken", "recording: is missing"),
+        (with(&|b| b.recordings = recording("\"w\"", "\"v\"")), "bundle_broken", "at step s1 it calls test/tool with"),
+        (with(&|b| b.recordings = recording("\"run_id\":\"r\"", "\"run_id\":\"q\"")), "bundle_broken", "of run q"),
+        (with(&|b| b.recordings = recording("success", "failed")), "replay_compile_requires_successful_run", "the recording"),
+        (with(&|b| b.recordings = recording("{\"run\"", " {\"run\"")), "bundle_broken", "is not written as"),
+        (with(&|b| b.recordings = vec![b"{}".to_vec()]), "bundle_broken", "line 1"),
+        (with(&|b| b.recordings.clear()), "bundle_broken", "recording: is missing"),
         (with(&|b| b.manifest.origin = Origin::Uploaded {}), "bundle_broken", "compiled from none"),
         (with(&|b| b.plan = None), "bundle_broken", "plan: is missing"),
         (with(&|b| b.plan = another.plan.clone()), "bundle_broken", "is not the one that the component was made of"),
@@ -166,6 +167,84 @@ async fn what_a_bundle_says_is_not_believed_but_shown() {
     let version = there.engine.playbook(&Space::default_space(), &PlaybookId::parse("p").unwrap(), None).unwrap();
     let packed = here.engine.playbook(&Space::default_space(), &PlaybookId::parse("p").unwrap(), None).unwrap();
     assert_eq!(version.identity(), packed.identity());
+}
+
+/// What was learned from several runs goes along with all of them, and is learned again before it is believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_learned_from_several_runs_is_learned_again_where_it_is_installed() {
+    let (here, there) = (Rig::new(), Rig::new());
+    let (space, id) = (Space::default_space(), PlaybookId::parse("p").unwrap());
+    let mut run_ids = Vec::new();
+    for (run, version) in [("a", "1.4.0"), ("b", "2.0.7"), ("c", "3.3.1")] {
+        let text = format!(
+            "{{\"run\": {{\"run_id\": \"{run}\", \"goal\": \"tag it\", \"inputs\": {{\"version\": \"{version}\"}}}}}}\n{}\n{}\n",
+            json!({"tool": "fs/write", "input": {"path": "project/VERSION", "text": format!("{version}\n")}, "output": {"path": "project/VERSION"}}),
+            json!({"end": {"status": "success"}})
+        );
+        run_ids.push(here.engine.runs().import(&space, Recording::read(text.as_bytes()).unwrap()).await.unwrap());
+    }
+    let wanted = Wanted::plain(Some(id.clone()), Options::default());
+    here.engine.compile_from_runs(&space, LearnRequest { run_ids, wanted }).await.unwrap();
+    let good = here.pack().await.unwrap();
+    assert_eq!((good.recordings.len(), good.manifest.bundle_version), (3, 2));
+    let with = |change: &dyn Fn(&mut Bundle)| {
+        let mut bundle = good.clone();
+        change(&mut bundle);
+        bundle
+    };
+    let learned = |bundle: &mut Bundle, change: &dyn Fn(&mut Vec<reprise::bundles::LearnedFrom>)| {
+        if let Origin::Compiled(compiled) = &mut bundle.manifest.origin {
+            change(&mut compiled.learned_from);
+        }
+    };
+    let other =
+        |b: &mut Bundle| b.recordings[1] = String::from_utf8(b.recordings[1].clone()).unwrap().replace("2.0.7\\n", "2.0.8\\n").into_bytes();
+    for (bundle, code, says) in [
+        (with(&|b| drop(b.recordings.pop())), "bundle_broken", "there are 2, and the playbook was compiled from 3"),
+        (with(&|b| b.recordings.swap(1, 2)), "bundle_broken", "of run c, and the playbook of run b"),
+        (with(&other), "not_compilable", "the recordings"),
+        (with(&|b| learned(b, &|runs| runs.swap(0, 1))), "bundle_broken", "names another run first"),
+        (with(&|b| learned(b, &|runs| runs.clear())), "bundle_broken", "there are 3, and the playbook was compiled from 1"),
+        (
+            with(&|b| {
+                b.recordings.truncate(2);
+                learned(b, &|runs| runs.truncate(2));
+            }),
+            "bundle_broken",
+            "",
+        ),
+    ] {
+        let e = there.install(bundle).await.unwrap_err();
+        assert!(e.code.as_str() == code && e.message.contains(says), "{says}: {e}");
+        assert!(there.keeps_nothing(), "{says}");
+    }
+    // As a file, and back.
+    let file = there.data.path().join("p.tar");
+    good.write_file(&file).unwrap();
+    let read = Bundle::read(&file).unwrap();
+    assert!(read == good, "what was written is what is read");
+    let installed = there.install(read).await.unwrap();
+    assert_eq!(installed.source_runs, ["a", "b", "c"]);
+    let (packed, version) = (here.engine.playbook(&space, &id, None).unwrap(), there.engine.playbook(&space, &id, None).unwrap());
+    assert_eq!((version.identity(), &version.provenance.source_runs), (packed.identity(), &packed.provenance.source_runs));
+    assert!(there.pack().await.unwrap() == good, "and packed again it is the same, to the day of its recordings");
+
+    // No recordings compile to what was repaired.
+    let patch = json!({"step_patches": [{"step_id": "s1", "set": {"options": {"tries": 2}}}]});
+    let repair = RepairRequest {
+        playbook_id: id.clone(),
+        from_version: None,
+        with: RepairWith::Patch(patch),
+        author: None,
+        note: None,
+        review_required: true,
+        target_status: Status::Draft,
+        metadata: None,
+        by_operator: true,
+    };
+    let version = here.engine.repair(&space, repair).await.unwrap().version.version;
+    let e = here.engine.pack(&space, &id, Some(version), &[]).await.unwrap_err();
+    assert!(e.code.as_str() == "not_compilable" && e.message.contains("was repaired"), "{e}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -255,7 +255,7 @@ fn a_layout_with_more_less_or_other_than_was_packed_is_refused() {
     ];
     codes.dedup();
     assert_eq!(codes, ["bundle_broken"]);
-    let newer = broken("newer version", &|layout| layout.with_manifest(|manifest| manifest["bundle_version"] = json!(2)));
+    let newer = broken("newer version", &|layout| layout.with_manifest(|manifest| manifest["bundle_version"] = json!(3)));
     let unknown = broken("knows no layer", &|layout| {
         layout.with_artifact("bundle", |ours| ours["layers"][1]["mediaType"] = json!("application/vnd.reprise.promise.v1+json"));
     });

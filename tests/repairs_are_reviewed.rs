@@ -411,6 +411,27 @@ fn repairs_are_kept_and_listed_page_by_page() {
     assert_eq!(one["details"]["diff_lines"], json!(["~ s1 input/text: \"version \" + input.version -> \"text 1\""]), "{one}");
 }
 
+/// What the run gave back is what it did, too; a playbook that gives back something else has not learned it.
+#[test]
+fn a_run_that_the_mended_playbook_does_not_do_again_is_not_spliced_in() {
+    let server = Server::start();
+    let steps =
+        |tool: &'static str| [("look", json!({"what": "it"}), json!({"seen": true})), (tool, json!({"at": "it"}), json!({"done": true}))];
+    let record = |run: &str, tool: &'static str, gives: &str| {
+        let end = json!({"output": gives});
+        crate::support::recorder::record_ending(&server, run, "do it", &json!({}), &steps(tool), &end);
+    };
+    record("first", "press", "pressed");
+    record("otherwise", "pull", "pulled");
+    record("same", "push", "pressed");
+    server.post("/v1/memory/replay/playbooks/compile_from_run", &json!({"run_id": "first", "playbook_id": "p"})).ok();
+    let refused = repair(&server, json!({"run_id": "otherwise"})).refused(422, "not_compilable");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("does not do what run otherwise did"), "{refused}");
+    assert_eq!(server.get("/v1/repairs").ok()["repairs"], json!([]));
+    repair(&server, json!({"run_id": "same"})).ok();
+}
+
 /// Every place of a patch that is wrong is named; nothing of it is kept.
 #[test]
 fn a_patch_with_a_slip_in_it_is_an_error_with_its_place() {

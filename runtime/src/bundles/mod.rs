@@ -30,8 +30,10 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, PlaybookId, RunId};
 use crate::json::Json;
 
-/// The form that is written.
-pub const VERSION: u32 = 1;
+/// The newest form that is written and read.
+pub const VERSION: u32 = 2;
+/// The form of what was made of one recording, or of none: the same bytes as ever.
+const FORM_OF_ONE: u32 = 1;
 
 /// The files of a layout, by their path in it.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -47,8 +49,8 @@ pub struct Bundle {
     pub components: Vec<Vec<u8>>,
     /// What the playbook does, where its component carries a plan.
     pub plan: Option<Json>,
-    /// What it was compiled from, as a recording file.
-    pub recording: Option<Vec<u8>>,
+    /// What it was compiled from, each a recording file, in the order of the runs.
+    pub recordings: Vec<Vec<u8>>,
     /// Evidence of jobs of it, sorted by job.
     pub evidence: Vec<Vec<u8>>,
 }
@@ -57,7 +59,7 @@ pub struct Bundle {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`VERSION`].
+    /// [`Manifest::form`].
     pub bundle_version: u32,
     /// What packed it.
     pub made_by: String,
@@ -97,8 +99,11 @@ pub enum Origin {
 /// How a recording was compiled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Compiled {
-    /// The run.
+    /// The run; of several, the first.
     pub run_id: RunId,
+    /// The runs that it was learned from together, and when each began: a recording does not say on which day it was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learned_from: Vec<LearnedFrom>,
     /// Bindings, roots, partial runs.
     pub options: Options,
     /// When the playbook applies.
@@ -112,6 +117,27 @@ pub struct Compiled {
     /// Whatever else was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Json>,
+}
+
+/// One of the runs that a playbook was learned from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LearnedFrom {
+    /// The run.
+    pub run_id: RunId,
+    /// When it began, in milliseconds since 1970.
+    pub began_ms: u64,
+}
+
+impl Manifest {
+    /// The oldest form in which it can be written, which is the one that is.
+    #[must_use]
+    pub fn form(origin: &Origin) -> u32 {
+        match origin {
+            Origin::Compiled(compiled) if !compiled.learned_from.is_empty() => VERSION,
+            _ => FORM_OF_ONE,
+        }
+    }
 }
 
 /// A tool that the playbook calls.
@@ -203,7 +229,7 @@ impl Bundle {
     pub fn texts(&self) -> impl Iterator<Item = (String, Cow<'_, [u8]>)> {
         let manifest = serde_json::to_vec(&self.manifest).expect("a manifest prints");
         let plan = self.plan.iter().map(|plan| ("its plan".to_owned(), Cow::from(plan.as_str().as_bytes())));
-        let recording = self.recording.iter().map(|recording| ("its recording".to_owned(), Cow::from(recording)));
+        let recording = self.recordings.iter().map(|recording| ("its recording".to_owned(), Cow::from(recording)));
         let evidence = self.evidence.iter().enumerate().map(|(n, evidence)| (format!("evidence {}", n + 1), Cow::from(evidence)));
         let named = self.manifest.components.iter().zip(&self.components);
         let components = named.map(|(component, bytes)| (format!("the component of {}/…", component.namespace), Cow::from(bytes)));

@@ -110,9 +110,7 @@ pub(super) fn files(bundle: &Bundle) -> Result<Files> {
     if let Some(plan) = &bundle.plan {
         layers.push(put(&mut files, PLAN, plan.as_str().as_bytes().to_vec()));
     }
-    if let Some(recording) = &bundle.recording {
-        layers.push(put(&mut files, RECORDING, recording.clone()));
-    }
+    layers.extend(bundle.recordings.iter().map(|recording| put(&mut files, RECORDING, recording.clone())));
     layers.extend(bundle.evidence.iter().map(|evidence| put(&mut files, EVIDENCE, evidence.clone())));
     let ours = Artifact {
         schema_version: 2,
@@ -258,7 +256,7 @@ fn parts(files: &Files, ours: &Artifact) -> Result<Bundle> {
     };
     let component = of_digest(&manifest.component)?;
     let components = manifest.components.iter().map(|component| of_digest(&component.digest)).collect::<Result<_>>()?;
-    let mut bundle = Bundle { manifest, component, components, plan: None, recording: None, evidence: Vec::new() };
+    let mut bundle = Bundle { manifest, component, components, plan: None, recordings: Vec::new(), evidence: Vec::new() };
     for layer in &ours.layers {
         let bytes = blob(files, "bundle", layer)?;
         match layer.media_type.as_str() {
@@ -266,9 +264,10 @@ fn parts(files: &Files, ours: &Artifact) -> Result<Bundle> {
                 let plan = json::parse_within(bytes, limits::PLAN_DEPTH_MAX).map_err(|e| broken("plan", e))?;
                 bundle.plan = Some(Json::from(&plan));
             }
-            RECORDING if bundle.recording.is_none() => bundle.recording = Some(bytes.clone()),
+            RECORDING if bundle.recordings.len() < limits::LEARN_RUNS_MAX => bundle.recordings.push(bytes.clone()),
             EVIDENCE if bundle.evidence.len() < limits::BUNDLE_EVIDENCE_MAX => bundle.evidence.push(bytes.clone()),
-            PLAN | RECORDING => return Err(broken("bundle", format!("has two layers of {}", layer.media_type))),
+            PLAN => return Err(broken("bundle", format!("has two layers of {PLAN}"))),
+            RECORDING => return Err(broken("bundle", format!("has more than {} recordings", limits::LEARN_RUNS_MAX))),
             EVIDENCE => return Err(broken("bundle", format!("has evidence of more than {} jobs", limits::BUNDLE_EVIDENCE_MAX))),
             // Whoever leaves out what it does not know cannot say that everything was checked.
             other => return Err(Error::new(Code::NotSupported, format!("bundle: this version knows no layer of {other:?}"))),
@@ -285,10 +284,14 @@ fn manifest(bytes: &[u8]) -> Result<Manifest> {
     let value = checked("manifest", bytes)?;
     let version = Form::deserialize(&value).map_err(|e| broken("manifest", e))?.bundle_version;
     if version > VERSION {
-        let message = format!("a bundle of form {version} was made by a newer version; this one reads form {VERSION}");
+        let message = format!("a bundle of form {version} was made by a newer version; this one reads up to form {VERSION}");
         return Err(Error::new(Code::NotSupported, message));
     }
-    Manifest::deserialize(&value).map_err(|e| broken("manifest", e))
+    let manifest = Manifest::deserialize(&value).map_err(|e| broken("manifest", e))?;
+    match Manifest::form(&manifest.origin) {
+        form if form == version => Ok(manifest),
+        form => Err(broken("manifest", format!("is of form {version}, and what it says is written in form {form}"))),
+    }
 }
 
 /// What was read is all that there is: packing it gives the same files.

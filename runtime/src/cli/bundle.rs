@@ -119,6 +119,14 @@ fn what_it_shows(installation: &Installation) -> Vec<String> {
         _ => "Not shown: it carries no plan, so what it does within its imports only its code tells.",
     };
     let recording = match (&installation.proof, &installation.run_id) {
+        (Some(proof), Some(_)) if !installation.source_runs.is_empty() => {
+            let runs: Vec<String> = installation.source_runs.iter().map(|run| printable(run)).collect();
+            format!(
+                "Shown: the recordings {} compile together to this very component, which makes their {} calls as recorded.",
+                runs.join(", "),
+                proof.calls
+            )
+        }
         (Some(proof), Some(run)) => {
             format!(
                 "Shown: recording {} compiles to this very component, which makes its {} calls as recorded.",

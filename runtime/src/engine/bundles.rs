@@ -5,17 +5,19 @@
 //! handed on that would be refused. Then blobs are written, the recording, the tools, and the version last: where the process
 //! dies in between, the playbook is not there, what is there is whole, and installing again brings the rest.
 
+mod recordings;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::permissions::asks_in;
 use super::{Engine, ImportLine, Standing, ToolComponentView};
-use crate::bundles::{Bundle, Compiled, Component, Home, Manifest, Origin, Tool, VERSION, broken};
+use crate::bundles::{Bundle, Compiled, Component, Home, LearnedFrom, Manifest, Origin, Tool, broken};
 use crate::clock;
 use crate::compiler::emit::Explained;
 use crate::compiler::plan::Plan;
-use crate::compiler::{self, Options, Proof};
+use crate::compiler::{self, Proof};
 use crate::contract::{Effect, Namespace, ToolId};
 use crate::error::{Code, Error, Issue, Result};
 use crate::evidence;
@@ -58,6 +60,9 @@ pub struct Installation {
     /// The recorded run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
+    /// All recorded runs, where it was learned from several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source_runs: Vec<String>,
     /// Every import of the playbook, and what it allows.
     pub imports: Vec<ImportLine>,
     /// Directories by the grant name under which the plan expects them, with `ro` or `rw`. A bundle grants nothing.
@@ -87,7 +92,7 @@ pub struct EvidenceLine {
 /// A bundle that showed what it says.
 struct Shown {
     new: NewVersion,
-    recording: Option<Recording>,
+    recordings: Vec<Recording>,
     components: Vec<(Component, ComponentAdded, Provider)>,
     installation: Installation,
 }
@@ -113,25 +118,26 @@ impl Engine {
         for component in &components {
             bytes.push(self.component(component.digest).await?);
         }
-        let recording = match &version.origin {
-            lifecycle::Origin::Compiled(compilation) => Some(self.recording_of(space, compilation).await?),
-            lifecycle::Origin::Uploaded | lifecycle::Origin::Graph { .. } => None,
+        let (recordings, learned_from) = match &version.origin {
+            lifecycle::Origin::Compiled(compilation) => self.recordings_of(space, &version, compilation).await?,
+            lifecycle::Origin::Uploaded | lifecycle::Origin::Graph { .. } => (Vec::new(), Vec::new()),
         };
+        let origin = origin(&version, learned_from);
         let manifest = Manifest {
-            bundle_version: VERSION,
+            bundle_version: Manifest::form(&origin),
             made_by: made_by(),
             playbook_id: version.playbook_id.clone(),
             name: version.name.clone(),
             content: version.content(),
             component: version.component,
-            origin: origin(&version),
+            origin,
             tools,
             components,
             starts: plan.iter().flat_map(|plan| plan.playbooks()).map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect(),
         };
         let plan = plan.map(|plan| plan.to_json());
         let evidence = self.packed_evidence(space, jobs).await?;
-        let bundle = Bundle { manifest, component, components: bytes, plan, recording, evidence };
+        let bundle = Bundle { manifest, component, components: bytes, plan, recordings, evidence };
         let (secrets, bundle) = (self.secrets.known(), bundle);
         let bundle = blocking::run(move || {
             for (place, text) in bundle.texts() {
@@ -154,7 +160,7 @@ impl Engine {
     /// `bundle_broken` that names the place, `imports_unsatisfied` that lists what is not here, `evidence_broken`, `not_compilable`,
     /// `id_conflict` or `run_ended` where a run of the recording's id says something else; else as [`Engine::upload`] and [`Engine::upload_tools`].
     pub async fn install(&self, space: &Space, bundle: Bundle, dry_run: bool) -> Result<Installation> {
-        let Shown { new, recording, components, mut installation } = self.shown(space, &bundle).await?;
+        let Shown { new, recordings, components, mut installation } = self.shown(space, &bundle).await?;
         if dry_run {
             return Ok(installation);
         }
@@ -162,8 +168,12 @@ impl Engine {
         for bytes in bundle.components {
             self.keep(bytes).await?;
         }
-        if let Some(recording) = recording {
-            self.runs.import(space, recording).await?;
+        let began: Vec<u64> = match &bundle.manifest.origin {
+            Origin::Compiled(compiled) => compiled.learned_from.iter().map(|run| run.began_ms).collect(),
+            Origin::Uploaded {} | Origin::Graph { .. } => Vec::new(),
+        };
+        for (recording, began) in recordings.into_iter().zip(began.into_iter().chain(std::iter::repeat(clock::now_ms()))) {
+            self.runs.import_of(space, recording, began).await?;
         }
         installation.tools.clear();
         for (component, foreseen, provider) in components {
@@ -190,7 +200,7 @@ impl Engine {
             return Err(broken("manifest", "its list of tools is not what the playbook imports"));
         }
         let plan = self.plan_shown(bundle, &tools).await?;
-        let (recording, proof, summary) = self.recording_shown(space, bundle, plan.as_ref(), &tools).await?;
+        let (recordings, proof, summary) = self.recordings_shown(space, bundle, plan.as_ref(), &tools).await?;
         let evidence = evidence_shown(bundle).await?;
         let new = new_version(bundle, summary, asks_in(&imports))?;
         if new.digest() != manifest.content {
@@ -214,14 +224,15 @@ impl Engine {
             component_digest: manifest.component,
             explained_by: if plan.is_some() { "plan" } else { "none" },
             proof,
-            run_id: recording.as_ref().map(|recording| recording.run_id().to_string()),
+            run_id: recordings.first().map(|recording| recording.run_id().to_string()),
+            source_runs: if recordings.len() > 1 { recordings.iter().map(|one| one.run_id().to_string()).collect() } else { Vec::new() },
             imports: super::inspect::import_lines(&imports, &tools),
             grants_needed: plan.as_ref().map(super::inspect::grants_needed).unwrap_or_default(),
             tools: components.iter().map(|(_, added, _)| self.added_view(added)).collect::<Result<_>>()?,
             starts: starts.into_iter().map(|id| (id.to_owned(), is_here(id))).collect(),
             evidence,
         };
-        Ok(Shown { new, recording, components, installation })
+        Ok(Shown { new, recordings, components, installation })
     }
 
     /// Reads, links and starts each tool component as an upload does, and has `tools` call those that would become active.
@@ -274,57 +285,6 @@ impl Engine {
         Ok(plan)
     }
 
-    /// Compiles the recording again: what comes of it must be the very component.
-    async fn recording_shown(
-        &self,
-        space: &Space,
-        bundle: &Bundle,
-        plan: Option<&Plan>,
-        tools: &Registry,
-    ) -> Result<(Option<Recording>, Option<Proof>, Option<Json>)> {
-        let (origin, text) = match (&bundle.manifest.origin, &bundle.recording) {
-            (Origin::Compiled(origin), Some(text)) => (origin, text.clone()),
-            (Origin::Compiled(_), None) => return Err(broken("recording", "is missing, and the playbook was compiled from one")),
-            (Origin::Uploaded {} | Origin::Graph { .. }, Some(_)) => {
-                return Err(broken("recording", "the playbook was compiled from none"));
-            }
-            (Origin::Graph { .. }, None) if plan.is_none() => {
-                return Err(broken("plan", "is missing, and the playbook was compiled from a graph"));
-            }
-            (Origin::Uploaded {} | Origin::Graph { .. }, None) => return Ok((None, None, None)),
-        };
-        let recording = blocking::run(move || {
-            let recording = Recording::read(text.as_slice()).map_err(|e| Error { code: Code::BundleBroken, ..e.at("recording") })?;
-            match written(&recording) == text {
-                true => Ok(recording),
-                false => Err(broken("recording", "is not written as `reprise pack` writes it")),
-            }
-        })
-        .await?;
-        if *recording.run_id() != origin.run_id {
-            return Err(broken("recording", format!("is of run {}, and the playbook of run {}", recording.run_id(), origin.run_id)));
-        }
-        let made = self.recompiled(space, &recording, &origin.options, tools).await.map_err(|e| e.at("the recording"))?;
-        if made.digest != bundle.manifest.component {
-            let component = bundle.manifest.component;
-            let why = format!("compiles to component {}, not to {component}{}", made.digest, difference(&made.plan, plan));
-            return Err(broken("recording", why));
-        }
-        self.runs.could_import(space, &recording)?;
-        Ok((Some(recording), Some(made.proof), Some(made.summary)))
-    }
-
-    async fn recompiled(&self, space: &Space, recording: &Recording, options: &Options, tools: &Registry) -> Result<compiler::Compiled> {
-        let _place = self.admission().await;
-        let (run, options, tools) = (recording.as_run(space, clock::now_ms()), options.clone(), tools.clone());
-        let handle = tokio::runtime::Handle::current();
-        blocking::run(move || {
-            let sandbox = Sandbox::new(None)?;
-            handle.block_on(compiler::compile(&sandbox, &tools, &run, &options))
-        })
-        .await
-    }
-
     /// What the playbook calls, and the components that provide it.
     fn needed(&self, imports: &Imports) -> Result<(Vec<Tool>, Vec<Component>)> {
         let mut components = BTreeMap::new();
@@ -343,13 +303,6 @@ impl Engine {
         }
         let component = |(namespace, digest): (Namespace, Digest)| Component { namespace, digest };
         Ok((tools, components.into_iter().map(component).collect()))
-    }
-
-    /// The run as a file. What was compiled before the way was kept is tried without any.
-    async fn recording_of(&self, space: &Space, compilation: &Compilation) -> Result<Vec<u8>> {
-        super::learning::require_one_run(compilation)?;
-        let (runs, space, run_id) = (self.sources.clone(), space.clone(), compilation.run_id.clone());
-        blocking::run(move || runs.get(&space, &run_id).map(|run| written(&Recording::from(&run)))).await
     }
 
     async fn packed_evidence(&self, space: &Space, jobs: &[JobId]) -> Result<Vec<Vec<u8>>> {
@@ -429,36 +382,13 @@ async fn evidence_shown(bundle: &Bundle) -> Result<Vec<EvidenceLine>> {
     }
 }
 
-/// Names the first step in which two plans differ.
-fn difference(made: &Plan, given: Option<&Plan>) -> String {
-    let Some(given) = given else { return String::new() };
-    let steps = made.steps().zip(given.steps()).find(|(made, given)| made != given);
-    match steps {
-        Some((made, given)) if made.tool != given.tool => {
-            format!("; at step {} it calls {}, the playbook {}", made.id, made.tool, given.tool)
-        }
-        Some((made, given)) => {
-            format!("; at step {} it calls {} with {}, the playbook with {}", made.id, made.tool, made.input, given.input)
-        }
-        None if made.steps().count() != given.steps().count() => {
-            format!("; it has {} steps, the playbook {}", made.steps().count(), given.steps().count())
-        }
-        None => "; the steps are the same, and input or output is not".to_owned(),
-    }
-}
-
-fn written(recording: &Recording) -> Vec<u8> {
-    let mut text = Vec::new();
-    recording.write(&mut text).expect("a vector takes everything");
-    text
-}
-
-fn origin(version: &Version) -> Origin {
+fn origin(version: &Version, learned_from: Vec<LearnedFrom>) -> Origin {
     match &version.origin {
         lifecycle::Origin::Uploaded => Origin::Uploaded {},
         lifecycle::Origin::Graph { digest } => Origin::Graph { digest: *digest },
         lifecycle::Origin::Compiled(made) => Origin::Compiled(Box::new(Compiled {
             run_id: made.run_id.clone(),
+            learned_from,
             options: made.options.clone().unwrap_or_default(),
             matchers: made.matchers.clone(),
             success_criteria: made.success_criteria.clone(),
@@ -475,7 +405,7 @@ fn new_version(bundle: &Bundle, summary: Option<Json>, asks: Asks) -> Result<New
         (Origin::Graph { digest }, _) => lifecycle::Origin::Graph { digest: *digest },
         (Origin::Compiled(made), Some(summary)) => lifecycle::Origin::Compiled(Box::new(Compilation {
             run_id: made.run_id.clone(),
-            source_runs: Vec::new(),
+            source_runs: made.learned_from.iter().map(|run| run.run_id.clone()).collect(),
             summary,
             matchers: made.matchers.clone(),
             success_criteria: made.success_criteria.clone(),

@@ -7,7 +7,7 @@ use super::{Engine, Wanted};
 use crate::compiler::{self, Learned, Options};
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, RunId, Space};
-use crate::lifecycle::{Added, Compilation, Origin, Version};
+use crate::lifecycle::{Added, Origin, Version};
 use crate::runs::Run;
 use crate::{blocking, limits};
 
@@ -102,20 +102,4 @@ impl Engine {
             Origin::Uploaded | Origin::Graph { .. } => Vec::new(),
         })
     }
-}
-
-/// A bundle has one recording, from which its playbook can be made again.
-///
-/// # Errors
-/// `not_compilable` for a playbook that was learned from several, or held to what one of them saw.
-pub(super) fn require_one_run(compilation: &Compilation) -> Result<()> {
-    if compilation.source_runs.is_empty() {
-        return Ok(());
-    }
-    let runs: Vec<&str> = compilation.runs().iter().map(RunId::as_str).collect();
-    let message = format!(
-        "a bundle has one recording, and this version was learned from {}; upload its component, or compile the runs where it is needed",
-        runs.join(", ")
-    );
-    Err(Error::new(Code::NotCompilable, message))
 }

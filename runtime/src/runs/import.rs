@@ -46,6 +46,14 @@ impl Runs {
     /// adds to a run that has ended; `invalid_request` where two steps without an id are the same;
     /// `too_large`, `contended`, `store_unavailable`, `store_poisoned`.
     pub async fn import(&self, space: &Space, recording: Recording) -> Result<RunId> {
+        self.import_of(space, recording, clock::now_ms()).await
+    }
+
+    /// The same of a run of which somebody says when it was: what was made of it may know the day.
+    ///
+    /// # Errors
+    /// As [`Runs::import`].
+    pub async fn import_of(&self, space: &Space, recording: Recording, at_ms: u64) -> Result<RunId> {
         let step_ids = step_ids(space, &recording)?;
         self.compare(space, &recording, &step_ids)?;
         if let Some(values) = large(recording.values()) {
@@ -53,7 +61,7 @@ impl Runs {
         }
         let mut from = Some(0);
         while let Some(step) = from {
-            from = self.settle(|_| self.portion(space, &recording, &step_ids, step)).await?;
+            from = self.settle(|_| self.portion(space, &recording, &step_ids, step, at_ms)).await?;
         }
         Ok(recording.run_id)
     }
@@ -86,8 +94,15 @@ impl Runs {
     }
 
     /// What is missing from step `from` on, as much as goes into one batch; and the step to go on from.
-    pub(super) fn portion(&self, space: &Space, recording: &Recording, step_ids: &[StepId], from: usize) -> Result<Next<Option<usize>>> {
-        let (run_id, at_ms) = (&recording.run_id, clock::now_ms());
+    pub(super) fn portion(
+        &self,
+        space: &Space,
+        recording: &Recording,
+        step_ids: &[StepId],
+        from: usize,
+        at_ms: u64,
+    ) -> Result<Next<Option<usize>>> {
+        let run_id = &recording.run_id;
         let head = self.head(space, run_id)?;
         let mut next = head.as_ref().map(|head| head.row.clone()).unwrap_or_default();
         let mut new = Rows { batch: Batch::new(), bytes: 0 };

@@ -98,7 +98,9 @@ async fn an_import_that_was_cut_short_leaves_a_run_in_progress_and_is_completed_
     let house = House::new();
     let file = recording(&large_file());
     let step_ids = import::step_ids(&house.space, &file).unwrap();
-    let Next::Write(batch, Some(rest)) = house.runs.portion(&house.space, &file, &step_ids, 0).unwrap() else { panic!("it fits into one") };
+    let Next::Write(batch, Some(rest)) = house.runs.portion(&house.space, &file, &step_ids, 0, 1).unwrap() else {
+        panic!("it fits into one")
+    };
     house.runs.store.commit(batch).await.unwrap();
     let house = house.reopened();
     let cut = house.get("r");
