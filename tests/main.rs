@@ -78,6 +78,7 @@ mod playbooks_are_matched;
 mod lifecycle_page_is_true;
 mod playbooks_earn_trust;
 mod policies_make_sense;
+mod promotions_race;
 mod evidence_says_what_it_shows;
 mod guests_rust;
 mod guests_javascript;

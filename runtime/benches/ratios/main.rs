@@ -37,6 +37,7 @@ fn main() {
         }
         if wants("match") {
             matching::among_ten_thousand(&mut report);
+            matching::by_the_engine(home.path(), &mut report).await;
         }
         if wants("alone") {
             durable::alone(home.path(), fdatasync, &mut report).await;

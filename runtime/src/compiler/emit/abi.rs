@@ -6,6 +6,7 @@ use wasm_encoder::MemArg;
 
 use super::features::Import;
 use super::parts::Part;
+use super::share::Shared;
 use crate::compiler::plan::{Node, Plan};
 use crate::contract::ToolId;
 
@@ -90,8 +91,8 @@ pub(super) struct Numbers {
     /// For each part of the plan: what undoes it, what makes its output, and all of it. The main part's is `run`.
     pub(super) parts: Vec<[u32; 3]>,
     pub(super) run: u32,
-    /// The first function that several nodes have in common; those stand behind all others.
-    pub(super) first_common: u32,
+    /// The record of each node that has its function in common with others; that function takes its address.
+    pub(super) records: BTreeMap<String, u32>,
 }
 
 /// True where a node is done by a function of its own; the others are code between calls.
@@ -153,10 +154,32 @@ impl Numbers {
             underivable: derive_helpers + 4,
             nodes,
             run: parts.first().map_or(next, |main| main[2]),
-            // `run` of plain steps is no part, and stands behind the nodes.
-            first_common: next + u32::from(parts.is_empty()),
+            records: BTreeMap::new(),
             parts,
         }
+    }
+
+    /// Settles anew which functions do `nodes`: their own come first, then those that several have in common, then the parts.
+    pub(super) fn share(&mut self, nodes: &[&Node], shared: &Shared) {
+        let count = |n: usize| u32::try_from(n).expect("a plan has a few thousand steps at the most");
+        let Some(first) = self.nodes.values().min().copied() else { return };
+        let first_common = first + count(shared.of.iter().filter(|of| of.is_none()).count());
+        let mut own = first..;
+        for (node, of) in nodes.iter().zip(&shared.of) {
+            let id = node.id().unwrap_or_default().to_owned();
+            let function = match of {
+                Some((common, record)) => {
+                    self.records.insert(id.clone(), *record);
+                    Some(first_common + count(*common))
+                }
+                None => own.next(),
+            };
+            self.nodes.extend(function.map(|function| (id, function)));
+        }
+        // Each that became one with another moves what stands behind the nodes forward.
+        let fewer = count(nodes.len()) - (first_common - first) - count(shared.common.len());
+        self.parts.iter_mut().flatten().for_each(|function| *function -= fewer);
+        self.run -= fewer;
     }
 }
 

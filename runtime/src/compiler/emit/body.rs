@@ -19,8 +19,8 @@ impl<'a> Writer<'a> {
         let mut i = f.instructions();
         self.read_input(&mut i);
         for node in &self.plan.body {
-            let function = self.numbers.nodes[node.id().unwrap_or_default()];
-            i.call(function).local_tee(START).if_(BlockType::Empty).local_get(START).return_().end();
+            self.call_node(&mut i, node);
+            i.local_tee(START).if_(BlockType::Empty).local_get(START).return_().end();
         }
         self.put_together(&mut i, &self.plan.output);
         succeed(&mut i);
@@ -223,7 +223,11 @@ impl<'a> Writer<'a> {
     }
 
     fn call_node(&self, i: &mut InstructionSink<'_>, node: &Node) {
-        i.call(self.numbers.nodes[node.id().unwrap_or_default()]);
+        let id = node.id().unwrap_or_default();
+        if let Some(record) = self.numbers.records.get(id) {
+            i.i32_const(int(*record));
+        }
+        i.call(self.numbers.nodes[id]);
     }
 
     /// Leaves 1 where the condition holds.

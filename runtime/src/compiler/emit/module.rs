@@ -12,16 +12,16 @@ use wasm_encoder::{
 
 use super::abi::{Numbers, PAGE, has_function, ty};
 use super::layout::Layout;
-use super::share::{self, Shared};
+use super::share;
 use super::writer::Writer;
 use super::{parts, shared, shared_derived, shared_tree};
-use crate::compiler::plan::Plan;
+use crate::compiler::plan::{Node, Plan};
 use crate::sandbox::{DATA, FLOW, PLAYBOOK};
 
 /// The module's bytes, without component metadata. From `shared_from` nodes on, their functions share what they have in common.
 pub(super) fn build(plan: &Plan, shared_from: usize) -> Vec<u8> {
     let parts = parts::of(plan);
-    let numbers = Numbers::of(plan, &parts);
+    let mut numbers = Numbers::of(plan, &parts);
     let mut layout = Layout::of(plan);
     let mut code = CodeSection::new();
     let mut functions = FunctionSection::new();
@@ -55,12 +55,29 @@ pub(super) fn build(plan: &Plan, shared_from: usize) -> Vec<u8> {
         add(ty::FAIL, &shared_derived::derive_into(&numbers));
         add(ty::FAIL, &shared_derived::underivable(&numbers, &mut layout));
     }
-    let nodes = plan.nodes().into_iter().filter(|node| has_function(node));
-    let nodes: Vec<Function> = nodes.map(|node| Writer::new(plan, &numbers, &mut layout).node(node, &parts)).collect();
-    let shared = nodes.len() >= shared_from;
-    let nothing = |nodes| Shared { nodes, common: Vec::new() };
-    let Shared { nodes, common } = if shared { share::share(nodes, numbers.first_common, &mut layout) } else { nothing(nodes) };
-    nodes.iter().for_each(|function| add(ty::DO_STEP, function));
+    let nodes: Vec<&Node> = plan.nodes().into_iter().filter(|node| has_function(node)).collect();
+    let mut common = Vec::new();
+    if nodes.len() < shared_from {
+        nodes.iter().for_each(|node| add(ty::DO_STEP, &Writer::new(plan, &numbers, &mut layout).node(node, &parts)));
+    } else {
+        // Those that call others are written once it is settled whom they call.
+        let calls = |node: &Node| matches!(node, Node::Each(_) | Node::Parallel(_));
+        let of = |node: &&Node| (!calls(node)).then(|| Writer::new(plan, &numbers, &mut layout).node(node, &parts));
+        let written: Vec<Option<Function>> = nodes.iter().map(of).collect();
+        let shared = share::share(&written, &mut layout);
+        numbers.share(&nodes, &shared);
+        for ((node, function), _) in nodes.iter().zip(written).zip(&shared.of).filter(|(_, shared)| shared.is_none()) {
+            let function = function.unwrap_or_else(|| Writer::new(plan, &numbers, &mut layout).node(node, &parts));
+            add(ty::DO_STEP, &function);
+        }
+        common = shared.common;
+    }
+    let mut types = types(&numbers);
+    let of_record = types.len();
+    if !common.is_empty() {
+        types.ty().function([ValType::I32], [ValType::I32]);
+    }
+    common.iter().for_each(|function| add(of_record, function));
     for (part, [undo, finish, _]) in parts.iter().zip(&numbers.parts) {
         add(ty::DO_STEP, &Writer::new(plan, &numbers, &mut layout).undo(part));
         add(ty::DO_STEP, &Writer::new(plan, &numbers, &mut layout).finish(part));
@@ -70,12 +87,6 @@ pub(super) fn build(plan: &Plan, shared_from: usize) -> Vec<u8> {
     if !numbers.tree {
         add(ty::RUN, &Writer::new(plan, &numbers, &mut layout).run_straight());
     }
-    let mut types = types(&numbers);
-    let of_record = types.len();
-    if !common.is_empty() {
-        types.ty().function([ValType::I32], [ValType::I32]);
-    }
-    common.iter().for_each(|function| add(of_record, function));
 
     let heap_start = layout.heap_start();
     let mut memories = MemorySection::new();

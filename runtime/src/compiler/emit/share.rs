@@ -1,9 +1,8 @@
 //! Functions of nodes that differ in nothing but their constants become one.
 //!
 //! A long run calls a few tools many times over, so that most of its steps are the same code about other texts and slots;
-//! and compiling that code to machine code is most of what a long plan costs. The code that several have in common stands
-//! once and reads its constants from a record; each node keeps a function of its own, which says where its record is, so that
-//! nothing else of the module is another for it.
+//! and compiling that code to machine code is most of what a long plan costs. What several have in common stands once and
+//! reads its constants from a record; whoever calls a node says where its record is.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,7 +10,7 @@ use std::ops::Range;
 use wasm_encoder::{Encode as _, Function, ValType};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
-use super::abi::{at, int};
+use super::abi::at;
 use super::layout::Layout;
 
 /// The local that holds the record's address; the functions of nodes leave it alone.
@@ -19,10 +18,10 @@ const RECORD: u32 = 0;
 /// How `i32.const` begins.
 const I32_CONST: u8 = 0x41;
 
-/// The code of nodes, and what several of them have in common.
+/// What functions of nodes have in common.
 pub(super) struct Shared {
-    /// A function for each node, in their order: () -> 0 or result.
-    pub nodes: Vec<Function>,
+    /// For each node, which of `common` does it, and the address of its record; none where it has a function of its own.
+    pub of: Vec<Option<(usize, u32)>>,
     /// Functions that take the address of a record: (record) -> 0 or result.
     pub common: Vec<Function>,
 }
@@ -38,9 +37,9 @@ struct Shape {
     locals: u32,
 }
 
-/// What is shared among `nodes`; `first` is the number of the first function that is added.
-pub(super) fn share(mut nodes: Vec<Function>, first: u32, layout: &mut Layout) -> Shared {
-    let bodies: Vec<Vec<u8>> = nodes.iter().map(|function| function.clone().into_raw_body()).collect();
+/// What the functions of `nodes` have in common; those that are none yet stay apart.
+pub(super) fn share(nodes: &[Option<Function>], layout: &mut Layout) -> Shared {
+    let bodies: Vec<Vec<u8>> = nodes.iter().map(|node| node.clone().map(Function::into_raw_body).unwrap_or_default()).collect();
     let shapes: Vec<Option<Shape>> = bodies.iter().map(|body| shape_of(body)).collect();
     let mut alike: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
     for (node, shape) in shapes.iter().enumerate() {
@@ -50,17 +49,17 @@ pub(super) fn share(mut nodes: Vec<Function>, first: u32, layout: &mut Layout) -
     }
     let mut groups: Vec<Vec<usize>> = alike.into_values().filter(|members| members.len() > 1).collect();
     groups.sort_unstable();
-    let mut common = Vec::new();
-    for (members, function) in groups.iter().zip(first..) {
-        let of: Vec<&Shape> = members.iter().filter_map(|node| shapes[*node].as_ref()).collect();
-        let columns = columns_of(&of);
-        common.push(common_of(&bodies[members[0]], of[0], &columns));
+    let (mut of, mut common) = (vec![None; nodes.len()], Vec::new());
+    for members in groups {
+        let shapes: Vec<&Shape> = members.iter().filter_map(|node| shapes[*node].as_ref()).collect();
+        let columns = columns_of(&shapes);
         for (member, node) in members.iter().enumerate() {
             let record: Vec<i32> = columns.distinct.iter().map(|column| column[member]).collect();
-            nodes[*node] = caller(function, layout.words(&record));
+            of[*node] = Some((common.len(), layout.words(&record)));
         }
+        common.push(common_of(&bodies[members[0]], shapes[0], &columns));
     }
-    Shared { nodes, common }
+    Shared { of, common }
 }
 
 /// Which constants differ between the members, and where in a record each of them stands.
@@ -98,13 +97,6 @@ fn common_of(body: &[u8], shape: &Shape, columns: &Columns) -> Function {
         from = range.end;
     }
     made.raw(body[from..].iter().copied());
-    made
-}
-
-/// The function of a node whose code is that of `function`.
-fn caller(function: u32, record: u32) -> Function {
-    let mut made = Function::new([]);
-    made.instructions().i32_const(int(record)).call(function).end();
     made
 }
 
@@ -174,7 +166,7 @@ mod tests {
         let (plan, all) = (plan(200), usize::MAX);
         let (apart, shared) = (code(&emitted(&plan, all).unwrap()), code(&emitted(&plan, 2).unwrap()));
         // The first step has no step before it, and nobody needs the last one's answer: the others are `get` or `put`.
-        assert_eq!(shared.1, apart.1 + 2);
+        assert_eq!(apart.1 - shared.1, 198 - 2);
         assert!(shared.0 * 5 < apart.0, "{shared:?} and {apart:?}");
     }
 
