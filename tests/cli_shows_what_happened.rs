@@ -240,12 +240,17 @@ fn sums(place: &Place, jobs: &[String]) {
 
     let found = place.json(0, &["match", "note a thing", "--context", r#"{"name": "epsilon-5"}"#])["matches"].clone();
     let row = ["/playbook_id", "/version", "/status", "/ready", "/input", "/expected/jobs", "/missing_parameters"];
-    assert_eq!(fields(&found, &row), json!([["note", 7, "active", true, {"name": "epsilon-5"}, 1, []]]));
+    assert_eq!(fields(&found, &row), json!([["note", 7, "active", true, {"name": "epsilon-5"}, 2, []]]));
     let bound = found[0]["expected"]["success"].as_f64().unwrap();
-    assert!((0.2..0.21).contains(&bound), "one of one is at least a fifth: {bound}");
+    assert!((0.34..0.35).contains(&bound), "two of two of its component, as a shadow and since it is active: {bound}");
     let told = place.ok(&["match", "note a thing"]);
     says(
         &told,
-        &["note@7  active  note a thing", "(1 so far), 2 calls", "files below project (read and written)", "nothing is known of: name"],
+        &[
+            "note@7  active  note a thing",
+            "(2 of its component so far), 2 calls",
+            "files below project (read and written)",
+            "nothing is known of: name",
+        ],
     );
 }

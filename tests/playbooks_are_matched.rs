@@ -86,3 +86,35 @@ fn what_is_written_while_the_server_runs_is_found_and_what_falls_is_not() {
         assert_eq!(refused["issues"][0]["path"], at, "{refused}");
     }
 }
+
+/// However a version came to its status, what is told of its component's jobs is one count, wherever it is told.
+#[test]
+fn the_jobs_of_a_component_are_counted_alike_before_and_after_a_promotion_everywhere() {
+    let dir = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let server = Server::granting(&[format!("fs:project={}:ro", dir.path().display())]);
+    let nodes = json!([{"id": "look", "kind": "tool", "tool": "fs/read", "input": {"path": "project/a.txt"}}]);
+    let bytes = crate::support::graphs::component(&nodes, &json!("x"));
+    server.send("POST", "/v1/playbooks?id=look&name=look", &[("content-type", "application/wasm")], Some(bytes)).ok();
+    let job = || server.post("/v1/jobs", &json!({"playbook_id": "look", "wait_ms": 50_000})).ok()["status"].clone();
+    let counts = |successes: u64, failures: u64, of_status: (u64, u64)| {
+        let verdict = server.get("/v1/playbooks/look/evidence").ok()["verdict"].clone();
+        let component = &verdict["component"];
+        assert_eq!((&component["successes"], &component["failures"]), (&json!(successes), &json!(failures)), "{verdict}");
+        assert_eq!((&verdict["successes"], &verdict["failures"]), (&json!(of_status.0), &json!(of_status.1)), "{verdict}");
+        let matched = server.post("/v1/playbooks/match", &json!({"goal": "look"})).ok()["matches"].clone();
+        if let Some(expected) = matched[0].get("expected") {
+            assert_eq!((&expected["jobs"], &expected["success"]), (&json!(successes + failures), &component["success_bound"]), "{matched}");
+        }
+        matched.as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(job(), "failed");
+    std::fs::write(dir.path().join("a.txt"), "a").unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(job(), "completed");
+    assert_eq!(counts(1, 1, (1, 1)), 0);
+    server.operator("POST", "/v1/playbooks/look/promote", Some(&json!({"target_status": "active"}))).ok();
+    assert_eq!(counts(1, 1, (0, 0)), 1, "an active version answers for what it did as such");
+    assert_eq!(job(), "completed");
+    assert_eq!(counts(2, 1, (1, 0)), 1);
+    assert_eq!(job(), "completed");
+    assert_eq!(counts(3, 1, (2, 0)), 1, "news is counted");
+}

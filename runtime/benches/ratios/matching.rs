@@ -76,7 +76,7 @@ async fn active(engine: Engine, n: usize, bytes: Vec<u8>) {
 
 /// The same through the engine: the playbooks are on disk, parameters are filled, and what to expect is told.
 pub(super) async fn by_the_engine(home: &Path, report: &mut Report) {
-    let engine = Engine::open(&Settings::of(&home.join("match"))).expect("the directory opens");
+    let engine = Engine::open(&Settings::of(home.join("match"))).expect("the directory opens");
     let (bytes, playbooks) = (writing().await, report.rounds(PLAYBOOKS));
     for hundred in (0..playbooks).step_by(100) {
         let mut made: JoinSet<()> = (hundred..playbooks.min(hundred + 100)).map(|n| active(engine.clone(), n, bytes.clone())).collect();
@@ -89,7 +89,7 @@ pub(super) async fn by_the_engine(home: &Path, report: &mut Report) {
         let start = Instant::now();
         let found = engine.match_playbooks(&Space::default_space(), request).await.expect("it is searched");
         took.push(start.elapsed());
-        assert!(found.len() == playbooks.min(10) && found[0].ready, "{found:#?}");
+        assert!(found.matches.len() == playbooks.min(10) && found.matches[0].ready, "{found:#?}");
     }
     report.fact("the first match of a process, which reads all 10,000 playbooks", format!("{:.1?}", took.remove(0)));
     report.at_most("match among 10,000 playbooks, ten answers with parameters filled", median(took), Duration::from_millis(5));

@@ -181,6 +181,13 @@ fn verdict(verdict: &Value) -> String {
         count(&verdict["failures"]),
         count(&verdict["success_bound"]),
     )];
+    let all = &verdict["component"];
+    lines.push(format!(
+        "Of its component, under whatever version and status: {} jobs succeeded, {} failed (a success rate of at least {}).",
+        count(&all["successes"]),
+        count(&all["failures"]),
+        count(&all["success_bound"]),
+    ));
     lines.extend(verdict["earned"].as_str().map(|status| format!("It has earned the status {}.", printable(status))));
     lines.extend(verdict["falls"].as_str().map(|why| format!("It loses its status: {}", printable(why))));
     lines.extend(rows(verdict, "missing").map(|missing| format!("  missing: {}", text(missing))));
@@ -222,8 +229,12 @@ async fn ledger_of(global: &Global, of: &OfPlaybook, before: Option<[u8; 16]>, l
 /// The sums of a ledger in a few lines.
 fn spared(ledger: &Value) -> String {
     let (run, jobs, saved) = (&ledger["per_run"], &ledger["jobs"], &ledger["saved"]);
-    let mut lines =
-        vec![format!("{} jobs succeeded and {} failed  {}", count(&jobs["successes"]), count(&jobs["failures"]), text(&ledger["trend"]))];
+    let mut lines = vec![format!(
+        "Of all its versions: {} jobs succeeded and {} failed  {}",
+        count(&jobs["successes"]),
+        count(&jobs["failures"]),
+        text(&ledger["trend"])
+    )];
     if run["runs"] == 0 {
         lines.push("There is no recorded run to hold them against.".to_owned());
         return lines.join("\n");

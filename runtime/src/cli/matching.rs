@@ -57,7 +57,7 @@ pub(super) async fn matches(global: &Global, args: MatchArgs, output: &Output) -
         }
         Door::Here(engine) => {
             let request = MatchRequest { goal, context, tools, include_shadow: shadow, limit }.checked()?;
-            json!({"matches": engine.match_playbooks(&space, request).await?})
+            json!(engine.match_playbooks(&space, request).await?)
         }
     };
     output.show(
@@ -90,7 +90,7 @@ fn told(found: &Value) -> String {
         ),
         format!("  input: {}", found["input"]),
         format!(
-            "  succeeds in at least {} of jobs ({} so far), {} calls",
+            "  succeeds in at least {} of jobs ({} of its component so far), {} calls",
             expected["success"],
             expected["jobs"],
             number(&expected["calls"])

@@ -111,10 +111,8 @@ pub(super) async fn list(global: &Global, args: RepairsList, output: &Output) ->
         Door::Here(engine) => {
             let after = args.page.cursor.as_deref().map(cursor).transpose()?;
             let filter = RepairFilter { playbook_id: args.playbook, state: args.status };
-            let mut rows = engine.repairs(&space, filter, after, args.page.limit + 1).await?;
-            let more = rows.len() > args.page.limit;
-            rows.truncate(args.page.limit);
-            let next = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.version, row.playbook_id));
+            let (rows, next) = engine.repairs(&space, filter, after, args.page.limit).await?;
+            let next = next.map(|(id, version)| format!("{version}.{id}"));
             json!({"repairs": rows.iter().map(Repair::to_json).collect::<Vec<_>>(), "next": next})
         }
     };

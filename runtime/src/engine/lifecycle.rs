@@ -162,7 +162,7 @@ impl Engine {
         Ok(self.policy(space, id)?.0)
     }
 
-    /// Playbooks that a filter takes, in the order of their ids.
+    /// Playbooks that a filter takes, in the order of their ids, and behind which one the next page begins.
     ///
     /// # Errors
     /// What the store says.
@@ -172,7 +172,7 @@ impl Engine {
         filter: &PlaybookFilter,
         after: Option<&PlaybookId>,
         limit: usize,
-    ) -> Result<Vec<Summary>> {
+    ) -> Result<(Vec<Summary>, Option<PlaybookId>)> {
         self.playbooks.list_where(space, filter, after, limit)
     }
 

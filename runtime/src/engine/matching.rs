@@ -1,6 +1,13 @@
 //! Which playbooks apply to a task: found by words, filled from what is known, and told with what they would do.
 //!
-//! Nothing runs and nothing is written. The index is built when it is first asked, space by space, and kept up with what is written.
+//! Nothing runs and nothing is written. What is in memory for it (the words of playbooks, what their components say, how their jobs went)
+//! is built when it is first asked for, kept up with what is written, and bounded.
+
+mod expected;
+mod held;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,11 +23,9 @@ use crate::compiler::plan::Plan;
 use crate::contract::ToolId;
 use crate::error::{Code, Error, Issue, Result};
 use crate::fields;
-use crate::ids::{Digest, PlaybookId, RunId, Space};
-use crate::lifecycle::evidence::{EventKind, Outcome};
-use crate::lifecycle::matching::{Entry, Index, words};
-use crate::lifecycle::policy::wilson;
-use crate::lifecycle::{Origin, Status, Summary, Version};
+use crate::ids::{Digest, PlaybookId, Space};
+use crate::lifecycle::matching::{Entry, words};
+use crate::lifecycle::{Status, Version};
 use crate::{blocking, limits};
 
 /// A task that somebody is about to begin.
@@ -71,6 +76,16 @@ pub struct Match {
     pub touches: Vec<String>,
 }
 
+/// The playbooks that have to do with a task.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Matches {
+    /// Best first.
+    pub matches: Vec<Match>,
+    /// True where there are more playbooks than are looked at, so that one that fits may be missing; absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
+}
+
 /// A parameter and its value.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Filled {
@@ -87,7 +102,7 @@ pub struct Filled {
 pub struct Expected {
     /// The least that its share of successes is, with 97.5 % certainty; 0 where no job ran it.
     pub success: f64,
-    /// Jobs that say so.
+    /// Jobs that say so: the latest of its component, under whatever version and status.
     pub jobs: u64,
     /// Calls of tools, on average; as its plan has steps where no job ran it.
     pub calls: f64,
@@ -105,8 +120,9 @@ struct Facts {
 /// The words of playbooks, and what their components say. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Matching {
-    /// Held for look-ups and changes only.
-    spaces: Arc<Mutex<HashMap<Space, Index>>>,
+    /// Held while it is asked and kept up: one after the other, since what changed is taken off a list.
+    held: Arc<Mutex<held::Held>>,
+    records: Arc<expected::Records>,
     facts: Arc<Mutex<HashMap<Digest, Arc<Facts>>>>,
 }
 
@@ -115,96 +131,24 @@ impl Engine {
     ///
     /// # Errors
     /// `invalid_request`, what the store says.
-    pub async fn match_playbooks(&self, space: &Space, request: MatchRequest) -> Result<Vec<Match>> {
+    pub async fn match_playbooks(&self, space: &Space, request: MatchRequest) -> Result<Matches> {
         let tools = request.tools.as_ref().map(|tools| parsed(tools)).transpose()?;
         let (this, space) = (self.clone(), space.clone());
         blocking::run(move || {
-            let found = this.found_by_words(&space, &request)?;
+            // What is known by a name is no reason to do something that nobody asked for: it counts once it fills a parameter.
+            let goal = words(&request.goal).into_iter().map(|word| (word, 1.0));
+            let asked: Vec<(String, f64)> = goal.take(limits::MATCH_WORDS_MAX).collect();
+            let wanted = |entry: &Entry| entry.status == Status::Active || (request.include_shadow && entry.has_shadow);
+            let found = this.found_by_words(&space, &asked, wanted, request.limit.saturating_mul(LOOKED_AT))?;
             let mut matches = Vec::new();
-            for (id, score) in found {
+            for (id, score) in found.playbooks {
                 matches.extend(this.matched(&space, &id, score, &request, tools.as_deref())?);
             }
             matches.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.playbook_id.cmp(&b.playbook_id)));
             matches.truncate(request.limit);
-            Ok(matches)
+            Ok(Matches { matches, incomplete: found.incomplete })
         })
         .await
-    }
-
-    fn found_by_words(&self, space: &Space, request: &MatchRequest) -> Result<Vec<(PlaybookId, f64)>> {
-        let changed = self.playbooks.changed();
-        let built = self.matching.spaces.lock().expect("nobody panics while holding it").contains_key(space);
-        let fresh = if built { None } else { Some(self.index_of(space)?) };
-        let mut news = Vec::new();
-        for (of, id) in changed {
-            news.push((of.clone(), id.clone(), self.playbooks.summary(&of, &id).ok()));
-        }
-        let mut texts = Vec::new();
-        for (of, id, summary) in news {
-            let text = summary.map(|summary| self.entry(&of, &summary, None)).transpose()?;
-            texts.push((of, id, text));
-        }
-        let mut spaces = self.matching.spaces.lock().expect("nobody panics while holding it");
-        if let Some(fresh) = fresh {
-            spaces.entry(space.clone()).or_insert(fresh);
-        }
-        for (of, id, text) in texts {
-            let Some(index) = spaces.get_mut(&of) else { continue };
-            match text {
-                Some((entry, text)) => index.put(entry, &text),
-                None => index.remove(&id),
-            }
-        }
-        let Some(index) = spaces.get(space) else { return Ok(Vec::new()) };
-        // What is known by a name is no reason to do something that nobody asked for: it counts once it fills a parameter.
-        let asked: Vec<(String, f64)> = words(&request.goal).into_iter().map(|word| (word, 1.0)).take(limits::MATCH_WORDS_MAX).collect();
-        let wanted = |entry: &Entry| entry.status == Status::Active || (request.include_shadow && entry.has_shadow);
-        let found = index.search(&asked, wanted, request.limit.saturating_mul(LOOKED_AT));
-        Ok(found.into_iter().map(|(entry, score)| (entry.playbook_id.clone(), score)).collect())
-    }
-
-    fn index_of(&self, space: &Space) -> Result<Index> {
-        let mut goals: HashMap<RunId, String> = HashMap::new();
-        let mut after = None;
-        loop {
-            let page = self.runs.list(space, after.as_ref(), limits::PAGE_ROWS_MAX)?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.run_id.clone());
-            goals.extend(page.into_iter().map(|run| (run.run_id, run.goal)));
-        }
-        let (mut index, mut after) = (Index::default(), None);
-        loop {
-            let page = self.playbooks.list(space, after.as_ref(), limits::PAGE_ROWS_MAX)?;
-            let Some(last) = page.last() else { return Ok(index) };
-            after = Some(last.playbook_id.clone());
-            for summary in &page {
-                let (entry, text) = self.entry(space, summary, Some(&goals))?;
-                index.put(entry, &text);
-            }
-        }
-    }
-
-    /// What is indexed of a playbook: its id, name and goal, the tools that it calls and the names of what it takes.
-    fn entry(&self, space: &Space, summary: &Summary, goals: Option<&HashMap<RunId, String>>) -> Result<(Entry, Vec<String>)> {
-        let version = self.playbook(space, &summary.playbook_id, Some(summary.active_version))?;
-        let mut text = words(version.playbook_id.as_str());
-        text.extend(words(&version.name));
-        for ask in version.asks.iter().flat_map(|asks| asks.iter()) {
-            text.extend(words(&ask.to_string()));
-        }
-        if let Origin::Compiled(compilation) = &version.origin {
-            let goal = match goals {
-                Some(goals) => goals.get(&compilation.run_id).cloned(),
-                None => self.runs.get(space, &compilation.run_id).ok().map(|run| run.goal),
-            };
-            text.extend(words(&goal.unwrap_or_default()));
-            let variables = compilation.summary.value()["parameterization"]["variables"].as_array().cloned().unwrap_or_default();
-            text.extend(variables.iter().filter_map(|v| v["name"].as_str()).flat_map(words));
-            text.extend(compilation.matchers.iter().flat_map(|matchers| words(matchers.as_str())));
-        }
-        let entry =
-            Entry { playbook_id: summary.playbook_id.clone(), status: summary.active_status, has_shadow: summary.shadow_version.is_some() };
-        Ok((entry, text))
     }
 
     /// What would become of a playbook that was found; none where no version of it may be proposed any more.
@@ -256,25 +200,6 @@ impl Engine {
             expected: self.expected(space, &version, called.len())?,
             touches: self.touches(&version, &facts),
         }))
-    }
-
-    fn expected(&self, space: &Space, version: &Version, steps: usize) -> Result<Expected> {
-        let tally = self.judged(space, version)?.tally;
-        let events = self.lifecycle.evidence(space, version, None, limits::PAGE_ROWS_DEFAULT)?;
-        let good: Vec<_> =
-            events.iter().map(|(_, event)| event).filter(|e| e.kind == EventKind::Job && e.outcome == Outcome::Success).collect();
-        let average = |of: fn(&crate::lifecycle::evidence::Event) -> u64| -> Option<f64> {
-            let sum: u64 = good.iter().map(|event| of(event)).sum();
-            #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^52")]
-            let average = (!good.is_empty()).then(|| (sum as f64 / good.len() as f64 * 1000.0).round() / 1000.0);
-            average
-        };
-        Ok(Expected {
-            success: (wilson(tally.successes, tally.failures) * 1000.0).round() / 1000.0,
-            jobs: tally.successes + tally.failures,
-            calls: average(|event| event.calls).unwrap_or_else(|| f64::from(u32::try_from(steps).unwrap_or(u32::MAX))),
-            seconds: average(|event| event.ms).map(|ms| ms / 1000.0),
-        })
     }
 
     fn touches(&self, version: &Version, facts: &Facts) -> Vec<String> {

@@ -42,7 +42,7 @@ pub use graphs::{GraphCheck, Task, TaskRequest, check_graph_file};
 pub use inspect::{ChangeLine, ImportLine, Inspection, StepLine, inspect_file};
 pub use jobs::{JobPage, JobRequest, JobView};
 pub use learning::{LearnRequest, LearnedVersion};
-pub use matching::{Expected, Filled, Match, MatchRequest};
+pub use matching::{Expected, Filled, Match, MatchRequest, Matches};
 pub use operator::{OPERATOR_TOKEN_FILE, operator_token};
 pub use permissions::Standing;
 pub use playbooks::{CompileRequest, CompiledVersion, Upload, Uploaded, Wanted};

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::body::Posted;
 use super::openapi::{self, Kind, field, required};
 use super::route::{Gives, Route, Takes};
-use crate::engine::{Engine, Match, MatchRequest};
+use crate::engine::{Engine, MatchRequest, Matches};
 use crate::error::{Code, Result};
 use crate::limits;
 
@@ -28,12 +28,12 @@ pub(super) fn routes() -> Vec<Route> {
             field("include_shadow", Kind::Flag, "Playbooks that are shadows too, and not active ones alone."),
             field("limit", Kind::Index, "How many at the most; 5 where it is left out, at most 50."),
         ]))
-        .gives(200, "The playbooks, best first.", Gives::Json(openapi::of::<Matches>))
+        .gives(200, "The playbooks, best first.", Gives::Json(openapi::of::<MatchesView>))
         .fails(&[Code::InvalidRequest]),
     ]
 }
 
-async fn matches(State(engine): State<Engine>, posted: Posted) -> Result<Json<Matches>> {
+async fn matches(State(engine): State<Engine>, posted: Posted) -> Result<Json<MatchesView>> {
     let mut fields = posted.fields()?;
     fields.require(&["goal"]);
     let goal = fields.text("goal", limits::TEXT_CHARS_MAX);
@@ -57,17 +57,17 @@ async fn matches(State(engine): State<Engine>, posted: Posted) -> Result<Json<Ma
     let goal = fields.build(goal)?;
     let context = context.and_then(|context| context.as_object().cloned()).unwrap_or_default();
     let request = MatchRequest { goal, context, tools, include_shadow, limit }.checked()?;
-    let matches = engine.match_playbooks(&posted.space, request).await?;
-    Ok(Json(Matches { tenant_id: posted.space.tenant().to_owned(), scope: posted.space.scope().to_owned(), matches }))
+    let found = engine.match_playbooks(&posted.space, request).await?;
+    Ok(Json(MatchesView { tenant_id: posted.space.tenant().to_owned(), scope: posted.space.scope().to_owned(), found }))
 }
 
 /// The playbooks that apply.
 #[derive(Serialize, ToSchema)]
-struct Matches {
+struct MatchesView {
     /// Whose they are.
     tenant_id: String,
     /// Whose they are.
     scope: String,
-    /// Best first.
-    matches: Vec<Match>,
+    #[serde(flatten)]
+    found: Matches,
 }

@@ -139,11 +139,8 @@ async fn list(State(engine): State<Engine>, Asked { space, mut query }: Asked) -
     query.done()?;
     let (tenant_id, scope) = (space.tenant().to_owned(), space.scope().to_owned());
     let filter = PlaybookFilter { status, text };
-    // One row more than asked for says whether there is a next page.
-    let mut rows = blocking::run(move || engine.playbooks_where(&space, &filter, after.as_ref(), limit + 1)).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|row| row.playbook_id.to_string());
+    let (rows, next) = blocking::run(move || engine.playbooks_where(&space, &filter, after.as_ref(), limit)).await?;
+    let next = next.map(|id| id.to_string());
     Ok(Json(PlaybookPage { tenant_id, scope, playbooks: rows.into_iter().map(PlaybookRow::of).collect(), next }))
 }
 

@@ -24,7 +24,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/v1/repairs", list, "list_repairs", "Repairs in the order of playbooks and versions.")
             .query(query)
-            .gives(200, "A page.", Gives::Json(openapi::of::<RepairPage>))
+            .gives(200, "A page. It may be shorter than asked for and still not the last.", Gives::Json(openapi::of::<RepairPage>))
             .fails(&[Code::InvalidRequest]),
         Route::get("/v1/repairs/{id}/{version}", one, "get_repair", "A repair by its playbook and the version that it made.")
             .gives(
@@ -48,10 +48,8 @@ async fn list(State(engine): State<Engine>, Asked { space, mut query }: Asked) -
     });
     let playbook_id = query.parsed("playbook_id", "a playbook's id", |text| PlaybookId::parse(text).ok());
     query.done()?;
-    let mut rows = engine.repairs(&space, RepairFilter { playbook_id, state }, after, limit + 1).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.version, row.playbook_id));
+    let (rows, next) = engine.repairs(&space, RepairFilter { playbook_id, state }, after, limit).await?;
+    let next = next.map(|(id, version)| format!("{version}.{id}"));
     let (tenant_id, scope) = (space.tenant().to_owned(), space.scope().to_owned());
     Ok(Json(RepairPage { tenant_id, scope, repairs: rows.into_iter().map(RepairLine::of).collect(), next }))
 }

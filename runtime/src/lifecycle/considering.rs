@@ -264,6 +264,14 @@ impl Lifecycle {
         Ok(policy::tally(&events, since, policy))
     }
 
+    /// The latest jobs of a version's component, among whatever else a decision looks at.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn jobs_of(&self, space: &Space, version: &Version) -> Result<Vec<evidence::Event>> {
+        evidence::for_decision(&self.store, space, &version.playbook_id, &version.component)
+    }
+
     /// What follows a version that lost its status: the last good one where it was active, else itself as a draft.
     fn lowered(&self, space: &Space, summary: &Summary, version: Version, why: String, policy: &Policy) -> Result<Next> {
         let place = format!("version {}: {why}", version.version);

@@ -10,6 +10,7 @@ pub mod evidence;
 mod force;
 mod held;
 pub mod ledger;
+mod lists;
 pub mod matching;
 mod policies;
 pub mod policy;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use change::{Authority, Change, ChangeKind, Provenance, Review, ReviewState};
 pub use considering::{BY_POLICY, Judged, Lifecycle, not_earned as promotion_not_earned};
+pub use lists::PlaybookFilter;
 pub use policies::Policies;
 pub use sources::Sources;
 pub use version::{Compilation, Content, Mended, NewVersion, Next, Origin, Status, Version};
@@ -44,7 +46,14 @@ use crate::tools::asks::Asks;
 pub struct Playbooks {
     store: Store,
     /// What was written since somebody asked. Held for inserts and the asking only.
-    changed: Arc<Mutex<HashSet<(Space, PlaybookId)>>>,
+    changed: Arc<Mutex<Changed>>,
+}
+
+#[derive(Default)]
+struct Changed {
+    playbooks: HashSet<(Space, PlaybookId)>,
+    /// True where there were more than are noted.
+    too_many: bool,
 }
 
 /// One line of a list of playbooks.
@@ -70,25 +79,6 @@ pub struct Summary {
     pub pending: Vec<u32>,
     /// When the newest version was made, in milliseconds since the Unix epoch.
     pub updated_at_ms: u64,
-}
-
-/// Which playbooks a list is about.
-#[derive(Debug, Clone, Default)]
-pub struct PlaybookFilter {
-    /// Those whose version that runs has this status.
-    pub status: Option<Status>,
-    /// Those with this text in their id or name, whatever its case.
-    pub text: Option<String>,
-}
-
-impl PlaybookFilter {
-    fn takes(&self, summary: &Summary) -> bool {
-        let has = |text: &String| {
-            let text = text.to_lowercase();
-            summary.playbook_id.as_str().to_lowercase().contains(&text) || summary.name.to_lowercase().contains(&text)
-        };
-        self.status.is_none_or(|status| status == summary.active_status) && self.text.as_ref().is_none_or(has)
-    }
 }
 
 /// A version that stands in the store.
@@ -280,13 +270,21 @@ impl Playbooks {
     }
 
     fn note(&self, space: &Space, id: &PlaybookId) {
-        self.changed.lock().expect("nobody panics while holding it").insert((space.clone(), id.clone()));
+        let mut changed = self.changed.lock().expect("nobody panics while holding it");
+        if changed.playbooks.len() >= limits::CHANGED_PLAYBOOKS_MAX {
+            *changed = Changed { playbooks: HashSet::new(), too_many: true };
+        }
+        if !changed.too_many {
+            changed.playbooks.insert((space.clone(), id.clone()));
+        }
     }
 
-    /// The playbooks that were written since this was asked before: whoever keeps something made of them makes it anew.
+    /// The playbooks that were written since this was asked before: whoever keeps something made of them makes it anew. None where
+    /// those were more than are noted: then all of it is to be made anew.
     #[must_use]
-    pub fn changed(&self) -> Vec<(Space, PlaybookId)> {
-        self.changed.lock().expect("nobody panics while holding it").drain().collect()
+    pub fn changed(&self) -> Option<Vec<(Space, PlaybookId)>> {
+        let Changed { playbooks, too_many } = std::mem::take(&mut *self.changed.lock().expect("nobody panics while holding it"));
+        (!too_many).then(|| playbooks.into_iter().collect())
     }
 
     /// A playbook's line in the list.
@@ -359,24 +357,6 @@ impl Playbooks {
         let after = after.map(|id| PlaybookKey { space: space.clone(), playbook_id: id.clone() });
         let rows = self.store.scan(&PlaybookKey::of_space(space), after.as_ref(), limit)?;
         rows.iter().map(|(key, row)| saved::summary(row, &key.playbook_id)).collect()
-    }
-
-    /// As [`Playbooks::list`], of those that the filter takes.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub fn list_where(&self, space: &Space, filter: &PlaybookFilter, after: Option<&PlaybookId>, limit: usize) -> Result<Vec<Summary>> {
-        let (mut found, mut after) = (Vec::new(), after.cloned());
-        loop {
-            let page = self.list(space, after.as_ref(), limits::PAGE_ROWS_MAX)?;
-            after = page.last().map(|summary| summary.playbook_id.clone());
-            let full = page.len() == limits::PAGE_ROWS_MAX;
-            found.extend(page.into_iter().filter(|summary| filter.takes(summary)));
-            if !full || found.len() >= limit {
-                found.truncate(limit);
-                return Ok(found);
-            }
-        }
     }
 
     /// The version that the same content made before: the wanted one, or any where none is wanted.

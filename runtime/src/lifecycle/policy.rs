@@ -23,6 +23,36 @@ pub fn wilson(successes: u64, failures: u64) -> f64 {
     ((middle - spread) / (1.0 + z2 / n)).clamp(0.0, 1.0)
 }
 
+/// Jobs of a component that count, under whatever version and status: what `match`, `show` and the evidence say alike.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JobCounts {
+    /// Those that succeeded.
+    pub successes: u64,
+    /// Those that failed.
+    pub failures: u64,
+}
+
+impl JobCounts {
+    /// Counts them.
+    #[must_use]
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> JobCounts {
+        let mut counts = JobCounts::default();
+        for event in events.into_iter().filter(|event| event.kind == EventKind::Job && event.counts) {
+            match event.outcome {
+                Outcome::Success => counts.successes += 1,
+                Outcome::Failure => counts.failures += 1,
+            }
+        }
+        counts
+    }
+
+    /// The least that the share of successes is, to three digits.
+    #[must_use]
+    pub fn bound(self) -> f64 {
+        (wilson(self.successes, self.failures) * 1000.0).round() / 1000.0
+    }
+}
+
 /// The evidence on a component, counted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tally {
@@ -42,6 +72,8 @@ pub struct Tally {
     pub latest: (u64, u64),
     /// The latest failure that counts.
     pub last_failure: Option<Drift>,
+    /// All jobs of the component, whether they count for the status that it has or for an earlier one.
+    pub component: JobCounts,
 }
 
 /// Counts evidence, newest first. Jobs count from `since` on; what was shown on recordings does not grow old.
@@ -63,8 +95,13 @@ pub fn tally<'a>(events: impl IntoIterator<Item = &'a Event>, since_ms: u64, pol
                     }
                 }
             }
-            (EventKind::Job, _) if event.at < since_ms || !event.counts => {}
+            (EventKind::Job, _) if !event.counts => {}
             (EventKind::Job, outcome) => {
+                tally.component.successes += u64::from(outcome == Outcome::Success);
+                tally.component.failures += u64::from(outcome == Outcome::Failure);
+                if event.at < since_ms {
+                    continue;
+                }
                 let in_window = tally.latest.0 + tally.latest.1 < policy.demote.window;
                 if outcome == Outcome::Success {
                     tally.successes += 1;

@@ -12,7 +12,11 @@ use super::{Playbooks, Status};
 use crate::clock::rfc3339;
 use crate::error::{Code, Error, Result};
 use crate::ids::{Digest, PlaybookId, Space};
+use crate::limits;
 use crate::store::{Batch, RepairKey};
+
+/// Repairs, and behind which playbook and version the next page begins; none where there is none.
+pub type RepairsPage = (Vec<Repair>, Option<(PlaybookId, u32)>);
 
 /// One repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,32 +155,40 @@ impl Playbooks {
         read(&key, &row)
     }
 
-    /// Repairs in the order of playbooks and versions, behind `after`.
+    /// Repairs in the order of playbooks and versions, behind `after`, and behind which one the next page begins. It looks at a bounded
+    /// number: where few fit, a page is shorter than asked for, and not the last.
     ///
     /// # Errors
     /// What the store says.
-    pub fn repairs(&self, space: &Space, filter: &RepairFilter, after: Option<(PlaybookId, u32)>, limit: usize) -> Result<Vec<Repair>> {
+    pub fn repairs(&self, space: &Space, filter: &RepairFilter, after: Option<(PlaybookId, u32)>, limit: usize) -> Result<RepairsPage> {
         let prefix = match &filter.playbook_id {
             Some(id) => RepairKey::of_playbook(space, id),
             None => RepairKey::of_space(space),
         };
         let mut after = after.map(|(playbook_id, version)| RepairKey { space: space.clone(), playbook_id, version });
-        let mut found = Vec::new();
+        let (mut found, mut looked): (Vec<Repair>, _) = (Vec::new(), 0);
+        let named = |repair: &Repair| (repair.playbook_id.clone(), repair.version);
         loop {
             let rows = self.store.scan(&prefix, after.as_ref(), SCANNED_ROWS)?;
             for (key, row) in &rows {
-                let repair = read(key, row)?;
-                if filter.state.is_none_or(|state| state == repair.row.state) {
-                    found.push(repair);
+                if looked >= limits::FILTERED_ROWS_MAX {
+                    return Ok((found, after.map(|key| (key.playbook_id, key.version))));
                 }
-                if found.len() == limit {
-                    return Ok(found);
+                looked += 1;
+                let repair = read(key, row)?;
+                let fits = filter.state.is_none_or(|state| state == repair.row.state);
+                if fits && found.len() == limit {
+                    let next = found.last().map(named);
+                    return Ok((found, next));
+                }
+                after = Some(key.clone());
+                if fits {
+                    found.push(repair);
                 }
             }
             if rows.len() < SCANNED_ROWS {
-                return Ok(found);
+                return Ok((found, None));
             }
-            after = rows.last().map(|(key, _)| key.clone());
         }
     }
 }

@@ -351,3 +351,62 @@ async fn what_was_shown_on_recordings_is_not_pushed_out_by_jobs() {
     let jobs = limits::EVIDENCE_LOOK_BACK as u64;
     assert!((jobs..jobs + 4).contains(&(tally.successes + tally.failures)) && tally.successes == jobs, "{}", tally.successes);
 }
+
+/// A filter that fits next to nothing makes no request walk over everything there is.
+#[tokio::test]
+async fn a_page_of_what_a_filter_takes_looks_at_a_bounded_number_of_rows() {
+    use super::repairs::{RepairFilter, RepairRow, RepairSource, RepairState};
+    let (_dir, playbooks) = playbooks();
+    let (space, store) = (Space::default_space(), playbooks.store.clone());
+    playbooks.add(&space, new("p", "p", None)).await.unwrap();
+    let row = store.get(&playbook_key(&space, &PlaybookId::parse("p").unwrap())).unwrap().unwrap();
+    let mut batch = Batch::new();
+    let repair = |state| RepairRow {
+        v: 1,
+        from_version: 1,
+        source: RepairSource::Patch,
+        author: None,
+        note: None,
+        target_status: Status::Draft,
+        state,
+        made_at: 1,
+        reviewed: None,
+        details: Digest::of(b"details"),
+    };
+    let all = u32::try_from(limits::FILTERED_ROWS_MAX).unwrap() + 1;
+    for n in 1..=all {
+        let id = PlaybookId::parse(&format!("q{n:06}")).unwrap();
+        batch.put(&playbook_key(&space, &id), row.clone());
+        let state = if n == all { RepairState::Approved } else { RepairState::Rejected };
+        batch.append(repairs::made(&space, &id, 1, &repair(state)));
+    }
+    store.commit(batch).await.unwrap();
+    let last = format!("q{all:06}");
+    let filter = PlaybookFilter { text: Some(last.clone()), status: None };
+    let (found, next) = playbooks.list_where(&space, &filter, None, 1).unwrap();
+    assert!(found.is_empty() && next.is_some(), "{found:?}");
+    let (found, next) = playbooks.list_where(&space, &filter, next.as_ref(), 1).unwrap();
+    assert_eq!((found[0].playbook_id.as_str(), next), (last.as_str(), None));
+    let plain = PlaybookFilter::default();
+    let (two, next) = playbooks.list_where(&space, &plain, None, 2).unwrap();
+    assert_eq!((two.len(), next), (2, two.last().map(|last| last.playbook_id.clone())));
+
+    let filter = RepairFilter { playbook_id: None, state: Some(RepairState::Approved) };
+    let (found, next) = playbooks.repairs(&space, &filter, None, 1).unwrap();
+    assert!(found.is_empty() && next.is_some(), "{found:?}");
+    let (found, next) = playbooks.repairs(&space, &filter, next, 1).unwrap();
+    assert_eq!((found[0].playbook_id.as_str(), next), (last.as_str(), None));
+}
+
+/// Nobody asks for what changed in a server in which nobody looks for playbooks.
+#[test]
+fn no_more_changes_are_noted_than_are_allowed() {
+    let (_dir, playbooks) = playbooks();
+    let (space, id) = (Space::default_space(), |n: usize| PlaybookId::parse(&format!("p{n}")).unwrap());
+    (0..limits::CHANGED_PLAYBOOKS_MAX).for_each(|n| playbooks.note(&space, &id(n)));
+    assert_eq!(playbooks.changed().map(|changed| changed.len()), Some(limits::CHANGED_PLAYBOOKS_MAX));
+    (0..=limits::CHANGED_PLAYBOOKS_MAX).for_each(|n| playbooks.note(&space, &id(n)));
+    assert!(playbooks.changed().is_none(), "then everything has changed");
+    playbooks.note(&space, &id(1));
+    assert_eq!(playbooks.changed().map(|changed| changed.len()), Some(1));
+}

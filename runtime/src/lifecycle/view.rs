@@ -165,6 +165,17 @@ impl EvidenceView {
     }
 }
 
+/// The latest jobs of a component, under whatever version and status. Copies of a version share them.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ComponentJobs {
+    /// Those that succeeded.
+    pub successes: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// The least that the true share of successes is, with 97.5 % certainty.
+    pub success_bound: f64,
+}
+
 /// What the policy makes of a version.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct VerdictView {
@@ -176,14 +187,16 @@ pub struct VerdictView {
     pub proofs: u64,
     /// Recordings that it reproduced without touching anything.
     pub recordings: u64,
-    /// Jobs that succeeded, since they count for it.
+    /// Jobs that succeeded and count for the status that it has: of an active version those since it is active.
     pub successes: u64,
-    /// Jobs that failed, since they count for it.
+    /// Jobs that failed and count for the status that it has.
     pub failures: u64,
     /// Different inputs among those that succeeded.
     pub distinct_inputs: u64,
     /// The least that its true share of successes is, with 97.5 % certainty.
     pub success_bound: f64,
+    /// All jobs of its component, under whatever version and status: what `match` expects is counted so too.
+    pub component: ComponentJobs,
     /// The status that it has earned; absent where that is the one it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub earned: Option<Status>,
@@ -208,6 +221,11 @@ impl VerdictView {
             failures: tally.failures,
             distinct_inputs: tally.distinct_inputs,
             success_bound: (wilson(tally.successes, tally.failures) * 1000.0).round() / 1000.0,
+            component: ComponentJobs {
+                successes: tally.component.successes,
+                failures: tally.component.failures,
+                success_bound: tally.component.bound(),
+            },
             earned: verdict.promote_to,
             missing: verdict.missing.clone(),
             falls: verdict.demote.clone(),

@@ -35,6 +35,12 @@ pub const MATCH_SPACES_MAX: usize = 32;
 /// Playbooks of one space that are held in memory for matching, those that may be proposed: five times what a look-up is measured
 /// with. What is beyond is not found, and the answer says how many that are.
 pub const MATCH_PLAYBOOKS_MAX: usize = 50_000;
+/// Playbooks that are looked at for those that may be proposed, when a space's index is built: a second or so.
+pub const MATCH_ROWS_MAX: usize = 200_000;
+/// Milliseconds for which it is believed how a component's jobs went though the newest piece of evidence is the same.
+pub const MATCH_RECORD_MS_MAX: u64 = 10_000;
+/// Playbooks noted as written since an index was last asked for; with more all indexes are built anew.
+pub const CHANGED_PLAYBOOKS_MAX: usize = 10_000;
 /// Components of which it is held in memory how their jobs went, a few hundred bytes each.
 pub const MATCH_RECORDS_MAX: usize = 10_000;
 /// Recordings that a component was proved against or rehearsed on and that a decision looks at: twice as many as one playbook is

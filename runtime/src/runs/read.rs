@@ -69,6 +69,16 @@ impl Runs {
         rows.into_iter().map(summary).collect()
     }
 
+    /// What a run was for; none where there is no such run.
+    ///
+    /// # Errors
+    /// `store_unavailable`, `data_corrupt`.
+    pub fn goal_of(&self, space: &Space, run_id: &RunId) -> Result<Option<String>> {
+        let row = self.store.get(&RunKey { space: space.clone(), run_id: run_id.clone() })?;
+        let start = row.map(|bytes| saved::decode::<Start>(&bytes, "a run")).transpose()?;
+        Ok(start.map(|start| start.summary(run_id.clone(), &Head::default()).goal))
+    }
+
     /// What a run that has ended says of its end; none while it is in progress, or where there is no such run.
     ///
     /// # Errors

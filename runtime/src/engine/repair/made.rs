@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::error::{Code, Error, Result};
 use crate::ids::{RunId, Space};
 use crate::json::Json;
-use crate::lifecycle::repairs::{self, RepairFilter, RepairRow, RepairSource, RepairState};
+use crate::lifecycle::repairs::{self, RepairRow, RepairSource, RepairState};
 use crate::lifecycle::{Authority, ChangeKind, Content, Mended, Next, Origin, Review, ReviewState, Status, Version};
 use crate::tools::asks::Diff;
 
@@ -83,7 +83,7 @@ impl Engine {
             proposal: source.evidence.clone(),
         };
         let blob = self.keep(serde_json::to_vec(&details).expect("details have string keys only")).await?;
-        if let Some(version) = self.waiting(space, &request, &mendable, &blob).await? {
+        if let Some(version) = self.waiting(space, &request, &mendable, &blob)? {
             return Ok(Repaired { from_version: mendable.version.version, version, details, repeated: true });
         }
         let content = Content {
@@ -185,15 +185,16 @@ impl Engine {
     }
 
     /// The same repair, where it waits already.
-    async fn waiting(
+    fn waiting(
         &self,
         space: &Space,
         request: &RepairRequest,
         mendable: &Mendable,
         details: &crate::ids::Digest,
     ) -> Result<Option<Version>> {
-        let filter = RepairFilter { playbook_id: Some(request.playbook_id.clone()), state: Some(RepairState::PendingReview) };
-        let waiting = self.repairs(space, filter, None, crate::limits::REVIEWS_PENDING_MAX).await?;
+        let id = &request.playbook_id;
+        let pending = self.playbooks.summary(space, id)?.pending;
+        let waiting = pending.iter().map(|number| self.playbooks.repair(space, id, *number)).collect::<Result<Vec<_>>>()?;
         let same = waiting.iter().find(|repair| {
             let row = &repair.row;
             row.from_version == mendable.version.version

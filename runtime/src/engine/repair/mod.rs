@@ -25,10 +25,10 @@ use crate::compiler::rehearse::Held;
 use crate::error::{Code, Error, Result};
 use crate::ids::{JobId, PlaybookId, RunId, Space};
 use crate::json::Json;
-use crate::lifecycle::repairs::{Repair, RepairFilter};
+use crate::lifecycle::repairs::{Repair, RepairFilter, RepairsPage};
 use crate::lifecycle::{Compilation, Origin, Status, Version};
 use crate::tools::asks::{Asks, Diff, PermissionDiff};
-use crate::{blocking, json};
+use crate::{blocking, json, limits};
 
 /// What is to be mended, and how.
 #[derive(Debug, Clone)]
@@ -134,7 +134,7 @@ impl Engine {
         Ok((repair, details))
     }
 
-    /// Repairs in the order of playbooks and versions.
+    /// Repairs in the order of playbooks and versions, and behind which one the next page begins.
     ///
     /// # Errors
     /// What the store says.
@@ -144,7 +144,7 @@ impl Engine {
         filter: RepairFilter,
         after: Option<(PlaybookId, u32)>,
         limit: usize,
-    ) -> Result<Vec<Repair>> {
+    ) -> Result<RepairsPage> {
         let (playbooks, space) = (self.playbooks.clone(), space.clone());
         blocking::run(move || playbooks.repairs(&space, &filter, after, limit)).await
     }
@@ -172,15 +172,12 @@ impl Engine {
         .await
     }
 
-    /// The newest version that no review holds back.
+    /// The newest version that no review holds back; where all of the latest ones are, the one that runs, which none ever is.
     pub(super) async fn newest_sound(&self, space: &Space, id: &PlaybookId) -> Result<Version> {
-        let mut number = self.playbooks.summary(space, id)?.latest_version;
-        loop {
-            let version = self.playbooks.get(space, id, Some(number))?;
-            if !version.is_held_back() || number == 1 {
-                return Ok(version);
-            }
-            number -= 1;
+        let latest = self.playbooks.versions(space, id, None, limits::VERSIONS_LOOK_BACK)?;
+        match latest.into_iter().find(|version| !version.is_held_back()) {
+            Some(version) => Ok(version),
+            None => self.playbooks.get(space, id, None),
         }
     }
 
