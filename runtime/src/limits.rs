@@ -74,9 +74,9 @@ pub const IMPORT_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// Nodes of one plan; the emitter writes one function each.
 pub const PLAN_STEPS_MAX: usize = RUN_STEPS_MAX;
-/// Nodes from which on a plan's functions share what they have in common: what a shorter plan costs to compile to machine code is
+/// Nodes from which on the code that a plan's steps have in common stands once: what a shorter plan costs to compile to machine code is
 /// little, and its code reads as its steps do.
-pub const EMIT_SHARED_NODES_MIN: usize = 8;
+pub const PLAN_SHARED_NODES_MIN: usize = 8;
 /// Bytes of a plan as JSON in a component's custom section.
 pub const PLAN_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Rules that make one value out of another. What people write for such a thing has two or three.

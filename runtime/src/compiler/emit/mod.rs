@@ -41,11 +41,6 @@ pub const PLAN_SECTION: &str = "reprise:plan";
 /// `not_compilable` where the plan does not pass its own check; `internal_error` where the emitted bytes do
 /// not validate, which is a mistake of ours.
 pub fn emit(plan: &Plan) -> Result<Vec<u8>> {
-    emitted(plan, limits::EMIT_SHARED_NODES_MIN)
-}
-
-/// As [`emit`], where plans of `shared_from` nodes and more share what their functions have in common.
-pub(super) fn emitted(plan: &Plan, shared_from: usize) -> Result<Vec<u8>> {
     plan.check()?;
     let text = plan.to_json();
     if text.as_str().len() > limits::PLAN_BYTES_MAX {
@@ -56,7 +51,7 @@ pub(super) fn emitted(plan: &Plan, shared_from: usize) -> Result<Vec<u8>> {
         ));
     }
     let ours = |what: &str, e: anyhow::Error| Error::new(Code::InternalError, format!("{what}: {e:#}"));
-    let mut module = module::build(plan, shared_from);
+    let mut module = module::build(plan);
     module.extend_from_slice(&world::section(plan).map_err(|e| ours("the playbook's world does not parse", e))?);
     let mut component = ComponentEncoder::default()
         .validate(cfg!(debug_assertions))

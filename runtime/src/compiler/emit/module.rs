@@ -18,8 +18,8 @@ use super::{parts, shared, shared_derived, shared_tree};
 use crate::compiler::plan::{Node, Plan};
 use crate::sandbox::{DATA, FLOW, PLAYBOOK};
 
-/// The module's bytes, without component metadata. From `shared_from` nodes on, their functions share what they have in common.
-pub(super) fn build(plan: &Plan, shared_from: usize) -> Vec<u8> {
+/// The module's bytes, without component metadata.
+pub(super) fn build(plan: &Plan) -> Vec<u8> {
     let parts = parts::of(plan);
     let mut numbers = Numbers::of(plan, &parts);
     let mut layout = Layout::of(plan);
@@ -57,7 +57,7 @@ pub(super) fn build(plan: &Plan, shared_from: usize) -> Vec<u8> {
     }
     let nodes: Vec<&Node> = plan.nodes().into_iter().filter(|node| has_function(node)).collect();
     let mut common = Vec::new();
-    if nodes.len() < shared_from {
+    if !plan.shares_code() {
         nodes.iter().for_each(|node| add(ty::DO_STEP, &Writer::new(plan, &numbers, &mut layout).node(node, &parts)));
     } else {
         // Those that call others are written once it is settled whom they call.

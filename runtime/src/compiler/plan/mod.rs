@@ -34,17 +34,21 @@ use crate::json::Json;
 use crate::limits;
 
 /// Changes whenever the meaning of a field changes or a field is added.
-pub const PLAN_VERSION: u32 = 3;
+pub const PLAN_VERSION: u32 = SHARED_VERSION;
 /// The version of plans that are no more than plain steps.
 const STRAIGHT_VERSION: u32 = 1;
 /// The version of plans that are trees, and in which every value is as it was given.
 const TREE_VERSION: u32 = 2;
+/// The version of plans that derive values or hold answers to checks.
+const DERIVED_VERSION: u32 = 3;
+/// The version of plans whose steps share the code that they have in common.
+const SHARED_VERSION: u32 = 4;
 
 /// What a playbook does, step by step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// The version that first had everything in it: 1 where the plan is no more than plain steps.
+    /// How it is read and emitted: the version that first had everything in it, or that of long plans.
     pub plan_version: u32,
     /// What the source run was for.
     pub goal: String,
@@ -104,19 +108,27 @@ impl Plan {
         Json::from(&serde_json::to_value(self).expect("a plan has string keys only"))
     }
 
-    /// A plan of the version that first had everything in it, so that the same plan gives the same component for ever.
+    /// A plan of the version that first had everything in it, so that the same plan gives the same component for ever; a long one is of
+    /// the version whose steps share code.
     #[must_use]
     pub fn new(goal: String, parameters: Vec<Parameter>, body: Vec<Node>, output: Template) -> Plan {
         let mut plan = Plan { plan_version: PLAN_VERSION, goal, parameters, body, output };
-        plan.plan_version = plan.least_version();
+        let long = plan.nodes().len() >= limits::PLAN_SHARED_NODES_MIN;
+        plan.plan_version = if long { SHARED_VERSION } else { plan.least_version() };
         plan
+    }
+
+    /// True where the code that its steps have in common is to stand once.
+    #[must_use]
+    pub fn shares_code(&self) -> bool {
+        self.plan_version >= SHARED_VERSION
     }
 
     /// The version that first had everything that is in it.
     #[must_use]
     pub fn least_version(&self) -> u32 {
         if self.derives() || self.steps().any(|step| !step.checks.is_empty()) {
-            PLAN_VERSION
+            DERIVED_VERSION
         } else if self.is_straight() {
             STRAIGHT_VERSION
         } else {

@@ -10,7 +10,8 @@ mod world;
 use serde_json::{Value, json};
 
 use super::Graph;
-use crate::compiler::emit::{Explained, emit, emitted, read_plan};
+use crate::compiler::emit::{Explained, emit, read_plan};
+use crate::compiler::plan::{PLAN_VERSION, Plan};
 use crate::contract::Effect;
 use crate::sandbox::Ending;
 use world::World;
@@ -44,7 +45,7 @@ fn run_with(value: &Value, input: &Value, world: World) -> (String, Vec<String>)
     let component = compiled(value);
     let Explained::ByPlan(plan) = read_plan(&component) else { panic!("it was compiled") };
     let (ending, events) = world::run(component, input, world.clone());
-    let (shared, then) = world::run(emitted(&plan, 2).unwrap(), input, world);
+    let (shared, then) = world::run(emit(&Plan { plan_version: PLAN_VERSION, ..*plan }).unwrap(), input, world);
     assert_eq!((told(shared), &then), (told(ending.clone()), &events), "as a long plan is emitted");
     (told(ending), events)
 }
