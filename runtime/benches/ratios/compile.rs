@@ -51,15 +51,17 @@ pub(super) async fn learn(report: &mut Report) {
     for _ in 0..report.rounds(10) {
         let sandbox = Sandbox::new(None).expect("the engine starts");
         let start = Instant::now();
-        compiler::compile_runs(&sandbox, &tools, &runs, &options).await.expect("the runs compile");
+        let learned = compiler::compile_runs(&sandbox, &tools, &runs, &options).await.expect("the runs compile");
         cold.push(start.elapsed());
+        drop(learned);
     }
     let sandbox = Sandbox::new(None).expect("the engine starts");
     let mut warm = Vec::new();
     for _ in 0..=report.rounds(20) {
         let start = Instant::now();
-        compiler::compile_runs(&sandbox, &tools, &runs, &options).await.expect("the runs compile");
+        let learned = compiler::compile_runs(&sandbox, &tools, &runs, &options).await.expect("the runs compile");
         warm.push(start.elapsed());
+        drop(learned);
     }
     report.at_most("learn 200 steps from 5 runs + prove on each, machine code known", median(warm), Duration::from_millis(50));
     report.at_most("learn 200 steps from 5 runs + prove on each, with Cranelift", median(cold), Duration::from_millis(50));

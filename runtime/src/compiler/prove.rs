@@ -131,21 +131,43 @@ impl Held {
     }
 }
 
-/// Emits `plan`, loops, arms and all, and holds it against each of `scripts`. Nothing is made literal: what holds for
-/// several runs is not mended by what one of them did.
+/// A component that is ready to be held against recorded runs.
+pub struct Emitted {
+    component: Vec<u8>,
+    digest: Digest,
+    playbook: Playbook,
+}
+
+/// Emits `plan`, loops, arms and all.
 ///
 /// # Errors
 /// As [`emit`]; what the sandbox says of the component.
-pub async fn prove_all(sandbox: &Sandbox, provides: impl Fn(&ToolId) -> bool, plan: &Plan, scripts: &[Script]) -> Result<Held> {
+pub fn emitted(sandbox: &Sandbox, provides: impl Fn(&ToolId) -> bool, plan: &Plan) -> Result<Emitted> {
     let component = emit(plan)?;
     let digest = Digest::of(&component);
     let playbook = sandbox.load(&digest, &provides, || Ok(component.clone()))?;
-    let mut proofs = Vec::with_capacity(scripts.len());
-    for script in scripts {
-        let shown = reproduces(sandbox, &playbook, script).await;
-        proofs.push(shown.map(|calls| Proof { calls, fallbacks: Vec::new() }));
+    Ok(Emitted { component, digest, playbook })
+}
+
+impl Emitted {
+    /// Holds it against each of `scripts`. Nothing is made literal: what holds for several runs is not mended by what one of
+    /// them did.
+    pub async fn held_against(self, sandbox: &Sandbox, scripts: &[Script]) -> Held {
+        let mut proofs = Vec::with_capacity(scripts.len());
+        for script in scripts {
+            let shown = reproduces(sandbox, &self.playbook, script).await;
+            proofs.push(shown.map(|calls| Proof { calls, fallbacks: Vec::new() }));
+        }
+        Held { component: self.component, digest: self.digest, proofs }
     }
-    Ok(Held { component, digest, proofs })
+}
+
+/// Emits `plan` and holds it against each of `scripts`.
+///
+/// # Errors
+/// As [`emitted`].
+pub async fn prove_all(sandbox: &Sandbox, provides: impl Fn(&ToolId) -> bool, plan: &Plan, scripts: &[Script]) -> Result<Held> {
+    Ok(emitted(sandbox, provides, plan)?.held_against(sandbox, scripts).await)
 }
 
 /// Runs `playbook` against `script`; how many calls it made, all of them as recorded.

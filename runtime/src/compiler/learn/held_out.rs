@@ -3,13 +3,10 @@
 //! It is one more learning for each run. They know nothing of each other and go side by side; of long runs none is made,
 //! and the answer says so.
 
-use std::num::NonZeroUsize;
-use std::panic::resume_unwind;
-use std::thread;
-
 use serde::Serialize;
 
 use super::follow::{self, Followed};
+use super::side_by_side::side_by_side;
 use super::{Pass, plan_of};
 use crate::limits;
 use crate::runs::Run;
@@ -50,24 +47,7 @@ pub(super) fn of(passes: &[Pass<'_>], runs: &[Run]) -> (Vec<HeldOut>, Option<Str
         );
         return (Vec::new(), Some(why));
     }
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(passes.len());
-    let share = |first: usize| -> Vec<(usize, HeldOut)> {
-        (first..passes.len()).step_by(threads).map(|at| (at, without(passes, runs, at))).collect()
-    };
-    let mut held: Vec<(usize, HeldOut)> = thread::scope(|scope| {
-        let share = &share;
-        let started: Vec<_> =
-            (1..threads).map(|first| thread::Builder::new().spawn_scoped(scope, move || share(first)).map_err(|_| first)).collect();
-        let own = share(0);
-        let others = started.into_iter().flat_map(|started| match started {
-            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
-            // No thread is left to be had: then it is done here.
-            Err(first) => share(first),
-        });
-        own.into_iter().chain(others).collect()
-    });
-    held.sort_by_key(|(at, _)| *at);
-    (held.into_iter().map(|(_, held)| held).collect(), None)
+    (side_by_side(passes.len(), |at| without(passes, runs, at)), None)
 }
 
 /// The run at `left_out` against a plan that was learned from the others.

@@ -18,12 +18,15 @@ mod invariants;
 mod known;
 mod numbers;
 mod parameters;
+mod side_by_side;
 #[cfg(test)]
 mod tests;
 mod ways;
 mod within;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::thread;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -51,6 +54,7 @@ use explain::Unexplained;
 use follow::Followed;
 pub use held_out::{CameTo, HeldOut};
 use known::{Scope, Tier};
+use side_by_side::side_by_side;
 
 /// What was learned from several runs.
 #[derive(Debug, Clone)]
@@ -110,11 +114,8 @@ pub async fn compile_runs(sandbox: &Sandbox, tools: &Registry, runs: &[Run], opt
         ));
     }
     let bindings = Bindings::builtin(tools).extended(&options.bindings, &options.roots)?;
-    let mut traces = Vec::new();
-    for run in runs {
-        require_success(run, options)?;
-        traces.push(Trace::of(run, &bindings));
-    }
+    runs.iter().try_for_each(|run| require_success(run, options))?;
+    let mut traces = side_by_side(runs.len(), |at| Trace::of(&runs[at], &bindings));
     let sifted: Vec<(Vec<usize>, Vec<Dropped>)> = traces.iter().map(lift::sift).collect();
     if let Some(at) = sifted.iter().position(|(kept, _)| kept.is_empty()) {
         return Err(Error::new(Code::ReplayCompileNoSteps, format!("run {} has no successful step", runs[at].run_id)));
@@ -127,15 +128,20 @@ pub async fn compile_runs(sandbox: &Sandbox, tools: &Registry, runs: &[Run], opt
         found = plan_of(&passes_of(&traces, &sifted, runs)).map_err(|refusal| refused(&refusal, runs))?;
     }
     let passes = passes_of(&traces, &sifted, runs);
-    let mut scripts = Vec::new();
-    let mut reached = Vec::new();
-    for ((pass, run), made) in passes.iter().zip(runs).zip(std::mem::take(&mut found.made)) {
-        let (script, calls) = script(&found.plan, pass, made).map_err(|why| not_reproduced(run, &why))?;
-        scripts.push(Script { began_ms: Some(run.started_at_ms), ..script });
-        reached.extend(calls);
-    }
+    let (made, plan) = (std::mem::take(&mut found.made), &found.plan);
     let provides = |tool: &ToolId| tools.get(tool).is_some();
-    let held = prove::prove_all(sandbox, provides, &found.plan, &scripts).await?;
+    // What is to be proved is compiled while it is settled what it is to be held against.
+    let (emitted, scripts) = thread::scope(|scope| {
+        let emitting = thread::Builder::new().spawn_scoped(scope, || prove::emitted(sandbox, provides, plan));
+        let scripts = scripts_of(plan, &passes, runs, made);
+        let emitted = match emitting {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => prove::emitted(sandbox, provides, plan),
+        };
+        (emitted, scripts)
+    });
+    let (scripts, reached) = scripts?;
+    let held = emitted?.held_against(sandbox, &scripts).await;
     let (component, digest, proofs) = held.all().map_err(|e| named(e, runs))?;
     let proof = Proof { calls: proofs.iter().map(|proof| proof.calls).sum(), fallbacks: Vec::new() };
     let proven = Proven { plan: found.plan, component, digest, proof };
@@ -309,6 +315,17 @@ pub(super) fn each_template(nodes: &[Node], visit: &mut impl FnMut(&Template)) {
             _ => {}
         }
     }
+}
+
+/// What the plan must reproduce of each run, and what its steps reach in them.
+fn scripts_of(plan: &Plan, passes: &[Pass<'_>], runs: &[Run], made: Vec<Made>) -> Result<(Vec<Script>, Vec<Reached>)> {
+    let (mut scripts, mut reached) = (Vec::new(), Vec::new());
+    for ((pass, run), made) in passes.iter().zip(runs).zip(made) {
+        let (script, calls) = script(plan, pass, made).map_err(|why| not_reproduced(run, &why))?;
+        scripts.push(Script { began_ms: Some(run.started_at_ms), ..script });
+        reached.extend(calls);
+    }
+    Ok((scripts, reached))
 }
 
 /// What the plan must reproduce of one run, and what its steps reach.
