@@ -186,11 +186,10 @@ fn check(group: &str, knob: &str, value: &Value, issues: &mut Vec<Issue>) {
 
 impl Policy {
     /// Where its knobs, each of which has a value that it takes, come to something that nobody can want: a version that could fail at
-    /// every job and keep its status, or different inputs that there cannot be.
+    /// every job and keep its status.
     #[must_use]
     pub fn issues(&self) -> Vec<Issue> {
         let DemoteRule { floor, window, min_failures } = self.demote;
-        let ActiveRule { successes, distinct_inputs, .. } = self.active;
         let never = "so that nothing is ever demoted";
         let off = "`auto_demote` false switches that off";
         let wrong = [
@@ -214,26 +213,25 @@ impl Policy {
                 "/demote/floor",
                 format!("is 0, below which no share of successes is, {never}: say a share above 0; {off}"),
             ),
-            (
-                distinct_inputs > successes,
-                "/active/distinct_inputs",
-                format!(
-                    "is {distinct_inputs}, and {successes} jobs (`active.successes`) have no more inputs than that: at most {successes}, or raise `active.successes`"
-                ),
-            ),
         ];
         let issue = |(_, path, message): (bool, &str, String)| Issue { path: path.to_owned(), message };
         wrong.into_iter().filter(|(is_so, ..)| *is_so).map(issue).collect()
     }
 
     /// The same, where it was put together of parts that were settled apart and do not go together any more: it demotes at the most
-    /// failures that its window can hold.
+    /// failures that its window can hold, and where it could never demote though it says that it does, as `base` does.
     #[must_use]
-    pub fn tempered(mut self) -> Policy {
+    pub fn tempered(mut self, base: &Policy) -> Policy {
         if self.demote.window > 0 {
             self.demote.min_failures = self.demote.min_failures.min(self.demote.window);
         }
-        self
+        if self.issues().is_empty() {
+            return self;
+        }
+        // What is configured may have demotion switched off, with numbers that make no sense where it is on.
+        let with = |demote: &DemoteRule| Policy { demote: demote.clone(), ..self.clone() };
+        let as_base = with(&base.demote);
+        if as_base.issues().is_empty() { as_base } else { with(&Policy::default().demote) }
     }
 
     /// The same with these knobs set.
@@ -338,8 +336,6 @@ mod tests {
             (json!({"demote": {"min_failures": 11}}), "/demote/min_failures", "is 11, more than the 10 jobs of `demote.window`"),
             (json!({"demote": {"window": 2}}), "/demote/min_failures", "at most 2"),
             (json!({"demote": {"floor": 0}}), "/demote/floor", "say a share above 0; `auto_demote` false"),
-            (json!({"active": {"distinct_inputs": 6}}), "/active/distinct_inputs", "at most 5, or raise `active.successes`"),
-            (json!({"active": {"successes": 2}}), "/active/distinct_inputs", "is 3, and 2 jobs"),
         ] {
             let issues = of(change.clone());
             assert!(issues.len() == 1 && issues[0].path == path && issues[0].message.contains(message), "{change}: {issues:?}");
@@ -349,12 +345,25 @@ mod tests {
             json!({"auto_demote": false, "demote": {"window": 0, "min_failures": 9, "floor": 0}}),
             json!({"demote": {"window": 1, "min_failures": 1, "floor": 0.001}}),
             json!({"active": {"successes": 0, "distinct_inputs": 0}}),
+            // Both are the least: three jobs with three inputs are two and more.
+            json!({"active": {"successes": 2, "distinct_inputs": 3}}),
         ] {
             assert_eq!(of(change.clone()), Vec::new(), "{change}");
         }
-        let tempered = |window: u64| {
-            Policy { demote: DemoteRule { window, ..Policy::default().demote }, ..Policy::default() }.tempered().demote.min_failures
-        };
-        assert_eq!((tempered(2), tempered(10), tempered(0)), (2, 3, 3));
+    }
+
+    #[test]
+    fn parts_that_do_not_go_together_still_demote() {
+        let own = Policy { demote: DemoteRule { floor: 0.2, window: 6, min_failures: 4 }, ..Policy::default() };
+        let off = Policy { auto_demote: false, demote: DemoteRule { floor: 0.0, window: 0, min_failures: 0 }, ..Policy::default() };
+        let of = |base: &Policy, demote: DemoteRule| Policy { demote, ..Policy::default() }.tempered(base).demote;
+        let rule = |floor, window, min_failures| DemoteRule { floor, window, min_failures };
+        assert_eq!(of(&own, rule(0.9, 2, 3)), rule(0.9, 2, 2), "so many failures as its window has jobs are enough");
+        assert_eq!(of(&own, rule(0.9, 10, 3)), rule(0.9, 10, 3));
+        for never in [rule(0.9, 0, 3), rule(0.0, 10, 3), rule(0.9, 10, 0)] {
+            assert_eq!(of(&own, never.clone()), own.demote);
+            assert_eq!(of(&off, never), Policy::default().demote, "what is configured could not demote either");
+        }
+        assert_eq!(off.clone().tempered(&own), off, "where it is switched off, nothing has to make sense");
     }
 }

@@ -11,7 +11,7 @@
 //! | the mark is taken away, guarded by itself | it is looked at again, and nothing is found | done |
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -50,8 +50,6 @@ pub struct Lifecycle {
     bell: Arc<Notify>,
     /// Looks in quick succession that are left.
     looks: Arc<AtomicU32>,
-    /// True once what an earlier process had settled and not marked is marked.
-    resumed: Arc<AtomicBool>,
 }
 
 /// What is known of a version, and what follows.
@@ -69,17 +67,7 @@ impl Lifecycle {
     /// Over `store`, with what it takes to rehearse.
     #[must_use]
     pub fn new(store: Store, playbooks: Playbooks, policies: Policies, sources: Sources, sandbox: Sandbox, tools: Registry) -> Lifecycle {
-        Lifecycle {
-            playbooks,
-            sources,
-            store,
-            policies,
-            sandbox,
-            tools,
-            bell: Arc::default(),
-            looks: Arc::default(),
-            resumed: Arc::default(),
-        }
+        Lifecycle { playbooks, sources, store, policies, sandbox, tools, bell: Arc::default(), looks: Arc::default() }
     }
 
     /// What is written with the last entry of each job.
@@ -130,9 +118,9 @@ impl Lifecycle {
     /// # Errors
     /// What the store says.
     pub async fn look(&self) -> Result<usize> {
-        if !self.resumed.load(Ordering::Relaxed) {
-            self.policies.resume().await?;
-            self.resumed.store(true, Ordering::Relaxed);
+        // What there is to look at is looked at in any case.
+        if let Err(e) = self.policies.resume().await {
+            tracing::error!("what policies mean for the playbooks of their spaces is not done, and is tried again: {e}");
         }
         let (mut seen, mut after) = (0, None);
         loop {

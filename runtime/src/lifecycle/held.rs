@@ -1,11 +1,10 @@
 //! Versions that a review holds back, and why: as it stands now, since a version itself never changes.
 
-use super::change::{ChangeKind, ReviewState};
+use super::change::ReviewState;
 use super::version::Version;
 use super::{Playbooks, not_earned};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::ids::Space;
-use crate::limits;
 
 impl Playbooks {
     /// The version in which a review said what becomes of this one; none where it waits for one, or needs none.
@@ -17,17 +16,11 @@ impl Playbooks {
         if !version.awaits_review() || self.summary(space, id)?.pending.contains(&number) {
             return Ok(None);
         }
-        let mut before = None;
-        loop {
-            let page = self.versions(space, id, before, limits::VERSIONS_LOOK_BACK)?;
-            before = page.last().map(|last| last.version);
-            let is_it = |other: &Version| other.made_by.kind == ChangeKind::Reviewed && other.made_by.from_version == Some(number);
-            if let Some(found) = page.into_iter().find(is_it) {
-                return Ok(Some(found));
-            }
-            if before.is_none_or(|before| before <= number) {
-                return Ok(None);
-            }
+        // The row of its repair names it; to look for it would read all versions that came since.
+        match self.repair(space, id, number) {
+            Ok(repair) => repair.row.reviewed.map(|said| self.get(space, id, Some(said.version))).transpose(),
+            Err(e) if e.code == Code::RepairNotFound => Ok(None),
+            Err(e) => Err(e),
         }
     }
 

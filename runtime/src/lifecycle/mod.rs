@@ -33,7 +33,7 @@ pub use version::{Compilation, Content, Mended, NewVersion, Next, Origin, Status
 use force::Entering;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, Space};
@@ -54,6 +54,17 @@ struct Changed {
     playbooks: HashSet<(Space, PlaybookId)>,
     /// True where there were more than are noted.
     too_many: bool,
+}
+
+impl Changed {
+    fn note(&mut self, space: Space, id: PlaybookId) {
+        if self.playbooks.len() >= limits::CHANGED_PLAYBOOKS_MAX {
+            *self = Changed { playbooks: HashSet::new(), too_many: true };
+        }
+        if !self.too_many {
+            self.playbooks.insert((space, id));
+        }
+    }
 }
 
 /// One line of a list of playbooks.
@@ -144,11 +155,9 @@ impl Playbooks {
             batch.append(rows(space, row.as_deref(), &summary, &version));
             // Where a number was wanted, the same content may make a second version: the newest is found.
             batch.put(&content_key(space, &new), saved::content_row(number));
+            self.note_with(&mut batch, space, &new.playbook_id);
             match self.store.commit(batch).await {
-                Ok(()) => {
-                    self.note(space, &new.playbook_id);
-                    return Ok(Added { version, repeated: false });
-                }
+                Ok(()) => return Ok(Added { version, repeated: false }),
                 Err(CommitError::Guard) => {}
                 Err(CommitError::Store(e)) => return Err(e),
             }
@@ -187,11 +196,9 @@ impl Playbooks {
             let after = force::after(Some(&before), &entering).map_err(|_| asks_for_more(&version))?;
             let mut batch = beside(&version);
             batch.append(rows(space, Some(&row), &after, &version));
+            self.note_with(&mut batch, space, id);
             match self.store.commit(batch).await {
-                Ok(()) => {
-                    self.note(space, id);
-                    return Ok(Some(version));
-                }
+                Ok(()) => return Ok(Some(version)),
                 Err(CommitError::Guard) => {}
                 Err(CommitError::Store(e)) => return Err(e),
             }
@@ -257,11 +264,9 @@ impl Playbooks {
             let mut batch = Batch::new();
             batch.expect(&key, Some(&row));
             batch.put(&key, saved::summary_row(&change(saved::summary(&row, id)?)));
+            self.note_with(&mut batch, space, id);
             match self.store.commit(batch).await {
-                Ok(()) => {
-                    self.note(space, id);
-                    return Ok(());
-                }
+                Ok(()) => return Ok(()),
                 Err(CommitError::Guard) => {}
                 Err(CommitError::Store(e)) => return Err(e),
             }
@@ -269,21 +274,18 @@ impl Playbooks {
         Err(contended(id))
     }
 
-    fn note(&self, space: &Space, id: &PlaybookId) {
-        let mut changed = self.changed.lock().expect("nobody panics while holding it");
-        if changed.playbooks.len() >= limits::CHANGED_PLAYBOOKS_MAX {
-            *changed = Changed { playbooks: HashSet::new(), too_many: true };
-        }
-        if !changed.too_many {
-            changed.playbooks.insert((space.clone(), id.clone()));
-        }
+    /// Notes it when the batch is written, whether or not whoever commits it still waits for that: what is written and not noted
+    /// would never be found by its words.
+    fn note_with(&self, batch: &mut Batch, space: &Space, id: &PlaybookId) {
+        let (changed, space, id) = (Arc::clone(&self.changed), space.clone(), id.clone());
+        batch.when_written(move || changed.lock().unwrap_or_else(PoisonError::into_inner).note(space, id));
     }
 
     /// The playbooks that were written since this was asked before: whoever keeps something made of them makes it anew. None where
     /// those were more than are noted: then all of it is to be made anew.
     #[must_use]
     pub fn changed(&self) -> Option<Vec<(Space, PlaybookId)>> {
-        let Changed { playbooks, too_many } = std::mem::take(&mut *self.changed.lock().expect("nobody panics while holding it"));
+        let Changed { playbooks, too_many } = std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
         (!too_many).then(|| playbooks.into_iter().collect())
     }
 

@@ -1,5 +1,8 @@
 //! What operators settled about promotion since the server was configured: for a space, and for single playbooks in it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde::{Deserialize, Serialize};
 
 use super::Playbooks;
@@ -7,7 +10,7 @@ use super::evidence::mark;
 use crate::config::{Policy, PolicyChange};
 use crate::error::{Code, Error, Result};
 use crate::ids::{PlaybookId, Space};
-use crate::store::{Batch, CommitError, PolicyKey, Store};
+use crate::store::{Batch, CommitError, PlaybookKey, PolicyKey, Store};
 use crate::{fields, limits};
 
 /// The policy of each space and playbook. Cheap to clone.
@@ -17,13 +20,23 @@ pub struct Policies {
     playbooks: Playbooks,
     /// What the configuration file says.
     base: Policy,
+    unmarked: Arc<Unmarked>,
+}
+
+/// Whether some space may have a policy because of which its playbooks are not all marked yet.
+struct Unmarked {
+    /// How often one was written. The first stands for what an earlier process left.
+    written: AtomicU64,
+    /// How many of those are seen to.
+    seen_to: AtomicU64,
 }
 
 impl Policies {
     /// Over `store`; `base` holds where nothing else is said.
     #[must_use]
     pub fn new(store: Store, playbooks: Playbooks, base: Policy) -> Policies {
-        Policies { store, playbooks, base }
+        let unmarked = Arc::new(Unmarked { written: AtomicU64::new(1), seen_to: AtomicU64::new(0) });
+        Policies { store, playbooks, base, unmarked }
     }
 
     /// What holds for a playbook, or for a space where none is named.
@@ -33,8 +46,8 @@ impl Policies {
     pub fn of(&self, space: &Space, id: Option<&PlaybookId>) -> Result<Policy> {
         let policy = self.base.with(&self.change(space, None)?);
         match id {
-            Some(_) => Ok(policy.with(&self.change(space, id)?).tempered()),
-            None => Ok(policy.tempered()),
+            Some(_) => Ok(policy.with(&self.change(space, id)?).tempered(&self.base)),
+            None => Ok(policy.tempered(&self.base)),
         }
     }
 
@@ -53,8 +66,8 @@ impl Policies {
     /// | write (one atomic batch each) | the process dies before | dies after |
     /// |---|---|---|
     /// | a playbook's policy, and its mark | nothing changed | it is looked at |
-    /// | a space's policy, and that its playbooks are to be marked | nothing changed | [`Policies::resume`] marks them |
-    /// | marks, a page of playbooks each | those of this page are marked by the next process | they are looked at, perhaps twice |
+    /// | a space's policy, and that its playbooks are to be marked | nothing changed | [`Policies::resume`] marks them, as it does where only the request went away |
+    /// | marks, a page of playbooks each | [`Policies::resume`] marks those of this page | they are looked at, perhaps twice |
     /// | that they are marked | all are marked again | done |
     ///
     /// # Errors
@@ -85,29 +98,52 @@ impl Policies {
         let (key, row) = (key(space, None), Row { v: 1, policy: change.clone(), unmarked: true });
         let mut batch = Batch::new();
         settle(&mut batch, &key, &row);
+        // Whoever asked for it may not wait for it any more: then nobody but the next look marks them.
+        let unmarked = Arc::clone(&self.unmarked);
+        batch.when_written(move || {
+            unmarked.written.fetch_add(1, Ordering::AcqRel);
+        });
         self.store.commit(batch).await?;
         self.mark_as_said(&key, row).await
     }
 
-    /// Marks what an earlier process had settled and not marked any more. For whoever begins to look.
+    /// Marks what was settled and not marked any more, by an earlier process or for a request that went away. For whoever looks;
+    /// where there is nothing of that kind, it costs nothing.
     ///
     /// # Errors
-    /// What the store says.
+    /// What the store says: it is tried again by whoever looks next.
     pub async fn resume(&self) -> Result<()> {
-        let mut after = None;
+        let written = self.unmarked.written.load(Ordering::Acquire);
+        if self.unmarked.seen_to.load(Ordering::Acquire) == written {
+            return Ok(());
+        }
+        let (mut after, mut failed) = (None, false);
         loop {
             let page = self.store.scan(&PolicyKey::all(), after.as_ref(), limits::PAGE_ROWS_MAX)?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
+            let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             for (key, row) in page {
+                // One space must not keep the others from it; whoever asks for it hears of it.
+                let said =
+                    |e: &Error| tracing::error!(space = %key.space.scope(), "what its policy means for its playbooks is not done: {e}");
                 match parsed(&row) {
-                    Ok(row) if row.unmarked => self.mark_as_said(&key, row).await?,
+                    Ok(row) if row.unmarked => match self.mark_as_said(&key, row).await {
+                        Ok(()) => {}
+                        Err(e) if e.code == Code::StoreUnavailable => return Err(e),
+                        Err(e) => {
+                            said(&e);
+                            failed = true;
+                        }
+                    },
                     Ok(_) => {}
-                    // One that does not read back must not keep the others from it; whoever asks for it hears of it.
-                    Err(e) => tracing::error!(space = %key.space.scope(), "{e}"),
+                    Err(e) => said(&e),
                 }
             }
         }
+        if !failed {
+            self.unmarked.seen_to.store(written, Ordering::Release);
+        }
+        Ok(())
     }
 
     async fn mark_as_said(&self, key: &PolicyKey, row: Row) -> Result<()> {
@@ -125,11 +161,12 @@ impl Policies {
     async fn mark_all(&self, space: &Space) -> Result<()> {
         let mut after = None;
         loop {
-            let page = self.playbooks.list(space, after.as_ref(), limits::PAGE_ROWS_MAX)?;
+            // By their keys alone: one that does not read back must not keep the others from being marked.
+            let page = self.store.scan(&PlaybookKey::of_space(space), after.as_ref(), limits::PAGE_ROWS_MAX)?;
             let mut batch = Batch::new();
-            page.iter().for_each(|summary| mark(&mut batch, space, &summary.playbook_id));
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.playbook_id.clone());
+            page.iter().for_each(|(key, _)| mark(&mut batch, space, &key.playbook_id));
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
             self.store.commit(batch).await.map_err(Error::from)?;
         }
     }
@@ -205,13 +242,14 @@ mod tests {
         };
         playbooks.add(&space, new).await.unwrap();
         let marked = || store.get(&ConsiderKey { space: space.clone(), playbook_id: id.clone() }).unwrap().is_some();
-        let policies = Policies::new(store.clone(), playbooks, Policy::default());
         for change in [json!({"canary_share": 0.5}), json!({})] {
             let row = Row { v: 1, policy: PolicyChange::read(&change).unwrap(), unmarked: true };
             let mut batch = Batch::new();
             settle(&mut batch, &key(&space, None), &row);
             batch.delete(&ConsiderKey { space: space.clone(), playbook_id: id.clone() });
             store.commit(batch).await.unwrap();
+            // Another process each time.
+            let policies = Policies::new(store.clone(), playbooks.clone(), Policy::default());
             policies.resume().await.unwrap();
             assert!(marked(), "{change}");
             assert_eq!(policies.change(&space, None).unwrap(), row.policy);

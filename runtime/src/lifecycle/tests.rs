@@ -193,11 +193,19 @@ async fn what_runs_follows_from_the_versions_in_their_order() {
     assert_eq!((listed[0].made_by.from_version, listed[0].component), (Some(17), listed[1].component));
 }
 
+/// Where nothing rises by itself.
+fn lifecycle(playbooks: &Playbooks) -> Lifecycle {
+    let store = playbooks.store.clone();
+    let policy = crate::config::Policy { auto_promote: false, ..Default::default() };
+    let policies = Policies::new(store.clone(), playbooks.clone(), policy);
+    let sources = Sources::new(crate::runs::Runs::new(store.clone()), crate::secrets::Secrets::none());
+    let (sandbox, tools) = (crate::sandbox::Sandbox::new(None).unwrap(), crate::tools::Registry::builtin());
+    Lifecycle::new(store, playbooks.clone(), policies, sources, sandbox, tools)
+}
+
 #[tokio::test]
 async fn a_playbook_that_cannot_be_looked_at_keeps_no_other_from_it() {
-    use crate::sandbox::Sandbox;
     use crate::store::ConsiderKey;
-    use crate::tools::Registry;
 
     let (_dir, playbooks) = playbooks();
     let (space, store) = (Space::default_space(), playbooks.store.clone());
@@ -213,10 +221,7 @@ async fn a_playbook_that_cannot_be_looked_at_keeps_no_other_from_it() {
     let broken = VersionKey { space: space.clone(), playbook_id: PlaybookId::parse("a").unwrap(), version: 1 };
     batch.put(&broken, b"{".to_vec());
     store.commit(batch).await.unwrap();
-    let policy = crate::config::Policy { auto_promote: false, ..Default::default() };
-    let policies = Policies::new(store.clone(), playbooks.clone(), policy);
-    let sources = Sources::new(crate::runs::Runs::new(store.clone()), crate::secrets::Secrets::none());
-    let lifecycle = Lifecycle::new(store.clone(), playbooks.clone(), policies, sources, Sandbox::new(None).unwrap(), Registry::builtin());
+    let lifecycle = lifecycle(&playbooks);
     assert_eq!(lifecycle.look().await.unwrap(), 1);
     assert_eq!((marked("a"), marked("b")), (true, false), "the one that is not done is looked at again");
 }
@@ -403,10 +408,67 @@ async fn a_page_of_what_a_filter_takes_looks_at_a_bounded_number_of_rows() {
 fn no_more_changes_are_noted_than_are_allowed() {
     let (_dir, playbooks) = playbooks();
     let (space, id) = (Space::default_space(), |n: usize| PlaybookId::parse(&format!("p{n}")).unwrap());
-    (0..limits::CHANGED_PLAYBOOKS_MAX).for_each(|n| playbooks.note(&space, &id(n)));
+    let note = |n: usize| playbooks.changed.lock().unwrap().note(space.clone(), id(n));
+    (0..limits::CHANGED_PLAYBOOKS_MAX).for_each(note);
     assert_eq!(playbooks.changed().map(|changed| changed.len()), Some(limits::CHANGED_PLAYBOOKS_MAX));
-    (0..=limits::CHANGED_PLAYBOOKS_MAX).for_each(|n| playbooks.note(&space, &id(n)));
+    (0..=limits::CHANGED_PLAYBOOKS_MAX).for_each(note);
     assert!(playbooks.changed().is_none(), "then everything has changed");
-    playbooks.note(&space, &id(1));
+    note(1);
     assert_eq!(playbooks.changed().map(|changed| changed.len()), Some(1));
+}
+
+/// Begins it, and lets whoever waits for it go away before it is done.
+async fn begun_and_left(work: impl Future<Output = ()>, store: &Store) {
+    let mut work = Box::pin(work);
+    std::future::poll_fn(|context| {
+        let _ = work.as_mut().poll(context);
+        std::task::Poll::Ready(())
+    })
+    .await;
+    drop(work);
+    // Batches are written one after the other: what was handed over is on disk.
+    store.commit(Batch::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_written_is_noted_though_nobody_waits_for_it() {
+    let (_dir, playbooks) = playbooks();
+    let (space, store) = (Space::default_space(), playbooks.store.clone());
+    let only = Some(vec![(space.clone(), PlaybookId::parse("p").unwrap())]);
+    begun_and_left(async { drop(playbooks.add(&space, new("p", "a", None)).await) }, &store).await;
+    assert_eq!((runs(&playbooks).0, playbooks.changed()), (1, only.clone()));
+    let promotes = async { drop(promoted(&playbooks, 1, Status::Active, ChangeKind::Promoted, Authority::Operator).await) };
+    begun_and_left(promotes, &store).await;
+    assert_eq!((runs(&playbooks).0, playbooks.changed()), (2, only));
+    let again = new("p", "a", None);
+    assert!(playbooks.add(&space, again).await.unwrap().repeated);
+    assert_eq!(playbooks.changed(), Some(Vec::new()), "nothing was written");
+}
+
+#[tokio::test]
+async fn a_policy_of_a_space_whose_request_went_away_is_looked_at_all_the_same() {
+    use crate::config::PolicyChange;
+    use crate::store::{ConsiderKey, PolicyKey};
+
+    let (_dir, playbooks) = playbooks();
+    let (space, store) = (Space::default_space(), playbooks.store.clone());
+    playbooks.add(&space, new("p", "a", None)).await.unwrap();
+    let lifecycle = lifecycle(&playbooks);
+    assert_eq!(lifecycle.look().await.unwrap(), 0, "what an earlier process left is done");
+    let change = PolicyChange::read(&serde_json::json!({"canary_share": 0.5})).unwrap();
+    begun_and_left(async { drop(lifecycle.policies().put(&space, None, &change).await) }, &store).await;
+    assert_eq!(lifecycle.policies().change(&space, None).unwrap(), change);
+    assert_eq!(lifecycle.look().await.unwrap(), 1);
+    assert_eq!(lifecycle.look().await.unwrap(), 0, "once");
+
+    // Neither a policy nor a playbook that does not read back keeps the others from it.
+    let mut batch = Batch::new();
+    batch.put(&PolicyKey { space: Space::parse(Some("a"), None).unwrap(), playbook_id: None }, b"{".to_vec());
+    batch.put(&PlaybookKey { space: space.clone(), playbook_id: PlaybookId::parse("a").unwrap() }, b"{".to_vec());
+    store.commit(batch).await.unwrap();
+    begun_and_left(async { drop(lifecycle.policies().put(&space, None, &PolicyChange::default()).await) }, &store).await;
+    assert_eq!(lifecycle.look().await.unwrap(), 1);
+    let marked =
+        |id: &str| store.get(&ConsiderKey { space: space.clone(), playbook_id: PlaybookId::parse(id).unwrap() }).unwrap().is_some();
+    assert_eq!((marked("a"), marked("p")), (true, false));
 }

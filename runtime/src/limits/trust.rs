@@ -29,8 +29,14 @@ pub const MATCH_WORDS_MAX: usize = 256;
 /// Versions of one playbook that wait for a review: beyond that nobody is looking, and the playbook's row, which names them,
 /// stays small.
 pub const REVIEWS_PENDING_MAX: usize = 100;
-/// Spaces whose words are held in memory for matching. An index of 10,000 playbooks takes about 10 MB, and is built again in less
-/// than a second when it is asked for; a server with more busy spaces than this has that second now and then.
+/// Words of one playbook that are held in memory for matching: twice as many as anybody asks for at once.
+pub const MATCH_TEXT_WORDS_MAX: usize = 512;
+/// Bytes of a word that is held for matching: what is longer is no word that anybody types.
+pub const MATCH_WORD_BYTES_MAX: usize = 64;
+/// Spaces whose words are held in memory for matching, those that have playbooks. An index of 10,000 playbooks with some dozens of
+/// words each takes about 10 MB. Where each has as many words as are held, that is some 80 MB while they share them, and up to 1 GB
+/// where no two have one in common. It is built again in less than a second when it is asked for; a server with more busy spaces
+/// than this has that second now and then.
 pub const MATCH_SPACES_MAX: usize = 32;
 /// Playbooks of one space that are held in memory for matching, those that may be proposed: five times what a look-up is measured
 /// with. What is beyond is not found, and the answer says how many that are.

@@ -16,6 +16,24 @@ pub struct Batch {
     pub(super) guards: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Key, and its new row; none removes it. Later ones win.
     pub(super) writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Who is told when it is written.
+    pub(super) told: Told,
+}
+
+/// What is called when a batch is written.
+#[derive(Default)]
+pub(super) struct Told(Vec<Box<dyn FnOnce() + Send + Sync>>);
+
+impl Told {
+    pub(super) fn tell(self) {
+        self.0.into_iter().for_each(|tell| tell());
+    }
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Told({})", self.0.len())
+    }
 }
 
 impl Batch {
@@ -44,6 +62,13 @@ impl Batch {
     pub fn append(&mut self, other: Batch) {
         self.guards.extend(other.guards);
         self.writes.extend(other.writes);
+        self.told.0.extend(other.told.0);
+    }
+
+    /// Calls this once the batch is on disk and can be read, before whoever commits it hears of it, and even where nobody waits for
+    /// that any more. It is called on the thread that writes: it must not wait for anything.
+    pub fn when_written(&mut self, tell: impl FnOnce() + Send + Sync + 'static) {
+        self.told.0.push(Box::new(tell));
     }
 
     /// True if there is nothing to check and nothing to write.

@@ -128,7 +128,8 @@ impl Work {
         let mut answers = Vec::new();
         let span = spans::commit_group(waiting.len()).entered();
         let mut refused = self.health.check();
-        for Waiting { batch, answer } in waiting {
+        for Waiting { mut batch, answer } in waiting {
+            let told = std::mem::take(&mut batch.told);
             let verdict = match &refused {
                 Err(_) => Ok(false),
                 Ok(()) => judge(&self.tree, &mut group, batch),
@@ -139,11 +140,14 @@ impl Work {
                 self.health.poison(&failed.message);
                 refused = self.health.check();
             }
-            answers.push((answer, verdict.unwrap_or(false)));
+            answers.push((answer, told, verdict.unwrap_or(false)));
         }
         let written = refused.and_then(|()| self.write(group, answers.len()));
         span.record("outcome", if written.is_ok() { "ok" } else { "failed" });
-        for (answer, passed) in answers {
+        for (answer, told, passed) in answers {
+            if passed && written.is_ok() {
+                told.tell();
+            }
             // Nobody may wait any more; the batch is written all the same.
             let _ = answer.send(match &written {
                 Err(error) => Err(CommitError::Store(error.clone())),

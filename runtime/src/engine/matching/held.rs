@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::error::{Code, Result};
 use crate::ids::{PlaybookId, Space};
 use crate::lifecycle::matching::{Entry, Index, words};
-use crate::lifecycle::{Origin, Status, Summary};
+use crate::lifecycle::{Origin, Status, Summary, Version};
 use crate::limits;
 
 /// The indexes of the spaces that were asked for lately.
@@ -94,7 +94,8 @@ impl Engine {
             words.asked = asked;
             return Ok(());
         }
-        let words = self.words_of(space, asked)?;
+        // Anybody may name a space: one in which there is nothing takes nobody's place.
+        let Some(words) = self.words_of(space, asked)? else { return Ok(()) };
         while held.spaces.len() >= limits::MATCH_SPACES_MAX {
             let Some(oldest) = held.spaces.iter().min_by_key(|(_, words)| words.asked).map(|(space, _)| space.clone()) else { break };
             held.spaces.remove(&oldest);
@@ -103,12 +104,13 @@ impl Engine {
         Ok(())
     }
 
-    fn words_of(&self, space: &Space, asked: u64) -> Result<Words> {
+    /// None where the space has no playbook at all.
+    fn words_of(&self, space: &Space, asked: u64) -> Result<Option<Words>> {
         let mut words = Words { index: Index::default(), incomplete: false, asked };
         let (mut after, mut looked) = (None, 0);
         loop {
             let page = self.playbooks.list(space, after.as_ref(), limits::PAGE_ROWS_MAX)?;
-            let Some(last) = page.last() else { return Ok(words) };
+            let Some(last) = page.last() else { return Ok((looked > 0).then_some(words)) };
             after = Some(last.playbook_id.clone());
             looked += page.len();
             for summary in &page {
@@ -116,7 +118,7 @@ impl Engine {
             }
             if looked >= limits::MATCH_ROWS_MAX {
                 words.incomplete = true;
-                return Ok(words);
+                return Ok(Some(words));
             }
         }
     }
@@ -132,7 +134,7 @@ impl Engine {
             words.incomplete = true;
             return Ok(());
         }
-        match self.text_of(space, summary) {
+        match self.playbook(space, &summary.playbook_id, Some(summary.active_version)).and_then(|runs| self.text_of(space, &runs)) {
             Ok(text) => {
                 let entry = Entry { playbook_id: summary.playbook_id.clone(), status: summary.active_status, has_shadow };
                 words.index.put(entry, &text);
@@ -146,21 +148,30 @@ impl Engine {
         }
     }
 
-    /// What is indexed of a playbook: its id, name and goal, the tools that it calls and the names of what it takes.
-    fn text_of(&self, space: &Space, summary: &Summary) -> Result<Vec<String>> {
-        let version = self.playbook(space, &summary.playbook_id, Some(summary.active_version))?;
+    /// What is indexed of a playbook: its id, name and goal, the tools that it calls and the names of what it takes, in this order as
+    /// far as there is room.
+    pub(super) fn text_of(&self, space: &Space, version: &Version) -> Result<Vec<String>> {
         let mut text = words(version.playbook_id.as_str());
         text.extend(words(&version.name));
+        let compiled = match &version.origin {
+            Origin::Compiled(compilation) => Some(compilation),
+            Origin::Uploaded | Origin::Graph { .. } => None,
+        };
+        if let Some(compilation) = compiled {
+            // A recording may be gone, and the playbook is not.
+            text.extend(words(&self.runs.goal_of(space, &compilation.run_id)?.unwrap_or_default()));
+        }
         for ask in version.asks.iter().flat_map(|asks| asks.iter()) {
             text.extend(words(&ask.to_string()));
         }
-        if let Origin::Compiled(compilation) = &version.origin {
-            // A recording may be gone, and the playbook is not.
-            text.extend(words(&self.runs.goal_of(space, &compilation.run_id)?.unwrap_or_default()));
+        if let Some(compilation) = compiled {
             let variables = compilation.summary.value()["parameterization"]["variables"].as_array().cloned().unwrap_or_default();
             text.extend(variables.iter().filter_map(|v| v["name"].as_str()).flat_map(words));
             text.extend(compilation.matchers.iter().flat_map(|matchers| words(matchers.as_str())));
         }
+        text.retain(|word| word.len() <= limits::MATCH_WORD_BYTES_MAX);
+        text.truncate(limits::MATCH_TEXT_WORDS_MAX);
+        text.shrink_to_fit();
         Ok(text)
     }
 }

@@ -67,12 +67,40 @@ async fn an_error_in_between_leaves_nothing_stale() {
 async fn no_more_spaces_are_held_than_are_allowed_and_each_is_found_in_again() {
     let (_dir, engine) = engine().await;
     let spaces: Vec<Space> = (0..=limits::MATCH_SPACES_MAX + 1).map(|n| Space::parse(Some(&format!("t{n}")), None).unwrap()).collect();
-    let first = upload(&engine, &spaces[0], "a", "rotate logs").await;
-    promote(&engine, &spaces[0], &first, Status::Active).await;
     for space in &spaces {
+        let first = upload(&engine, space, "a", "rotate logs").await;
+        promote(&engine, space, &first, Status::Active).await;
         found(&engine, space, "rotate").await.unwrap();
         assert!(engine.matching.spaces() <= limits::MATCH_SPACES_MAX);
     }
     assert_eq!(engine.matching.spaces(), limits::MATCH_SPACES_MAX);
     assert_eq!(found(&engine, &spaces[0], "rotate").await.unwrap(), ["a"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spaces_that_somebody_made_up_take_nobodys_place() {
+    let (_dir, engine) = engine().await;
+    let space = Space::default_space();
+    let a = upload(&engine, &space, "a", "rotate logs").await;
+    promote(&engine, &space, &a, Status::Active).await;
+    assert_eq!(found(&engine, &space, "rotate").await.unwrap(), ["a"]);
+    let made_up = Space::parse(Some("made-up"), None).unwrap();
+    assert_eq!(found(&engine, &made_up, "rotate").await.unwrap(), Vec::<String>::new());
+    assert_eq!(engine.matching.spaces(), 1);
+    // It is found in as soon as there is something.
+    let b = upload(&engine, &made_up, "b", "rotate keys").await;
+    promote(&engine, &made_up, &b, Status::Active).await;
+    assert_eq!(found(&engine, &made_up, "rotate").await.unwrap(), ["b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_one_playbook_no_more_words_are_held_than_are_allowed() {
+    let (_dir, engine) = engine().await;
+    let space = Space::default_space();
+    let id = upload(&engine, &space, "p1", "rotate logs").await;
+    let mut version = engine.playbook(&space, &id, None).unwrap();
+    let most = limits::MATCH_TEXT_WORDS_MAX;
+    version.name = format!("{} {}", "x".repeat(limits::MATCH_WORD_BYTES_MAX + 1), "word ".repeat(2 * most));
+    let text = engine.text_of(&space, &version).unwrap();
+    assert_eq!((text.len(), text[0].as_str(), text[1].as_str()), (most, "p1", "word"));
 }
