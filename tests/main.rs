@@ -22,6 +22,7 @@ mod http_records_a_run;
 mod http_refuses_bad_input;
 mod http_uploads;
 mod aionis_clients_work;
+mod steps_are_held_as_recorded;
 mod recorded_secrets_stay_out;
 mod compile_says_what_is_missing;
 mod repairs_are_reviewed;

@@ -4,6 +4,7 @@
 //! stay true that no component made from a recording leaves here that was not shown to reproduce it.
 
 mod bindings;
+mod came_from;
 pub mod cautions;
 pub mod componentize;
 mod dataflow;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use bindings::{Binding, Bindings};
+pub use came_from::{CameFrom, came_from};
 pub use dataflow::PERHAPS;
 pub use learn::{CameTo, HeldOut, Learned, OpenQuestion, compile_runs};
 pub use lift::Dropped;

@@ -1,6 +1,7 @@
 //! The steps of a compiled version in the fields that Aionis has, and what this compiler made of each.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,18 +11,19 @@ use super::Engine;
 use crate::blocking;
 use crate::compiler::emit::Explained;
 use crate::compiler::patch::{Recorded, Shown};
-use crate::compiler::{self, plan};
+use crate::compiler::{self, Options, plan};
 use crate::contract::Effect;
 use crate::error::{Code, Result};
 use crate::ids::Space;
 use crate::json::Json;
-use crate::lifecycle::{Origin, Version};
+use crate::lifecycle::{Compilation, Origin, Version};
 use crate::runs::{Run, SafetyLevel, Step};
+use crate::tools::Registry;
 
 /// One step of a playbook.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct StepTemplate {
-    /// The recorded step's own count.
+    /// The recorded step's own count; the place in the plan where its steps are not recorded ones in their order.
     pub step_index: u32,
     /// The step within the plan and in journals.
     pub step_id: String,
@@ -56,7 +58,7 @@ pub struct StepTemplate {
     /// As recorded.
     #[schema(value_type = Option<Object>)]
     pub retry_policy: Value,
-    /// As recorded.
+    /// As recorded; where several recorded steps became this one, the strictest of theirs.
     pub safety_level: SafetyLevel,
     /// Always `replay_first_reason_if_needed`.
     pub replay_mode: &'static str,
@@ -73,28 +75,20 @@ impl Engine {
     /// As [`Engine::component`], and what the store says of the source run.
     pub async fn steps(&self, space: &Space, version: &Version) -> Result<Vec<StepTemplate>> {
         let Explained::ByPlan(plan) = self.explained(version.component).await? else { return Ok(Vec::new()) };
-        let run = match &version.origin {
-            Origin::Compiled(compilation) => {
-                let (runs, tools, space, run_id) = (self.sources.clone(), self.tools.clone(), space.clone(), compilation.run_id.clone());
-                let options = compilation.options.clone().unwrap_or_default();
-                // Shown as the compiler saw it: what it took for a secret is shown to nobody.
-                match blocking::run(move || compiler::without_secrets(&runs.get(&space, &run_id)?, &tools, &options)).await {
-                    Ok(run) => Some(run),
-                    Err(e) if e.code == Code::ReplayRunNotFound => None,
-                    Err(e) => return Err(e),
-                }
-            }
-            Origin::Uploaded | Origin::Graph { .. } => None,
+        let sources = match &version.origin {
+            Origin::Compiled(compilation) => self.sources_of(space, &plan, compilation).await?,
+            Origin::Uploaded | Origin::Graph { .. } => Recordings::default(),
         };
-        let recorded = run.as_ref().map(by_plan_id).unwrap_or_default();
-        // A repair may have put steps between those of the run: then their places are their numbers, so that no two have the same.
-        let numbered = plan.steps().all(|step| recorded.contains_key(&step.id));
+        // Of a plan that is no line, and where a repair put steps between those of the run, their places are their numbers, so that no
+        // two have the same.
+        let numbered = sources.in_line && plan.steps().all(|step| sources.recorded.contains_key(&step.id));
         let mended = match &version.origin {
             Origin::Compiled(compilation) => compilation.mended.as_deref(),
             Origin::Uploaded | Origin::Graph { .. } => None,
         };
         let shown = |(at, step): (usize, &plan::Step)| {
-            let mut shown = template(at, step, recorded.get(&step.id).copied());
+            let mut shown = template(at, step, sources.recorded.get(&step.id));
+            shown.safety_level = sources.levels.get(&step.id).copied().unwrap_or(shown.safety_level);
             if !numbered {
                 shown.step_index = u32::try_from(at + 1).unwrap_or(u32::MAX);
             }
@@ -104,6 +98,27 @@ impl Engine {
             shown
         };
         Ok(plan.steps().enumerate().map(shown).collect())
+    }
+
+    /// What was recorded for the steps of a plan.
+    async fn sources_of(&self, space: &Space, plan: &plan::Plan, compilation: &Compilation) -> Result<Recordings> {
+        let (sources, tools, space, plan) = (self.sources.clone(), self.tools.clone(), space.clone(), plan.clone());
+        let (ids, options) = (compilation.runs().to_vec(), compilation.options.clone().unwrap_or_default());
+        blocking::run(move || {
+            let mut runs = Vec::new();
+            for id in &ids {
+                match sources.get(&space, id) {
+                    Ok(run) => runs.push(run),
+                    Err(e) if e.code == Code::ReplayRunNotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            match runs.as_slice() {
+                [run] if ids.len() == 1 && run.end.is_some() => Recordings::of_one(run, &tools, &options),
+                runs => Recordings::of_several(&plan, runs, ids.len(), &tools, &options),
+            }
+        })
+        .await
     }
 }
 
@@ -136,10 +151,44 @@ impl StepTemplate {
     }
 }
 
-/// The compiler calls recorded steps `s1`, `s2`, ... by their place in the run. Only a run that has ended keeps
-/// its places; of one that was compiled while it went on, nothing but the plan is shown.
-fn by_plan_id(run: &Run) -> BTreeMap<String, &Step> {
-    run.steps.iter().filter(|_| run.end.is_some()).enumerate().map(|(at, step)| (format!("s{}", at + 1), step)).collect()
+/// What was recorded for the steps of a plan, by their ids there.
+#[derive(Default)]
+struct Recordings {
+    recorded: BTreeMap<String, Step>,
+    /// Where that is not the level of the one recorded step.
+    levels: BTreeMap<String, SafetyLevel>,
+    /// True where the plan's steps are recorded ones one after the other.
+    in_line: bool,
+}
+
+impl Recordings {
+    /// The compiler calls recorded steps `s1`, `s2`, ... by their place in the run. Only a run that has ended keeps its places.
+    fn of_one(run: &Run, tools: &Registry, options: &Options) -> Result<Recordings> {
+        // Shown as the compiler saw it: what it took for a secret is shown to nobody.
+        let run = compiler::without_secrets(run, tools, options)?;
+        let recorded = run.steps.into_iter().enumerate().map(|(at, step)| (format!("s{}", at + 1), step)).collect();
+        Ok(Recordings { recorded, levels: BTreeMap::new(), in_line: true })
+    }
+
+    /// Of a plan whose steps have other places than those of the runs: a loop had several turns there, a branch one arm, or the
+    /// run went on after it was compiled (and then nothing but the plan is shown).
+    fn of_several(plan: &plan::Plan, runs: &[Run], of: usize, tools: &Registry, options: &Options) -> Result<Recordings> {
+        let found = compiler::came_from(plan, runs, tools, options)?;
+        // What a run said that is no longer there may have been stricter than what nobody said anything of.
+        let least = if runs.len() < of { SafetyLevel::default() } else { SafetyLevel::AutoOk };
+        let levels = found.iter().map(|(id, of)| (id.clone(), of.safety_level.stricter(least))).collect();
+        let mut hidden: BTreeMap<usize, Run> = BTreeMap::new();
+        let mut recorded = BTreeMap::new();
+        for (id, (at, place)) in found.into_iter().filter_map(|(id, of)| Some((id, of.first?))).filter(|_| of > 1) {
+            let run = match hidden.entry(at) {
+                Entry::Occupied(run) => run.into_mut(),
+                Entry::Vacant(none) => none.insert(compiler::without_secrets(&runs[at], tools, options)?),
+            };
+            recorded.insert(id, run.steps[place].clone());
+        }
+        let in_line = plan.nodes().into_iter().all(|node| node.step().is_some()) && hidden.keys().all(|at| *at == 0);
+        Ok(Recordings { recorded, levels, in_line })
+    }
 }
 
 fn template(at: usize, step: &plan::Step, recorded: Option<&Step>) -> StepTemplate {

@@ -229,6 +229,16 @@ impl SafetyLevel {
             SafetyLevel::ManualOnly => "manual_only",
         }
     }
+
+    /// The one of the two under which less goes ahead unasked.
+    #[must_use]
+    pub fn stricter(self, other: SafetyLevel) -> SafetyLevel {
+        match (self, other) {
+            (SafetyLevel::ManualOnly, _) | (_, SafetyLevel::ManualOnly) => SafetyLevel::ManualOnly,
+            (SafetyLevel::NeedsConfirm, _) | (_, SafetyLevel::NeedsConfirm) => SafetyLevel::NeedsConfirm,
+            (SafetyLevel::AutoOk, SafetyLevel::AutoOk) => SafetyLevel::AutoOk,
+        }
+    }
 }
 
 impl Run {
