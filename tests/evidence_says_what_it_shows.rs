@@ -102,6 +102,26 @@ fn a_job_that_was_given_up_and_fails_in_the_end_is_not_counted_twice() {
 }
 
 #[test]
+fn a_job_that_fails_each_time_it_is_tried_again_is_one_failure() {
+    let (dir, server) = world();
+    upload(&server, &json!([look(), {"id": "no", "kind": "fail", "message": "it is so"}]));
+    let job = server.post("/v1/jobs", &json!({"playbook_id": "p", "wait_ms": 50_000})).ok();
+    let id = job["job_id"].as_str().unwrap();
+    for times in 2..4 {
+        retry(&server, id);
+        has(&server, id, "failed", times);
+    }
+    let counted = |rows: &[Value]| rows.iter().filter(|row| row["counts"] == true).count();
+    let (rows, verdict) = evidence(&server, "p");
+    assert_eq!((rows.len(), counted(&rows), &verdict["failures"]), (3, 1, &json!(1)), "{rows:#?}");
+    // Another job is another failure.
+    std::fs::write(dir.path().join("late.txt"), "here\n").unwrap();
+    server.post("/v1/jobs", &json!({"playbook_id": "p", "wait_ms": 50_000})).ok();
+    let (rows, verdict) = evidence(&server, "p");
+    assert_eq!((rows.len(), counted(&rows), &verdict["failures"]), (4, 2, &json!(2)), "{rows:#?}");
+}
+
+#[test]
 fn enough_jobs_that_are_given_up_cost_a_playbook_its_status() {
     let (_dir, server) = world();
     server.operator("PUT", "/v1/policy", Some(&json!({"demote": {"window": 4, "min_failures": 2}}))).ok();

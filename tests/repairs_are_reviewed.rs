@@ -185,6 +185,19 @@ fn of_two_reviews_at_once_one_counts() {
     assert_eq!(versions, 1 + 5 + 5, "each was reviewed once");
 }
 
+#[test]
+fn a_review_without_a_number_that_is_asked_for_again_decides_no_other_repair() {
+    let (server, _notes) = world("");
+    repair(&server, other_text("a")).ok();
+    repair(&server, other_text("b")).ok();
+    let approve = json!({"action": "approve", "actor": "bob"});
+    let first = review(&server, approve.clone()).ok();
+    let again = review(&server, approve).ok();
+    assert_eq!((&again["repeated"], &again["to_version"]), (&json!(true), &first["to_version"]), "{again}");
+    let waiting = server.get("/v1/repairs?status=pending_review").ok()["repairs"].as_array().unwrap().len();
+    assert_eq!(waiting, 1, "the other one waits for its own review");
+}
+
 /// A client that lost the answer asks again.
 #[test]
 fn the_same_review_again_is_answered_as_the_first_time_and_another_one_is_refused() {

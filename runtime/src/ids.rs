@@ -93,8 +93,10 @@ impl PlaybookId {
     #[must_use]
     pub fn looks_numbered(&self) -> Option<String> {
         let (id, number) = self.0.rsplit_once('@')?;
-        number.parse::<u32>().ok()?;
-        Some(format!("{:?} means version {number} of a playbook {id:?}; leave out @{number}: versions are numbered by themselves", self.0))
+        let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| {
+            format!("{:?} means version {number} of a playbook {id:?}; leave out @{number}: versions are numbered by themselves", self.0)
+        })
     }
 }
 

@@ -199,6 +199,17 @@ pub struct Failure {
     pub cause: Cause,
 }
 
+impl Failure {
+    /// False for a failure that would have met any playbook: nobody granted what it needs, or whoever started the job gave it too
+    /// little, or this program is at fault.
+    #[must_use]
+    pub fn is_of_the_playbook(&self) -> bool {
+        let kind = self.detail.as_ref().map(|detail| detail.value()["kind"].clone());
+        let denied = kind.is_some_and(|kind| kind == "denied");
+        !denied && !matches!(self.cause, Cause::Fuel | Cause::Time | Cause::Limit | Cause::NotSupported | Cause::Internal)
+    }
+}
+
 /// Whose doing a failure was. The names are stored; one never changes its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -262,8 +262,10 @@ impl State {
             }
             Body::Paused(paused) => self.paused = Some(paused.clone()),
             Body::Parked(parked) => {
-                self.given_up += u32::from(parked.gives_up());
                 self.parked = Some(parked.clone());
+                self.given_up += u32::from(parked.gives_up());
+                let of_the_playbook = parked.gives_up() && self.given_up_for().is_none_or(Failure::is_of_the_playbook);
+                self.failures += u32::from(of_the_playbook);
             }
             Body::Continued(Continued { budget, .. }) => {
                 self.drift_accepted |= self.parked.as_ref().is_some_and(|parked| parked.reason == ParkReason::Drift);
@@ -284,6 +286,7 @@ impl State {
             }
             Body::Failed { failure, fuel_used } => {
                 self.failure = Some(failure.clone());
+                self.failures += u32::from(failure.is_of_the_playbook());
                 self.end(Status::Failed, *fuel_used);
             }
         }
@@ -307,6 +310,7 @@ impl State {
     /// These calls are to be made, under the same numbers and so with the same keys.
     fn void_from(&mut self, call: u64) {
         self.calls.retain(|row| row.call < call);
+        self.vouched.take_if(|vouched| vouched.call >= call);
     }
 
     fn end(&mut self, status: Status, fuel_used: u64) {

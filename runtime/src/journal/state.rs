@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::checked::{HandedOver, Refused, Standing};
-use super::control::{CancelRequested, Parked, Paused};
+use super::control::{CancelRequested, ParkReason, Parked, Paused};
 use super::entry::{Body, Cause, Entry, Failure};
 use super::options::{Budget, Options, Parent};
 use super::status::Status;
@@ -89,6 +89,8 @@ pub struct State {
     pub setback: Option<Failure>,
     /// How often it was set aside because it cannot go on by itself ([`Parked::gives_up`]).
     pub given_up: u32,
+    /// How often it failed, or was given up, by the playbook's own doing.
+    pub failures: u32,
     /// True once a person let it go on though the world was no longer as a recorded answer says.
     pub drift_accepted: bool,
     /// What it returned.
@@ -293,6 +295,7 @@ impl State {
             vouched: None,
             setback: None,
             given_up: 0,
+            failures: 0,
             drift_accepted: false,
             output: None,
             failure: None,
@@ -336,6 +339,19 @@ impl State {
             State { attempts: 0, .. } => Status::Ready,
             _ => Status::Running,
         }
+    }
+
+    /// True before it has failed, or been given up, a second time: let go on, it is the same job.
+    #[must_use]
+    pub fn is_first_failure(&self) -> bool {
+        self.failures <= 1
+    }
+
+    /// The failure for which it was given up; none where it ended its worker each time, and nothing is known but the step.
+    #[must_use]
+    pub fn given_up_for(&self) -> Option<&Failure> {
+        let retried = self.parked.as_ref().is_some_and(|parked| parked.reason == ParkReason::Retries);
+        self.setback.as_ref().filter(|_| retried)
     }
 
     /// True where it stands because it was given up, for the first time: what that shows of the playbook is written down once.

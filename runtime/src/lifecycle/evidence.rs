@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::Version;
 use crate::error::{Error, Result};
 use crate::ids::{self, Digest, JobId, PlaybookId, RunId, Space};
-use crate::journal::{self, Cause, Failure, HandedOver, ParkReason, State, Status as JobStatus};
+use crate::journal::{self, Cause, Failure, HandedOver, State, Status as JobStatus};
 use crate::store::{Batch, ConsiderKey, EvidenceKey, RecordingKey, Store};
 use crate::{clock, limits};
 
@@ -204,8 +204,8 @@ pub(super) fn of_run(kind: EventKind, version: &Version, run: &RunId, drift: Opt
 /// What is written with the last entry of a job, or with the first by which it is given up: the evidence, and the mark. Nothing of a
 /// branch, which is part of another job, and nothing of one that somebody cancelled, which shows nothing.
 ///
-/// A job that is given up is a failure there and then. If it is let go on and comes to its end, that is another row: a success is a
-/// success, and a failure is kept and does not count a second time.
+/// A job that is given up is a failure there and then. If it is let go on, or one that failed is tried again, and comes to its end,
+/// that is another row: a success is a success, and a failure is kept and does not count a second time.
 pub(super) fn of_job(store: &Store, space: &Space, job: &JobId, state: &State) -> Batch {
     let mut batch = Batch::new();
     let branch = state.parent.as_ref().is_some_and(|parent| parent.branch.is_some());
@@ -245,6 +245,7 @@ fn completed(store: &Store, space: &Space, state: &State) -> Seen {
     match by_hand(store, space, state, 0) {
         Some(ByHand::Answered(step)) => (Outcome::Failure, true, Some(drift(step, "answered by hand"))),
         Some(ByHand::Vouched(step)) => (Outcome::Success, false, Some(drift(step, "a person said that the call happened"))),
+        Some(ByHand::Unknown(why)) => (Outcome::Success, false, Some(Drift { step: None, why: clipped(&why), cause: None })),
         None => (Outcome::Success, true, None),
     }
 }
@@ -252,16 +253,15 @@ fn completed(store: &Store, space: &Space, state: &State) -> Seen {
 fn failed(state: &State) -> Seen {
     let failure = state.failure.as_ref();
     let drift = failure.map(|failure| Drift { step: failure.step.clone(), why: clipped(&failure.message), cause: Some(failure.cause) });
-    (Outcome::Failure, state.given_up == 0 && failure.is_none_or(says_something), drift)
+    (Outcome::Failure, state.is_first_failure() && failure.is_none_or(Failure::is_of_the_playbook), drift)
 }
 
 fn given_up(state: &State) -> Seen {
-    // What ended its worker each time came to no failure of which anything is known but the step.
-    let setback = state.setback.as_ref().filter(|_| state.parked.as_ref().is_some_and(|parked| parked.reason == ParkReason::Retries));
+    let setback = state.given_up_for();
     let step = setback.and_then(|failure| failure.step.clone()).or_else(|| state.step.as_ref().map(|(step, _)| step.clone()));
     let why = state.parked.as_ref().map(|parked| clipped(&parked.message)).unwrap_or_default();
     let drift = Drift { step, why, cause: setback.map(|failure| failure.cause) };
-    (Outcome::Failure, setback.is_none_or(says_something), Some(drift))
+    (Outcome::Failure, state.is_first_failure() && setback.is_none_or(Failure::is_of_the_playbook), Some(drift))
 }
 
 /// What a person did in the place of the playbook.
@@ -270,6 +270,8 @@ enum ByHand {
     Answered(HandedOver),
     /// They said that a call happened of which nobody knew.
     Vouched(HandedOver),
+    /// What a branch of it came to cannot be read.
+    Unknown(String),
 }
 
 /// The first step of the job, or of a branch of it, that a person answered or vouched for.
@@ -279,23 +281,18 @@ fn by_hand(store: &Store, space: &Space, state: &State, depth: u32) -> Option<By
         return own;
     }
     let branches = state.children.iter().filter(|child| child.branch.is_some());
-    let mut vouched = state.vouched.clone();
-    for branch in branches.filter_map(|child| journal::fold(store, space, &child.job_id).ok()) {
-        match by_hand(store, space, &branch, depth + 1) {
-            Some(ByHand::Vouched(step)) => drop(vouched.get_or_insert(step)),
-            answered @ Some(_) => return answered,
-            None => {}
+    let mut vouched = state.vouched.clone().map(ByHand::Vouched);
+    for branch in branches {
+        let found = match journal::fold(store, space, &branch.job_id) {
+            Ok(branch) => by_hand(store, space, &branch, depth + 1),
+            Err(e) => Some(ByHand::Unknown(format!("a branch of it does not read back: {e}"))),
+        };
+        match found {
+            answered @ Some(ByHand::Answered(_)) => return answered,
+            other => vouched = vouched.or(other),
         }
     }
-    vouched.map(ByHand::Vouched)
-}
-
-/// False for a failure that would have met any playbook: nobody granted what it needs, or whoever started the job gave it too
-/// little, or this program is at fault.
-fn says_something(failure: &Failure) -> bool {
-    let kind = failure.detail.as_ref().map(|detail| detail.value()["kind"].clone());
-    let denied = kind.is_some_and(|kind| kind == "denied");
-    !denied && !matches!(failure.cause, Cause::Fuel | Cause::Time | Cause::Limit | Cause::NotSupported | Cause::Internal)
+    vouched
 }
 
 fn clipped(text: &str) -> String {

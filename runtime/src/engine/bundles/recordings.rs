@@ -116,6 +116,12 @@ fn read(text: &[u8]) -> Result<Recording> {
 /// Names the first step in which two plans differ.
 fn difference(made: &Plan, given: Option<&Plan>) -> String {
     let Some(given) = given else { return String::new() };
+    if made.plan_version != given.plan_version {
+        let (made, given) = (made.plan_version, given.plan_version);
+        return format!(
+            "; its plan is of version {given}, and this version of reprise makes version {made}: pack it again where it was packed"
+        );
+    }
     let steps = made.steps().zip(given.steps()).find(|(made, given)| made != given);
     match steps {
         Some((made, given)) if made.tool != given.tool => {

@@ -17,7 +17,19 @@ impl Engine {
         if refused.code != Code::ReplayRepairNotPendingReview {
             return Err(refused);
         }
-        let Some((repair, version)) = self.same_review(space, request)? else { return Err(refused) };
+        match self.same_review(space, request)? {
+            Some(done) => self.answered_again(space, request, done).await,
+            None => Err(refused),
+        }
+    }
+
+    /// What a review came to that is done.
+    pub(super) async fn answered_again(
+        &self,
+        space: &Space,
+        request: &ReviewRequest,
+        (repair, version): (Repair, Version),
+    ) -> Result<ReviewOutcome> {
         let (repair, details) = self.repair_of(space, &repair.playbook_id, repair.version).await?;
         let from = self.playbook(space, &repair.playbook_id, Some(repair.version))?;
         let shadow_validation =
@@ -29,7 +41,7 @@ impl Engine {
     }
 
     /// The repair and the version of the review, where that decided the same and was the same reviewer's.
-    fn same_review(&self, space: &Space, request: &ReviewRequest) -> Result<Option<(Repair, Version)>> {
+    pub(super) fn same_review(&self, space: &Space, request: &ReviewRequest) -> Result<Option<(Repair, Version)>> {
         let id = &request.playbook_id;
         let Some(number) = self.last_reviewed(space, request)? else { return Ok(None) };
         let repair = match self.playbooks.repair(space, id, number) {

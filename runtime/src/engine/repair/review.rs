@@ -246,6 +246,12 @@ impl Engine {
     /// `replay_repair_patch_missing`, `replay_repair_not_pending_review`; `reviewer_is_author` where the policy asks for another;
     /// `promotion_not_earned` where the status that it is to get is an operator's to give.
     pub async fn review_repair(&self, space: &Space, request: ReviewRequest) -> Result<ReviewOutcome> {
+        // Who names no version may mean the answer that was lost, and not the repair that is next in line.
+        if request.version.is_none()
+            && let Some(done) = self.same_review(space, &request)?
+        {
+            return self.answered_again(space, &request, done).await;
+        }
         match self.review_once(space, &request).await {
             Err(refused) => self.reviewed_before(space, &request, refused).await,
             done => done,
