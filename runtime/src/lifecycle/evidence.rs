@@ -375,7 +375,7 @@ mod tests {
             (failure(Cause::Limit, None), false),
             (failure(Cause::Internal, None), false),
         ] {
-            assert_eq!(says_something(&failure), counts, "{failure:?}");
+            assert_eq!(failure.is_of_the_playbook(), counts, "{failure:?}");
         }
     }
 }

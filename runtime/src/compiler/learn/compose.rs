@@ -120,11 +120,14 @@ fn starts(scope: &Scope, text: &str, derived: bool) -> Vec<(u32, Place)> {
 }
 
 /// True for a value that is the same everywhere and yet says by its looks that it is meant: of answers only. An input that
-/// never differed is kept as it was by the playbook's parameters, see `parameters`.
+/// never differed is kept as it was by the playbook's parameters, see `parameters`; one that is the same only in the runs that
+/// went this way is read as with a single run.
 fn tells(known: &Known, text: &str) -> bool {
     match known.tier {
         Tier::Answered => !known.listed && telling_inside(&known.first().value),
-        Tier::Given if known.since > 0 => telling_inside_parameter(&known.first().value, !text.contains(char::is_whitespace)),
+        Tier::Given if known.since > 0 || known.elsewhere => {
+            telling_inside_parameter(&known.first().value, !text.contains(char::is_whitespace))
+        }
         Tier::Given | Tier::Echoed => false,
     }
 }

@@ -13,7 +13,7 @@ use super::compose::{self, Piece};
 use super::known::{Fact, Known, Place, Scope, Tier, weigh};
 use super::numbers;
 use super::within;
-use crate::compiler::dataflow::{last_word, telling_alone, telling_parameter, telling_with_name};
+use crate::compiler::dataflow::{last_word, stands_alone, telling_alone, telling_parameter, telling_with_name};
 use crate::compiler::plan::{Decision, DecisionKind};
 use crate::compiler::template::{Part, Rule, Source, Template};
 use crate::json::{self, Json};
@@ -63,6 +63,7 @@ pub(super) fn explain(scope: &mut Scope, pointer: &str, values: &[&Value], decid
             1 => "no input and no earlier answer explains it".to_owned(),
             n => format!("the same in all {n}; no input and no earlier answer explains it"),
         };
+        decided.questions.extend(unsettled(scope, &facts[0]).map(|question| (pointer.to_owned(), question)));
         decided.decisions.push(Decision { at: pointer.to_owned(), kind: DecisionKind::Constant, reason });
         return Ok(Template::Constant(values[0].into()));
     }
@@ -228,6 +229,21 @@ fn told(scope: &Scope, pointer: &str, facts: &[Rc<Fact>], decided: &mut Decided)
     let (template, reason) = template_of(scope, pieces, facts.len());
     decided.decisions.push(Decision { at: pointer.to_owned(), kind: DecisionKind::Composed, reason });
     Some(template)
+}
+
+/// A text that stays as it was, and has an input in it that differs between the runs, though not between those that went this way.
+fn unsettled(scope: &Scope, fact: &Fact) -> Option<String> {
+    let text = fact.value.as_str()?;
+    let inside = |known: &&Known| {
+        let value = known.first().text();
+        let at = || text.match_indices(value).any(|(at, _)| stands_alone(text, at, at + value.len()));
+        known.elsewhere && !known.varies && known.tier == Tier::Given && !value.is_empty() && at()
+    };
+    let known = scope.plain().iter().find(inside)?;
+    let (value, from) = (shown(&fact.value), &known.source);
+    Some(format!(
+        "{value} has what {from} was in all runs that went this way; it stays as it was. A run that goes this way with another one would say whether it is meant"
+    ))
 }
 
 /// Two inputs of which nothing says which one stands in the text.

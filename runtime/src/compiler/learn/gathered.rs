@@ -69,6 +69,7 @@ pub(super) fn add(scope: &mut Scope, each: &str, body: &[Node], inner: &Scope, w
             tier: Tier::Answered,
             listed: false,
             varies,
+            elsewhere: false,
             bits,
         });
         into.push(Candidate { each: each.to_owned(), number, template });

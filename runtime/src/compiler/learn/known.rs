@@ -61,6 +61,8 @@ pub(super) struct Known {
     pub listed: bool,
     /// False where it is the same in every sample.
     pub varies: bool,
+    /// True where it differs between the runs, be it the same in those that came by here.
+    pub elsewhere: bool,
     /// How hard it is to meet all its values by chance.
     pub bits: u32,
 }
@@ -174,7 +176,7 @@ impl Scope {
         for known in &self.plain {
             let facts: Vec<Rc<Fact>> = within.iter().map(|at| known.facts[*at].clone()).collect();
             let (varies, bits) = weigh(&facts);
-            scope.add(Known { facts, varies, bits, ..known.clone() });
+            scope.add(Known { facts, varies, bits, elsewhere: known.elsewhere || known.varies, ..known.clone() });
         }
         scope
     }
@@ -204,7 +206,8 @@ impl Scope {
             let facts: Vec<Rc<Fact>> = found.into_iter().map(|value| Fact::new(value.clone())).collect();
             let (varies, bits) = weigh(&facts);
             let name = crate::compiler::dataflow::last_word(pointer).unwrap_or(name).to_owned();
-            self.add(Known { source: source(pointer.to_owned()), rules: Vec::new(), facts, name, since, tier, listed, varies, bits });
+            let (rules, elsewhere) = (Vec::new(), false);
+            self.add(Known { source: source(pointer.to_owned()), rules, facts, name, since, tier, listed, varies, elsewhere, bits });
         });
     }
 
@@ -217,7 +220,8 @@ impl Scope {
         let source = Source::Output { step: id.to_owned(), pointer: String::new() };
         let (since, tier) = (self.steps, Tier::Answered);
         self.loops.push(self.plain.len());
-        self.add(Known { source, rules: Vec::new(), facts, name: String::new(), since, tier, listed: false, varies, bits });
+        let (rules, name, listed, elsewhere) = (Vec::new(), String::new(), false, false);
+        self.add(Known { source, rules, facts, name, since, tier, listed, varies, elsewhere, bits });
     }
 
     /// A loop that had as many turns as `facts` say, in every sample.
@@ -243,6 +247,7 @@ impl Scope {
                 tier: Tier::Answered,
                 listed: false,
                 varies,
+                elsewhere: false,
                 bits,
             });
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{expression, learned, one_value, run};
+use super::{expression, learned, one_value, run, steps};
 use crate::compiler::Learned;
 use crate::error::{Code, Result};
 use crate::limits;
@@ -73,6 +73,32 @@ fn a_zero_that_a_step_answered_is_believed_from_two_runs_each_way_on() {
         assert!(e.message.contains("s1/code") && e.message.contains("a further run each way"), "{e}");
     }
     ways(&[code(0), code(1), code(0), code(2)]).unwrap();
+}
+
+/// Runs that write a file for a name; those with `purge` remove what was there under it.
+fn purging(runs: &[(&str, bool)]) -> Learned {
+    let sample = |(at, (name, purge)): (usize, &(&str, bool))| {
+        let mut calls = vec![("put", json!({"path": format!("project/{name}.md")}), json!({"ok": true}))];
+        if *purge {
+            calls.push(("remove", json!({"path": format!("project/data/{name}")}), json!({"ok": true})));
+        }
+        run(at, &json!({"name": name, "purge": purge}), &calls, None)
+    };
+    let runs: Vec<Run> = runs.iter().enumerate().map(sample).collect();
+    learned(&runs).unwrap()
+}
+
+#[test]
+fn a_way_that_one_run_went_keeps_no_value_of_that_run_where_an_input_says_it() {
+    for runs in [vec![("item-00", true), ("item-11", false)], vec![("item-00", true), ("item-11", false), ("item-22", false)]] {
+        let learned = purging(&runs);
+        assert!(steps(&learned)[1].contains(r#""project/data/" + input.name"#), "{:?}", steps(&learned));
+    }
+    // What is too short to tell by itself stays, and is said.
+    let learned = purging(&[("ab", true), ("cd", false), ("ef", false)]);
+    assert!(steps(&learned)[1].contains("project/data/ab"), "{:?}", steps(&learned));
+    let open: Vec<&String> = learned.open_questions.iter().map(|open| &open.question).collect();
+    assert!(open.iter().any(|open| open.contains("input.name") && open.contains("goes this way with another")), "{open:?}");
 }
 
 #[test]
