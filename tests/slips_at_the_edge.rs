@@ -12,7 +12,7 @@ const RUN: &str = r#"{"run": {"run_id": "read", "goal": "read it", "inputs": {"p
 "#;
 
 #[test]
-fn an_id_that_ends_like_a_version_is_no_name_for_a_new_playbook() {
+fn an_id_that_ends_like_a_version_or_is_a_place_in_a_path_is_no_name_for_a_new_playbook() {
     let place = Place::new();
     let file = place.file("read.jsonl", RUN);
     place.ok(&["record", file.to_str().unwrap()]);
@@ -28,9 +28,11 @@ fn an_id_that_ends_like_a_version_is_no_name_for_a_new_playbook() {
     let server = Server::start();
     record(&server, "r", json!({}), &[("tell", json!({"text": "x"}), json!({"output": {"told": true}}))]);
     for route in ["compile_from_run", "compile_from_runs"] {
-        let body = json!({"run_id": "r", "run_ids": ["r"], "playbook_id": "p@2"});
-        let refused = server.post(&format!("/v1/memory/replay/playbooks/{route}"), &body).refused(400, "invalid_request");
-        assert_eq!(refused["issues"][0]["path"], "/playbook_id", "{refused}");
+        for id in ["p@2", ".", ".."] {
+            let body = json!({"run_id": "r", "run_ids": ["r"], "playbook_id": id});
+            let refused = server.post(&format!("/v1/memory/replay/playbooks/{route}"), &body).refused(400, "invalid_request");
+            assert_eq!(refused["issues"][0]["path"], "/playbook_id", "{refused}");
+        }
     }
 }
 

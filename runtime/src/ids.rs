@@ -89,9 +89,12 @@ client_id!(
 
 impl PlaybookId {
     /// What is wrong with it as the id of a new playbook: one that ends like a version's number is taken for that wherever a version can
-    /// be named. Where such a one is stored, it stays what it is.
+    /// be named, and one that is all dots for a place in a path. Where such a one is stored, it stays what it is.
     #[must_use]
-    pub fn looks_numbered(&self) -> Option<String> {
+    pub fn unfit_as_new(&self) -> Option<String> {
+        if matches!(self.0.as_str(), "." | "..") {
+            return Some(format!("{:?} means a place in a path; give it a name", self.0));
+        }
         let (id, number) = self.0.rsplit_once('@')?;
         let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| {

@@ -121,5 +121,5 @@ async fn made(engine: &Engine, space: &Space, mut runs: Vec<RunId>, wanted: Want
 /// The id of a playbook that may be new: a version cannot be named where one is made.
 pub(super) fn parse_new_id(text: &str) -> Result<PlaybookId, String> {
     let id = parse_playbook_id(text)?;
-    id.looks_numbered().map_or(Ok(id), Err)
+    id.unfit_as_new().map_or(Ok(id), Err)
 }

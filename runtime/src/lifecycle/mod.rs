@@ -135,7 +135,7 @@ impl Playbooks {
             if let Some(same) = self.same_content(space, &new, latest)? {
                 return Ok(Added { version: same, repeated: true });
             }
-            if let Some(wrong) = new.playbook_id.looks_numbered().filter(|_| before.is_none()) {
+            if let Some(wrong) = new.playbook_id.unfit_as_new().filter(|_| before.is_none()) {
                 return Err(Error::invalid("/playbook_id", wrong));
             }
             let number = new.wanted.unwrap_or(latest + 1);

@@ -337,7 +337,8 @@ impl Engine {
         if status == Status::Draft || status == highest {
             return Ok((Authority::Evidence, status));
         }
-        let missing = format!("an operator's word: approve it as a {}, which rises by what it shows", highest.as_str());
+        let then = if highest == shadow { "which rises by what it shows" } else { "which an operator promotes" };
+        let missing = format!("an operator's word: approve it as a {}, {then}", highest.as_str());
         let message = format!("a review makes no version {} without {missing}", status.as_str());
         Err(Error::new(Code::PromotionNotEarned, message).with_details(json!({"missing": [missing]})))
     }
