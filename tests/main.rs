@@ -26,6 +26,7 @@ mod steps_are_held_as_recorded;
 mod recorded_secrets_stay_out;
 mod compile_says_what_is_missing;
 mod repairs_are_reviewed;
+mod reviews_are_asked_again;
 mod tool_components;
 mod ordinary_components;
 mod grants_are_inferred;

@@ -10,7 +10,7 @@ use crate::support::recorded::record;
 use crate::support::server::{Answer, Server};
 
 /// A playbook `p` that writes a version into a file, and where it does so.
-fn world(config: &str) -> (Server, TempDir) {
+pub fn world(config: &str) -> (Server, TempDir) {
     let notes = tempfile::tempdir().unwrap();
     let server = Server::configured(&[format!("fs:notes={}", notes.path().display())], config);
     record(&server, "first", inputs("1.4.0"), &[write("notes/v.txt", "1.4.0"), tell("1.4.0")]);
@@ -35,20 +35,20 @@ fn of_p(mut body: Value) -> Value {
     body
 }
 
-fn repair(server: &Server, body: Value) -> Answer {
+pub fn repair(server: &Server, body: Value) -> Answer {
     server.post("/v1/memory/replay/playbooks/repair", &of_p(body))
 }
 
-fn review(server: &Server, body: Value) -> Answer {
+pub fn review(server: &Server, body: Value) -> Answer {
     server.post("/v1/memory/replay/playbooks/repair/review", &of_p(body))
 }
 
-fn by_operator(server: &Server, route: &str, body: Value) -> Answer {
+pub fn by_operator(server: &Server, route: &str, body: Value) -> Answer {
     server.operator("POST", &format!("/v1/memory/replay/playbooks/{route}"), Some(&of_p(body)))
 }
 
 /// A patch that has the file end otherwise.
-fn other_text(text: &str) -> Value {
+pub fn other_text(text: &str) -> Value {
     json!({"patch": {"step_patches": [{"step_index": 1, "set": {"tool_input_template": {"file_path": "notes/v.txt", "content": text}}}]}})
 }
 
@@ -183,64 +183,6 @@ fn of_two_reviews_at_once_one_counts() {
     assert_eq!(reviewed, 5, "{repairs}");
     let versions = server.get("/v1/playbooks/p/versions?limit=99").ok()["versions"].as_array().unwrap().len();
     assert_eq!(versions, 1 + 5 + 5, "each was reviewed once");
-}
-
-#[test]
-fn a_review_without_a_number_that_is_asked_for_again_decides_no_other_repair() {
-    let (server, _notes) = world("");
-    repair(&server, other_text("a")).ok();
-    repair(&server, other_text("b")).ok();
-    let approve = json!({"action": "approve", "actor": "bob"});
-    let first = review(&server, approve.clone()).ok();
-    let again = review(&server, approve).ok();
-    assert_eq!((&again["repeated"], &again["to_version"]), (&json!(true), &first["to_version"]), "{again}");
-    let waiting = server.get("/v1/repairs?status=pending_review").ok()["repairs"].as_array().unwrap().len();
-    assert_eq!(waiting, 1, "the other one waits for its own review");
-}
-
-/// A client that lost the answer asks again.
-#[test]
-fn the_same_review_again_is_answered_as_the_first_time_and_another_one_is_refused() {
-    let (server, _notes) = world("");
-    let latest = || server.get("/v1/playbooks").ok()["playbooks"][0]["latest_version"].clone();
-    let as_first = |mut again: Value, first: &Value| {
-        assert_eq!((&again["repeated"], &first["repeated"]), (&json!(true), &json!(false)), "{again}");
-        again["repeated"] = json!(false);
-        assert_eq!(&again, first);
-    };
-    repair(&server, other_text("a")).ok();
-    let by_bob = json!({"action": "approve", "actor": "bob", "note": "fine"});
-    let first = review(&server, by_bob.clone()).ok();
-    as_first(review(&server, by_bob.clone()).ok(), &first);
-    as_first(review(&server, json!({"action": "approve", "actor": "bob", "note": "fine", "version": 2})).ok(), &first);
-    let other = [
-        json!({"action": "reject", "actor": "bob", "version": 2}),
-        json!({"action": "approve", "actor": "eve", "version": 2}),
-        json!({"action": "approve", "version": 2}),
-        json!({"action": "approve", "actor": "eve"}),
-    ];
-    for other in other {
-        review(&server, other).refused(409, "replay_repair_not_pending_review");
-    }
-    let as_shadow = json!({"action": "approve", "actor": "bob", "version": 2, "target_status_on_approve": "shadow"});
-    by_operator(&server, "repair/review", as_shadow).refused(409, "replay_repair_not_pending_review");
-    assert_eq!(latest(), 3);
-
-    // What a review brought with it is told too, and is not done again, whatever came since.
-    repair(&server, other_text("b")).ok();
-    let gate = json!({"max_unknown_steps": 9, "min_success_ratio": 0});
-    let promoting = json!({"action": "approve", "actor": "bob", "version": 4, "auto_promote_on_pass": true, "auto_promote_gate": gate});
-    let first = by_operator(&server, "repair/review", promoting.clone()).ok();
-    assert_eq!((&first["auto_promotion"]["promoted"], &first["to_version"]), (&json!(true), &json!(6)), "{first}");
-    as_first(by_operator(&server, "repair/review", promoting.clone()).ok(), &first);
-    by_operator(&server, "promote", json!({"target_status": "disabled"})).ok();
-    as_first(by_operator(&server, "repair/review", promoting).ok(), &first);
-    assert_eq!(latest(), 7);
-
-    repair(&server, json!({"patch": other_text("c")["patch"], "from_version": 6})).ok();
-    let first = review(&server, json!({"action": "reject", "note": "no"})).ok();
-    as_first(review(&server, json!({"action": "reject", "note": "no"})).ok(), &first);
-    assert_eq!(latest(), 9);
 }
 
 #[test]

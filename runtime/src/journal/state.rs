@@ -347,11 +347,10 @@ impl State {
         self.failures <= 1
     }
 
-    /// The failure for which it was given up; none where it ended its worker each time, and nothing is known but the step.
+    /// The failure for which it was given up; none where it ended its worker each time.
     #[must_use]
     pub fn given_up_for(&self) -> Option<&Failure> {
-        let retried = self.parked.as_ref().is_some_and(|parked| parked.reason == ParkReason::Retries);
-        self.setback.as_ref().filter(|_| retried)
+        self.setback.as_ref().filter(|_| self.parked.as_ref().is_some_and(|parked| parked.reason == ParkReason::Retries))
     }
 
     /// True where it stands because it was given up, for the first time: what that shows of the playbook is written down once.
