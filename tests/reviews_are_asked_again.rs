@@ -1,7 +1,5 @@
 //! A client that lost the answer to a review asks again: it hears what it would have heard, and nothing else is decided.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use serde_json::{Value, json};
 
 use crate::repairs_are_reviewed::{by_operator, other_text, repair, review, world};
