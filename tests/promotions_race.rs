@@ -13,6 +13,8 @@ use crate::support::server::{Answer, Server};
 /// A server with `versions` versions of playbook `p`; each comes to its own number.
 fn server_with(versions: usize) -> Server {
     let server = Server::granting(&[]);
+    // A share of jobs would go to a shadow that stands beside what is active.
+    server.operator("PUT", "/v1/policy", Some(&json!({"canary_share": 0}))).ok();
     for version in 1..=versions {
         let nodes = json!([{"id": "nap", "kind": "wait", "sleep_ms": 1}]);
         let bytes = component(&nodes, &json!(version));
