@@ -5,6 +5,15 @@ use serde_json::{Value, json};
 use crate::support::guests::component;
 use crate::support::server::Server;
 
+/// Memory, and what the canonical ABI takes of it: it is never given back.
+const HEAP: &str = r#"(memory (export "memory") 20)
+        (global $heap (mut i32) (i32.const 4096))
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+            (local $at i32)
+            (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
+            (global.set $heap (i32.add (local.get $at) (local.get 3)))
+            (local.get $at))"#;
+
 /// Asks for its input as a check, without an answer (or as its own answer), once or for ever; returns 1.
 fn asking(of_answer: bool, forever: bool) -> Vec<u8> {
     let answer = if of_answer { "(i32.const 1) (local.get $p) (local.get $n)" } else { "(i32.const 0) (i32.const 0) (i32.const 0)" };
@@ -12,14 +21,8 @@ fn asking(of_answer: bool, forever: bool) -> Vec<u8> {
     let core = format!(
         r#"(module
         (import "reprise:playbook/checks@0.1.0" "require" (func $require (param i32 i32 i32 i32 i32 i32)))
-        (memory (export "memory") 20)
-        (global $heap (mut i32) (i32.const 4096))
+        {HEAP}
         (data (i32.const 64) "1")
-        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
-            (local $at i32)
-            (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
-            (global.set $heap (i32.add (local.get $at) (local.get 3)))
-            (local.get $at))
         (func (export "reprise:playbook/playbook@0.1.0#run") (param $p i32) (param $n i32) (result i32)
             (loop $again
                 (call $require (local.get $p) (local.get $n) {answer} (i32.const 256))
@@ -45,23 +48,19 @@ fn bomb(levels: usize) -> Value {
 
 /// Holds its input against itself as a schema with `data.check`; returns 1 where it fits, and 0 where not.
 fn holding_to_itself() -> Vec<u8> {
-    let core = r#"(module
+    let core = format!(
+        r#"(module
         (import "reprise:playbook/data@0.1.0" "check" (func $check (param i32 i32 i32 i32 i32)))
-        (memory (export "memory") 20)
-        (global $heap (mut i32) (i32.const 4096))
+        {HEAP}
         (data (i32.const 64) "10")
-        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
-            (local $at i32)
-            (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
-            (global.set $heap (i32.add (local.get $at) (local.get 3)))
-            (local.get $at))
         (func (export "reprise:playbook/playbook@0.1.0#run") (param $p i32) (param $n i32) (result i32)
             (call $check (local.get $p) (local.get $n) (local.get $p) (local.get $n) (i32.const 256))
             (i32.store8 (i32.const 512) (i32.const 0))
             (i32.store (i32.const 516) (i32.add (i32.const 64) (i32.load8_u (i32.const 256))))
             (i32.store (i32.const 520) (i32.const 1))
-            (i32.const 512)))"#;
-    component(core, "world guest { import reprise:playbook/data@0.1.0; export reprise:playbook/playbook@0.1.0; }")
+            (i32.const 512)))"#
+    );
+    component(&core, "world guest { import reprise:playbook/data@0.1.0; export reprise:playbook/playbook@0.1.0; }")
 }
 
 struct Asked {
